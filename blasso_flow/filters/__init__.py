@@ -1,0 +1,50 @@
+"""Filters: registered by name, described by a short text, tabulated once for a spacing.
+
+    describe("gaussian:sd=0.02")        text to description
+    build(description, axis)            description to table
+"""
+
+from __future__ import annotations
+
+from blasso_flow.errors import UsageError
+from blasso_flow.filters import gaussian
+from blasso_flow.filters.kinds import FilterKind
+from blasso_flow.filters.table import NORMALISATIONS, Filter, tabulate
+from blasso_flow.signals import Axis, FilterDescription
+
+KINDS: dict[str, FilterKind] = {module.KIND.name: module.KIND for module in (gaussian,)}
+
+__all__ = ["KINDS", "NORMALISATIONS", "Filter", "build", "describe", "kind_of"]
+
+
+def kind_of(name: str) -> FilterKind:
+    """The registered kind of that name. Raises `UsageError` when there is none."""
+    if name not in KINDS:
+        raise UsageError("unknown filter", received=name, allowed=", ".join(KINDS), mend="see `blasso-flow filters`")
+    return KINDS[name]
+
+
+def describe(text: str) -> FilterDescription:
+    """Read ``NAME:key=value,...`` (axis units). Raises `UsageError` on anything that does not fit."""
+    name, _, rest = text.strip().partition(":")
+    kind_of(name)
+    parameters: dict[str, float] = {}
+    for item in rest.split(",") if rest else []:
+        key, equals, value = (part.strip() for part in item.partition("="))
+        if not equals:
+            raise UsageError(f"filter {name}: a parameter has no value", received=item, allowed="key=value")
+        if key in parameters:
+            raise UsageError(f"filter {name}: a parameter is given twice", received=key, mend="give it once")
+        try:
+            parameters[key] = float(value)
+        except ValueError:
+            raise UsageError(f"filter {name}: {key} is not a number", received=value, allowed="a number") from None
+    description = FilterDescription(name, parameters)
+    if name != "measured":
+        kind_of(name).checked(description)
+    return description
+
+
+def build(description: FilterDescription, axis: Axis, normalisation: str = "peak") -> Filter:
+    """Tabulate a described filter for an axis."""
+    return tabulate(kind_of(description.kind), description, axis.spacing, axis.size, normalisation)

@@ -1,0 +1,124 @@
+"""What a filter file declares: parameters with their ranges, and how they become a design that can be tabulated.
+
+A new filter is one small file: a numpy function ``response(lag, **parameters)``, and a `FilterKind` that says how wide it
+is, where it ends, and at which lags a derivative jumps. Derivatives, norms, compiled evaluation and the certificate all
+come from the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from blasso_flow.errors import UsageError
+from blasso_flow.signals import FilterDescription, FloatArray
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a filter: its meaning, dimension (length, frequency, count, fraction, factor) and range.
+
+    ``default`` None means: required, unless another parameter of the same ``choice`` is given in its place.
+    """
+
+    name: str
+    meaning: str
+    dimension: str = "length"
+    low: float = 0.0
+    high: float = np.inf
+    low_included: bool = False
+    default: float | None = None
+    choice: str = ""
+
+    def allowed(self) -> str:
+        """The range in words."""
+        if self.dimension == "count":
+            return f"a whole number from {self.low:.0f}"
+        low = f"{'at least' if self.low_included else 'above'} {self.low:g}"
+        return low if np.isinf(self.high) else f"{low} and at most {self.high:g}"
+
+    def check(self, kind: str, value: float) -> None:
+        """Raise `UsageError` if the value is out of range."""
+        above = value >= self.low if self.low_included else value > self.low
+        whole = self.dimension != "count" or float(value).is_integer()
+        if not (np.isfinite(value) and above and value <= self.high and whole):
+            raise UsageError(f"filter {kind}: {self.name} is out of range", received=f"{value:g}", allowed=self.allowed())
+
+
+@dataclass(frozen=True)
+class Design:
+    """A filter ready to be tabulated, everything in samples.
+
+    ``response(lag)`` takes lags of any shape; it is negligible outside ``support`` (low, high). ``width`` is the expected
+    resolution length, ``knots`` the lags where some derivative jumps. ``period`` is a whole number of samples, or 0.
+    ``phases`` forces the number of cells a sample (0: chosen from the width).
+    """
+
+    response: Callable[[FloatArray], FloatArray]
+    support: tuple[float, float]
+    width: float
+    knots: tuple[float, ...] = ()
+    period: int = 0
+    phases: int = 0
+
+
+Designer = Callable[[FilterDescription, Mapping[str, float], float, int], Design]
+
+
+@dataclass(frozen=True)
+class FilterKind:
+    """A registered filter. ``design(description, parameters, spacing, samples)`` gets the checked parameters."""
+
+    name: str
+    summary: str
+    parameters: tuple[Parameter, ...]
+    design: Designer
+    periodic: bool = False
+    causal: bool = False
+    zero_area: bool = False
+
+    def checked(self, description: FilterDescription) -> dict[str, float]:
+        """Parameters by name with defaults filled in. Raises `UsageError` on an unknown, missing or bad one."""
+        known = {parameter.name: parameter for parameter in self.parameters}
+        for name, value in description.parameters.items():
+            if name not in known:
+                raise UsageError(
+                    f"filter {self.name}: unknown parameter",
+                    received=name,
+                    allowed=", ".join(known) or "none",
+                )
+            known[name].check(self.name, value)
+        values = {p.name: p.default for p in self.parameters if p.default is not None}
+        values.update({name: float(value) for name, value in description.parameters.items()})
+        choices: dict[str, list[str]] = {}
+        for parameter in self.parameters:
+            if parameter.default is None:
+                choices.setdefault(parameter.choice or parameter.name, []).append(parameter.name)
+        for names in choices.values():
+            given = [name for name in names if name in values]
+            if len(given) != 1:
+                raise UsageError(
+                    f"filter {self.name}: give {'one of ' if len(names) > 1 else ''}{' or '.join(names)}",
+                    received=" and ".join(given) if given else "neither" if len(names) > 1 else "nothing",
+                    mend=f"for example {self.name}:{names[0]}=...; see `blasso-flow filters`",
+                )
+        return values
+
+
+def scaled(
+    response: Callable[..., FloatArray],
+    parameters: Mapping[str, float],
+    spacing: float,
+    support: tuple[float, float],
+    width: float,
+    knots: tuple[float, ...] = (),
+) -> Design:
+    """A design from a response in axis units: support, width and knots are given in axis units too."""
+    return Design(
+        response=lambda lag: response(np.asarray(lag) * spacing, **parameters),
+        support=(support[0] / spacing, support[1] / spacing),
+        width=width / spacing,
+        knots=tuple(knot / spacing for knot in knots),
+    )
