@@ -1,1 +1,14 @@
-"""cli."""
+"""The command line: one file a command, with nothing in it but options, messages and the order of calls.
+
+A command's file imports click only; what it works with is imported inside the command, so that `--help` stays instant.
+Exit codes and the one line an error prints are in `outcome`, shared options in `options`.
+"""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Run the command `blasso-flow`; ends the process with a documented exit code."""
+    from blasso_flow.cli.program import program  # noqa: PLC0415
+
+    program.main()

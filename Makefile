@@ -1,0 +1,94 @@
+# blasso-flow. `make` alone lists the targets; every target works from a fresh clone.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+BLASSO_FLOW := $(BIN)/blasso-flow
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+# What `make demo` and `make data` write.
+OUT := out
+EXAMPLES := data/gaussian.h5 data/ricker.h5 data/channels.h5
+
+# What `make batch` reads, and options for its `recover`.
+SIGNALS ?=
+RECOVER_OPTIONS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+.PHONY: help demo test lint bench bench-quick batch data clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- environment: a second call does nothing -------------------------------------------------------------------------
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'blasso-flow needs Python 3.11 or newer: make PYTHON=python3.12 ...' >&2; exit 1; }
+	@echo 'creating the virtual environment $(VENV)' >&2
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: setup.cfg pyproject.toml | $(BIN)/python
+	@echo 'installing blasso-flow into $(VENV)' >&2
+	@$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.installed-test: setup.cfg pyproject.toml | $(BIN)/python
+	@echo 'installing blasso-flow and what its tests need into $(VENV)' >&2
+	@$(PIP) install --editable '.[test]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: setup.cfg pyproject.toml | $(BIN)/python
+	@echo 'installing blasso-flow and its peers into $(VENV)' >&2
+	@$(PIP) install --editable '.[bench]'
+	@touch $@ $(VENV)/.installed
+
+# ---- using it --------------------------------------------------------------------------------------------------------
+demo: $(VENV)/.installed ## recover the spikes of the example signals and draw them
+	@mkdir -p $(OUT)
+	@for signal in gaussian ricker channels; do \
+	  sign=--positive; [ $$signal = ricker ] && sign=--signed; \
+	  echo; echo "== blasso-flow recover data/$$signal.h5 $$sign --output-dir $(OUT)"; \
+	  $(BLASSO_FLOW) recover data/$$signal.h5 $$sign --output-dir $(OUT) --force || exit; \
+	done
+	@echo; echo '== blasso-flow show $(OUT)/gaussian.spikes.h5'
+	@$(BLASSO_FLOW) show $(OUT)/gaussian.spikes.h5
+	@echo; echo 'figures: $(OUT)/gaussian.spikes.png $(OUT)/ricker.spikes.png $(OUT)/channels.spikes.png'
+
+batch: $(SIGNALS:.h5=.spikes.h5) ## recover many files: make -j2 batch SIGNALS="a.h5 b.h5"
+	@$(if $(strip $(SIGNALS)),:,echo 'name the signals: make batch SIGNALS="a.h5 b.h5"' >&2; exit 2)
+
+%.spikes.h5: %.h5 | $(VENV)/.installed
+	@$(BLASSO_FLOW) recover $< --output $@ --force --quiet --accept-unconverged $(RECOVER_OPTIONS)
+
+# ---- working on it ---------------------------------------------------------------------------------------------------
+test: lint ## lint, type check and run the tests
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-test ## ruff, import layers, mypy
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check . ; exit 1; }
+	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+	@$(BIN)/mypy --no-error-summary
+
+bench: $(VENV)/.installed-bench ## the benchmarks' tables, as ratios taken in one run
+	@$(BIN)/python -m benchmarks
+
+bench-quick: $(VENV)/.installed-bench ## the same in under two minutes
+	@$(BIN)/python -m benchmarks --quick
+
+# ---- example signals, from fixed seeds -------------------------------------------------------------------------------
+data: $(VENV)/.installed ## write the example signals of data/ anew (same bytes each time)
+	@mkdir -p data
+	@$(BLASSO_FLOW) simulate --filter gaussian:sd=0.02 --samples 1000 --range 0 1 --units s --spikes 10 --min-separation 0.05 \
+	  --snr 20 --seed 0 --force --output data/gaussian.h5
+	@$(BLASSO_FLOW) simulate --filter ricker:frequency=1.5e9 --samples 1500 --range 0 15e-9 --units s --spikes 8 --signed \
+	  --min-separation 0.8e-9 --snr 15 --seed 1 --force --output data/ricker.h5
+	@$(BLASSO_FLOW) simulate --filter decay:rise=0.05,decay=0.5 --samples 600 --range 0 20 --units s --spikes 6 --min-separation 0.5 \
+	  --channels 6 --missing 0.05 --offset 2 --snr 15 --seed 2 --force --output data/channels.h5
+
+clean: ## remove results and caches, keep the virtual environment
+	@rm -rf $(OUT) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print | xargs -r rm -rf

@@ -1,0 +1,95 @@
+"""Options that several commands share, and the types they are read with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+class Size(click.ParamType):
+    """A number of bytes: 500MB, 2GB, 1e9."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Text to bytes."""
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([kmgt]?)i?b?\s*", str(value), re.IGNORECASE)
+        try:
+            size = int(float(found[1]) * _BYTES[found[2].lower()]) if found else 0
+        except ValueError:
+            size = 0
+        if size < 1:
+            self.fail(f"{value!r} is not a size; allowed: a number above 0 with an optional unit, as 500MB or 2GB", param, ctx)
+        return size
+
+
+class Pair(click.ParamType):
+    """One number for both sides, or BEFORE,AFTER."""
+
+    name = "before,after"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        """Text to two numbers."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = [float(part) for part in str(value).split(",")]
+        except ValueError:
+            numbers = []
+        if len(numbers) not in (1, 2):
+            self.fail(f"{value!r} is neither one number nor two with a comma, as 0.5 or 0.5,0.1", param, ctx)
+        return numbers[0], numbers[-1]
+
+
+def example(*lines: str) -> str:
+    """The epilog that ends a command's help: an example that works as it stands beside the folder data/."""
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _keep_verbose(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
+    ctx.meta["verbose"] = value
+    return value
+
+
+def combined(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several decorators as one, listed in the help in the order given."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+filter_options = combined(
+    click.option("--filter", "filter_text", metavar="NAME:KEY=VALUE,...", help="The filter, lengths in axis units; default: the signal file's own."),
+    click.option("--spacing", type=float, help="Axis units a sample, for datasets that do not say."),
+)
+normalisation_option = click.option(
+    "--normalisation",
+    type=click.Choice(["peak", "area", "energy"]),
+    default="peak",
+    show_default=True,
+    help="What a weight of 1 means: a response with peak, area or energy 1.",
+)
+sign_option = click.option("--positive/--signed", default=True, show_default="positive", help="Spikes above zero only, or of both signs.")
+force_option = click.option("--force", is_flag=True, help="Replace files that exist.")
+memory_option = click.option("--max-memory", type=Size(), help="Largest memory a channel may take, as 2GB; default: half of the machine's.")
+message_options = combined(
+    click.option("-q", "--quiet", is_flag=True, help="Print no table, no notes and no progress; errors only."),
+    click.option("-v", "--verbose", is_flag=True, callback=_keep_verbose, help="Print more; a bug prints its traceback."),
+)
+plot_options = combined(
+    click.option("--plot/--no-plot", default=True, show_default=True, help="Draw a figure beside the result."),
+    click.option("--plot-format", type=click.Choice(["png", "svg", "pdf"]), default="png", show_default=True, help="Format of the figure."),
+)

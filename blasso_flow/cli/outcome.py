@@ -1,0 +1,98 @@
+"""How a run ends: one line on stderr and an exit code, whatever happened. Knows errors, and no command.
+
+0 done; 1 failure while running, or a bug; 2 usage; 3 some channels failed or did not reach the tolerance; 4 bad input
+data; 130 interrupted; 141 the reader of our output went away; 143 terminated.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+
+import click
+
+from blasso_flow.errors import BlassoFlowError
+
+TRACEBACK_VARIABLE = "BLASSO_FLOW_TRACEBACK"
+INTERRUPTED = 130
+CLOSED_PIPE = 141
+TERMINATED = 143
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived: unwind, so that temporary files are removed."""
+
+
+def say(text: str) -> None:
+    """One line on stderr. A stderr that is gone is no reason to fail."""
+    try:
+        click.echo(f"blasso-flow: {text}", err=True)
+    except OSError:
+        return
+
+
+def unwind_on_termination() -> None:
+    """Make SIGTERM raise `Terminated` instead of ending the process where it stands."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+
+
+def report(error: BaseException, *, verbose: bool = False) -> int:
+    """Print the one line that belongs to an error; return the exit code."""
+    match error:
+        case BlassoFlowError():
+            say(f"error: {error}")
+            code = error.exit_code
+        case click.UsageError():
+            say(f"error: {_one_line(error.format_message())}; see `{_help_of(error)}`")
+            code = 2
+        case click.ClickException():
+            say(f"error: {_one_line(error.format_message())}")
+            code = 2
+        case BrokenPipeError():
+            _silence_stdout()
+            code = CLOSED_PIPE
+        case KeyboardInterrupt() | click.Abort():
+            say("interrupted; nothing half-written is left")
+            code = INTERRUPTED
+        case Terminated():
+            say("terminated; nothing half-written is left")
+            code = TERMINATED
+        case MemoryError():
+            say(f"error: out of memory; {_one_line(str(error)) or 'an array could not be allocated'}; recover fewer channels at a time")
+            code = 1
+        case OSError() if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EMFILE}:
+            say(f"error: {_one_line(str(error))}")
+            code = 1
+        case _:
+            say(f"error: this is a bug, please report it: {type(error).__name__}: {_one_line(str(error))} (set {TRACEBACK_VARIABLE}=1 for more)")
+            code = 1
+            verbose = verbose or bool(os.environ.get(TRACEBACK_VARIABLE))
+            if verbose:
+                click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    return code
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _help_of(error: click.UsageError) -> str:
+    return f"{error.ctx.command_path if error.ctx else 'blasso-flow'} --help"
+
+
+def _silence_stdout() -> None:
+    """Let what is still buffered go nowhere, so that the interpreter's last flush is quiet too."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except OSError:
+        return
