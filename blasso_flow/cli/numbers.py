@@ -33,6 +33,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[i
     """Lines of an aligned table; columns are right-aligned but for the numbers in ``left``."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     return [
-        "  ".join(cell.ljust(width) if i in left else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
+        "  ".join(
+            cell.ljust(width) if i in left else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
         for row in (header, *rows)
     ]

@@ -72,7 +72,12 @@ def combined(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
 
 
 filter_options = combined(
-    click.option("--filter", "filter_text", metavar="NAME:KEY=VALUE,...", help="The filter, lengths in axis units; default: the signal file's own."),
+    click.option(
+        "--filter",
+        "filter_text",
+        metavar="NAME:KEY=VALUE,...",
+        help="The filter, lengths in axis units; default: the signal file's own.",
+    ),
     click.option("--spacing", type=float, help="Axis units a sample, for datasets that do not say."),
 )
 normalisation_option = click.option(
@@ -82,14 +87,18 @@ normalisation_option = click.option(
     show_default=True,
     help="What a weight of 1 means: a response with peak, area or energy 1.",
 )
-sign_option = click.option("--positive/--signed", default=True, show_default="positive", help="Spikes above zero only, or of both signs.")
+sign_option = click.option("--positive/--signed", default=True, help="Spikes above zero only (default), or of both signs.")
 force_option = click.option("--force", is_flag=True, help="Replace files that exist.")
-memory_option = click.option("--max-memory", type=Size(), help="Largest memory a channel may take, as 2GB; default: half of the machine's.")
+memory_option = click.option(
+    "--max-memory", type=Size(), help="Largest memory a channel may take, as 2GB; default: half of the machine's."
+)
 message_options = combined(
     click.option("-q", "--quiet", is_flag=True, help="Print no table, no notes and no progress; errors only."),
     click.option("-v", "--verbose", is_flag=True, callback=_keep_verbose, help="Print more; a bug prints its traceback."),
 )
 plot_options = combined(
     click.option("--plot/--no-plot", default=True, show_default=True, help="Draw a figure beside the result."),
-    click.option("--plot-format", type=click.Choice(["png", "svg", "pdf"]), default="png", show_default=True, help="Format of the figure."),
+    click.option(
+        "--plot-format", type=click.Choice(["png", "svg", "pdf"]), default="png", show_default=True, help="Format of the figure."
+    ),
 )

@@ -9,9 +9,12 @@ import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from blasso_flow.errors import DataError, RunError, UsageError
+
+if TYPE_CHECKING:
+    from blasso_flow.signals import Signal
 
 STREAM = "-"
 BLOCK = 1 << 20
@@ -49,7 +52,9 @@ class Source:
         """All of standard input, read once."""
         stream = sys.stdin.buffer
         if stream.isatty():
-            raise UsageError("standard input is a terminal", allowed="HDF5 from a pipe or a file", mend="name a file, or pipe one in")
+            raise UsageError(
+                "standard input is a terminal", allowed="HDF5 from a pipe or a file", mend="name a file, or pipe one in"
+            )
         content = stream.read()
         if not content:
             raise DataError("standard input is empty", allowed="an HDF5 file", mend="see what the command before the pipe said")
@@ -92,7 +97,9 @@ def check_output(target: Path, *, force: bool, inputs: tuple[Source, ...] = (), 
 def check_stdout_takes_bytes() -> None:
     """HDF5 is never written to a terminal."""
     if sys.stdout.isatty():
-        raise UsageError("HDF5 is not written to a terminal", received="--output -", mend="pipe it into another command, or name a file")
+        raise UsageError(
+            "HDF5 is not written to a terminal", received="--output -", mend="pipe it into another command, or name a file"
+        )
 
 
 def write_stdout(content: bytes) -> None:
@@ -107,3 +114,15 @@ def _same_file(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except OSError:
         return False
+
+
+def write_signal_to(signal: Signal, output: str) -> None:
+    """A signal file, on standard output when ``output`` is `-`."""
+    from blasso_flow.files import write_signal  # noqa: PLC0415
+
+    if output != STREAM:
+        write_signal(signal, output)
+        return
+    buffer = io.BytesIO()
+    write_signal(signal, buffer)
+    write_stdout(buffer.getvalue())

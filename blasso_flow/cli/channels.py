@@ -1,0 +1,82 @@
+"""What a run says of its channels: the table, the notes and the closing line."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from blasso_flow.cli.numbers import short, table
+from blasso_flow.spikes import ChannelReport, Recovery
+
+MOST_ROWS = 20
+MOST_NOTES = 10
+
+
+def with_units(name: str, units: str) -> str:
+    """A column's header."""
+    return f"{name} [{units}]" if units else name
+
+
+def channel_lines(recovery: Recovery, units: str = "", *, everything: bool = False) -> list[str]:
+    """The table of channels: at most 20 rows, then a summary of the rest."""
+    counts = np.bincount(recovery.spikes.channel, minlength=len(recovery.channels))
+    shown = len(recovery.channels) if everything or len(recovery.channels) <= MOST_ROWS else MOST_ROWS
+    header = ["channel", "spikes", "status", "gap", "gap/noise", with_units("noise sd", units), "strength", "rounds"]
+    rows = [
+        [
+            str(number),
+            str(counts[number]),
+            str(channel.status),
+            short(channel.gap, 2),
+            short(channel.gap_noise, 2),
+            short(channel.noise_sd),
+            short(channel.strength),
+            str(channel.rounds),
+        ]
+        for number, channel in enumerate(recovery.channels[:shown])
+    ]
+    lines = table(header, rows, left=(2,))
+    if shown < len(recovery.channels):
+        lines.append(
+            f"... and {len(recovery.channels) - shown} more: {_statuses(recovery.channels[shown:])}, {counts[shown:].sum()} spikes"
+        )
+    return lines
+
+
+def closing_line(recovery: Recovery, paths: Sequence[Path]) -> str:
+    """The whole run in one line, with the files it wrote."""
+    worst = max((channel.gap for channel in recovery.channels if math.isfinite(channel.gap)), default=math.nan)
+    number = len(recovery.spikes)
+    text = f"{number} spike{'' if number == 1 else 's'} in {_count(recovery.channels)}, largest gap {short(worst, 2)}"
+    return f"{text}; wrote {' and '.join(map(str, paths))}" if paths else text
+
+
+def note_lines(recovery: Recovery) -> list[str]:
+    """Warnings, each once with the channels it is about."""
+    where: dict[str, list[int]] = {}
+    for number, channel in enumerate(recovery.channels):
+        for note in channel.notes:
+            where.setdefault(note, []).append(number)
+    single = len(recovery.channels) == 1
+    lines = [f"note: {note}" if single else f"note: {_numbers(numbers)}: {note}" for note, numbers in where.items()]
+    if len(lines) > MOST_NOTES:
+        lines[MOST_NOTES:] = [f"note: {len(lines) - MOST_NOTES} more notes; `blasso-flow inspect` has them"]
+    return lines
+
+
+def _statuses(channels: Sequence[ChannelReport]) -> str:
+    return ", ".join(f"{count} {status}" for status, count in Counter(str(channel.status) for channel in channels).items())
+
+
+def _count(channels: Sequence[ChannelReport]) -> str:
+    return "1 channel" if len(channels) == 1 else f"{len(channels)} channels"
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    few = ", ".join(map(str, numbers[:4]))
+    more = f" and {len(numbers) - 4} more" if len(numbers) > 4 else ""
+    return f"channel{'s' if len(numbers) > 1 else ''} {few}{more}"

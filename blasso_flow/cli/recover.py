@@ -1,0 +1,241 @@
+"""`blasso-flow recover`: recordings in, certified spikes and a figure out."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from blasso_flow.cli import options
+from blasso_flow.cli.outcome import report, say
+from blasso_flow.cli.streams import STREAM, Source, check_output, check_stdout_takes_bytes, write_stdout
+from blasso_flow.errors import BlassoFlowError, DataError, UnconvergedError, UsageError
+
+if TYPE_CHECKING:
+    from blasso_flow.spikes import Recovery
+
+FAILED = {"all_missing", "failed"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recording and where its result and figure go; ``result`` None is standard output."""
+
+    source: Source
+    result: Path | None
+    figure: Path | None
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a job is carried out: what is read, written and said."""
+
+    settings: Mapping[str, object]
+    spacing: float | None
+    max_memory: int | None
+    save_fit: bool
+    force: bool
+    quiet: bool
+    verbose: bool
+
+
+@click.command(
+    epilog=options.example(
+        "blasso-flow recover data/gaussian.h5",
+        "blasso-flow recover data/ricker.h5 --signed --strength 0.01max -o reflectors.h5",
+    )
+)
+@click.argument("signals", metavar="SIGNAL...", nargs=-1, required=True)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="The result, - for standard output; default: SIGNAL's name with .spikes.h5, in this folder.",
+)
+@click.option("--output-dir", metavar="DIR", help="Folder for results and figures, made if missing.")
+@options.filter_options
+@options.normalisation_option
+@options.sign_option
+@click.option(
+    "--baseline",
+    type=click.Choice(["none", "const"]),
+    default="const",
+    show_default=True,
+    help="What the spikes stand on, fitted along.",
+)
+@click.option(
+    "--margin",
+    type=options.Pair(),
+    default=(0.0, 0.0),
+    help="How far outside the record spikes may sit, axis units: one number, or BEFORE,AFTER.",
+)
+@click.option("--noise-sd", type=float, help="Standard deviation of the noise; default: the file's, or estimated.")
+@click.option(
+    "--strength",
+    default="auto",
+    show_default=True,
+    metavar="RULE",
+    help="Penalty: auto (from noise and --false-alarms), 0.5auto, 0.05max, or a number.",
+)
+@click.option("--false-alarms", type=float, default=0.05, show_default=True, help="Expected number of false spikes a channel.")
+@click.option("--tol", type=float, default=1e-6, show_default=True, help="Relative duality gap to prove.")
+@click.option("--tol-noise", type=float, default=0.5, show_default=True, help="Gap to prove in units of the noise variance.")
+@click.option("--max-rounds", type=int, default=60, show_default=True, help="Rounds of the solver before it gives up.")
+@click.option("--refit/--no-refit", default=True, show_default=True, help="Refit the spikes without penalty and prune them.")
+@click.option("--save-fit", is_flag=True, help="Store model, residual and baseline in the result.")
+@options.plot_options
+@options.force_option
+@click.option("--accept-unconverged", is_flag=True, help="Exit 0 even if channels failed or did not reach the tolerance.")
+@options.memory_option
+@options.message_options
+@click.pass_context
+def recover(
+    ctx: click.Context,
+    signals: tuple[str, ...],
+    output: str | None,
+    output_dir: str | None,
+    filter_text: str | None,
+    spacing: float | None,
+    positive: bool,
+    save_fit: bool,
+    plot: bool,
+    plot_format: str,
+    force: bool,
+    accept_unconverged: bool,
+    max_memory: int | None,
+    quiet: bool,
+    verbose: bool,
+    **settings: object,
+) -> None:
+    """Recover the spikes of recordings, with a proof of optimality.
+
+    SIGNAL is an HDF5 file, FILE::/dataset, or - for standard input. Writes NAME.spikes.h5 and its figure NAME.spikes.png
+    into this folder, and prints a table of channels.
+    """
+    explicit_plot = plot and ctx.get_parameter_source("plot") is click.core.ParameterSource.COMMANDLINE
+    jobs = planned(signals, output, output_dir, plot_format if plot else "", force)
+    if explicit_plot and output == STREAM:
+        raise UsageError(
+            "--plot needs a named output", received="--output -", mend="name a file, or draw it later with `blasso-flow plot`"
+        )
+    settings = {"filter": _described(filter_text), "positive": positive, **settings}
+    manner = Manner(settings, spacing, max_memory, save_fit, force, quiet, verbose)
+    outcomes = [_attempt(job, manner, len(jobs) > 1) for job in jobs]
+    failures = [outcome for outcome in outcomes if isinstance(outcome, BlassoFlowError)]
+    hard = [failure for failure in failures if not isinstance(failure, UnconvergedError)]
+    if hard and len(hard) == len(jobs):
+        ctx.exit(hard[0].exit_code)
+    if hard or (failures and not accept_unconverged):
+        ctx.exit(UnconvergedError.exit_code)
+
+
+def planned(signals: tuple[str, ...], output: str | None, output_dir: str | None, figure_format: str, force: bool) -> list[Job]:
+    """Inputs with their outputs, every one checked before any work starts."""
+    if output is not None and output_dir is not None:
+        raise UsageError("--output and --output-dir exclude each other", mend="give one of them")
+    if output is not None and len(signals) > 1:
+        raise UsageError("--output names one file", received=f"{len(signals)} signals", mend="give --output-dir")
+    sources = tuple(Source.parse(text) for text in signals)
+    if output == STREAM:
+        check_stdout_takes_bytes()
+        return [Job(sources[0], None, None)]
+    folder = Path(output_dir or ".")
+    if output_dir is not None and not folder.exists():
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise UsageError("--output-dir cannot be made", received=output_dir, mend=str(error.strerror).lower()) from None
+    jobs: list[Job] = []
+    for source in sources:
+        result = Path(output) if output is not None else folder / default_name(source)
+        figure = result.with_suffix(f".{figure_format}") if figure_format else None
+        jobs.append(Job(source, result, figure))
+    seen: set[Path | None] = set()
+    for job in jobs:
+        if job.result in seen:
+            raise UsageError(
+                "two signals would have the same output", received=job.result, mend="recover them one by one with --output"
+            )
+        seen.add(job.result)
+        for target in (job.result, job.figure):
+            if target is not None:
+                check_output(target, force=force, inputs=sources, option="--output" if output else "output")
+    return jobs
+
+
+def default_name(source: Source) -> str:
+    """NAME.spikes.h5 for NAME.h5, NAME.hdf5, NAME.out, ..."""
+    if source.is_stream:
+        raise UsageError(
+            "standard input has no name to make an output from", mend="give --output FILE, or --output - for standard output"
+        )
+    return f"{Path(source.path).stem}.spikes.h5"
+
+
+def _described(text: str | None) -> object:
+    """A bad filter is refused before any file is opened."""
+    if text is None:
+        return None
+    from blasso_flow import filters  # noqa: PLC0415
+
+    return filters.describe(text)
+
+
+def _attempt(job: Job, manner: Manner, several: bool) -> BlassoFlowError | None:
+    """Carry out one job. Its error is printed here, so that the next file is still worked on."""
+    try:
+        _carry_out(job, manner, several)
+    except BlassoFlowError as error:
+        report(error)
+        return error
+    return None
+
+
+def _carry_out(job: Job, manner: Manner, several: bool) -> None:
+    from blasso_flow.cli.channels import channel_lines, closing_line, note_lines  # noqa: PLC0415
+    from blasso_flow.cli.progress import channel_progress  # noqa: PLC0415
+    from blasso_flow.files import read_signal  # noqa: PLC0415
+    from blasso_flow.recovery import recover as recover_signal  # noqa: PLC0415
+
+    signal = read_signal(job.source.opened(), dataset=job.source.dataset, spacing=manner.spacing, max_memory=manner.max_memory)
+    with channel_progress(signal.channels, job.source.name, shown=not manner.quiet) as on_channel:
+        recovery = recover_signal(signal, on_channel=on_channel, **manner.settings)
+    if all(channel.status in FAILED for channel in recovery.channels):
+        raise DataError(f"{job.source.name}: no channel could be recovered", mend=recovery.channels[0].message)
+    _write(job, recovery, manner)
+    if not manner.quiet:
+        lines = channel_lines(recovery, everything=manner.verbose)
+        click.echo("\n".join([f"{job.source.name}:", *lines] if several else lines), err=job.result is None)
+        for line in note_lines(recovery):
+            say(line)
+        say(closing_line(recovery, [path for path in (job.result, job.figure) if path is not None]))
+    _refuse_unconverged(job, recovery)
+
+
+def _write(job: Job, recovery: Recovery, manner: Manner) -> None:
+    from blasso_flow.files import write_result  # noqa: PLC0415
+
+    provenance = {
+        "argv": ["blasso-flow", *sys.argv[1:]],
+        "command": shlex.join(["blasso-flow", *sys.argv[1:]]),
+        "input": None if job.source.is_stream else str(Path(job.source.path).resolve()),
+        "dataset": job.source.dataset,
+        "sha256": job.source.sha256(),
+    }
+    print(provenance, write_result)
+
+
+def _refuse_unconverged(job: Job, recovery: Recovery) -> None:
+    """Raise `UnconvergedError` when a channel did not end converged."""
+    bad = [(number, channel) for number, channel in enumerate(recovery.channels) if channel.status != "converged"]
+    if bad:
+        number, channel = bad[0]
+        raise UnconvergedError(
+            f"{job.source.name}: {len(bad)} of {len(recovery.channels)} channels did not converge; channel {number}: {channel.status}",
+            mend=channel.message,
+        )
