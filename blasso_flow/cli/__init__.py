@@ -9,6 +9,6 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the command `blasso-flow`; ends the process with a documented exit code."""
-    from blasso_flow.cli.program import program  # noqa: PLC0415
+    from blasso_flow.cli.program import program
 
     program.main()

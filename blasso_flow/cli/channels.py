@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -47,12 +46,12 @@ def channel_lines(recovery: Recovery, units: str = "", *, everything: bool = Fal
     return lines
 
 
-def closing_line(recovery: Recovery, paths: Sequence[Path]) -> str:
+def closing_line(recovery: Recovery, paths: Sequence[str]) -> str:
     """The whole run in one line, with the files it wrote."""
     worst = max((channel.gap for channel in recovery.channels if math.isfinite(channel.gap)), default=math.nan)
     number = len(recovery.spikes)
     text = f"{number} spike{'' if number == 1 else 's'} in {_count(recovery.channels)}, largest gap {short(worst, 2)}"
-    return f"{text}; wrote {' and '.join(map(str, paths))}" if paths else text
+    return f"{text}; wrote {' and '.join(paths)}" if paths else text
 
 
 def note_lines(recovery: Recovery) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -36,7 +35,7 @@ def filters(
 
     Lengths are in axis units: a filter for a signal on a time axis in seconds has its widths in seconds.
     """
-    from blasso_flow.filters import KINDS  # noqa: PLC0415
+    from blasso_flow.filters import KINDS
 
     if spec is None:
         if figure is not None:
@@ -44,12 +43,12 @@ def filters(
         click.echo("\n\n".join("\n".join(kind_lines(kind)) for kind in KINDS.values()))
         return
     if figure is not None:
-        check_output(Path(figure), force=force, option="--plot")
+        check_output(figure, force=force)
     tabulated = _tabulated(spec, spacing, samples, normalisation)
     for line in filter_lines(tabulated):
         click.echo(line)
     if figure is not None:
-        from blasso_flow.plots import draw_filter, save_figure  # noqa: PLC0415
+        from blasso_flow.plots import draw_filter, save_figure
 
         save_figure(draw_filter(tabulated), figure)
         say(f"wrote {figure}")
@@ -93,8 +92,8 @@ def filter_lines(filter: Filter) -> list[str]:
 
 def _tabulated(spec: str, spacing: float | None, samples: int | None, normalisation: str) -> Filter:
     """The filter's table; without a spacing, one fine enough for a figure."""
-    from blasso_flow.filters import build, describe, kind_of  # noqa: PLC0415
-    from blasso_flow.signals import Axis  # noqa: PLC0415
+    from blasso_flow.filters import build, describe, kind_of
+    from blasso_flow.signals import Axis
 
     description = describe(spec)
     kind = kind_of(description.kind)

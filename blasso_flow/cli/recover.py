@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,8 @@ import click
 
 from blasso_flow.cli import options
 from blasso_flow.cli.outcome import report, say
-from blasso_flow.cli.streams import STREAM, Source, check_output, check_stdout_takes_bytes, write_stdout
-from blasso_flow.errors import BlassoFlowError, DataError, UnconvergedError, UsageError
+from blasso_flow.cli.streams import STREAM, Source, check_output
+from blasso_flow.errors import BlassoFlowError, DataError, RunError, UnconvergedError, UsageError
 
 if TYPE_CHECKING:
     from blasso_flow.spikes import Recovery
@@ -24,11 +23,11 @@ FAILED = {"all_missing", "failed"}
 
 @dataclass(frozen=True)
 class Job:
-    """One recording and where its result and figure go; ``result`` None is standard output."""
+    """One recording and where its result and figure go; ``result`` may be `-`."""
 
     source: Source
-    result: Path | None
-    figure: Path | None
+    result: str
+    figure: str | None
 
 
 @dataclass(frozen=True)
@@ -140,32 +139,37 @@ def planned(signals: tuple[str, ...], output: str | None, output_dir: str | None
         raise UsageError("--output and --output-dir exclude each other", mend="give one of them")
     if output is not None and len(signals) > 1:
         raise UsageError("--output names one file", received=f"{len(signals)} signals", mend="give --output-dir")
-    sources = tuple(Source.parse(text) for text in signals)
+    sources = [Source(text) for text in signals]
+    if sum(source.is_stream for source in sources) > 1:
+        raise UsageError("standard input can be read once", received="- twice")
     if output == STREAM:
-        check_stdout_takes_bytes()
-        return [Job(sources[0], None, None)]
-    folder = Path(output_dir or ".")
-    if output_dir is not None and not folder.exists():
-        try:
-            folder.mkdir(parents=True)
-        except OSError as error:
-            raise UsageError("--output-dir cannot be made", received=output_dir, mend=str(error.strerror).lower()) from None
-    jobs: list[Job] = []
+        check_output(output, force=force)
+        return [Job(sources[0], STREAM, None)]
+    folder = _folder(output_dir)
+    jobs = []
     for source in sources:
         result = Path(output) if output is not None else folder / default_name(source)
-        figure = result.with_suffix(f".{figure_format}") if figure_format else None
-        jobs.append(Job(source, result, figure))
-    seen: set[Path | None] = set()
+        jobs.append(Job(source, str(result), str(result.with_suffix(f".{figure_format}")) if figure_format else None))
+    taken: set[str] = set()
     for job in jobs:
-        if job.result in seen:
-            raise UsageError(
-                "two signals would have the same output", received=job.result, mend="recover them one by one with --output"
-            )
-        seen.add(job.result)
         for target in (job.result, job.figure):
+            if target in taken:
+                raise UsageError(
+                    "two outputs have the same name", received=target, mend="recover these signals one by one, with --output"
+                )
             if target is not None:
-                check_output(target, force=force, inputs=sources, option="--output" if output else "output")
+                check_output(target, force=force, inputs=sources)
+                taken.add(target)
     return jobs
+
+
+def _folder(output_dir: str | None) -> Path:
+    folder = Path(output_dir or ".")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError("--output-dir cannot be made", received=output_dir, mend=f"{error.strerror}".lower()) from None
+    return folder
 
 
 def default_name(source: Source) -> str:
@@ -181,7 +185,7 @@ def _described(text: str | None) -> object:
     """A bad filter is refused before any file is opened."""
     if text is None:
         return None
-    from blasso_flow import filters  # noqa: PLC0415
+    from blasso_flow import filters
 
     return filters.describe(text)
 
@@ -197,12 +201,12 @@ def _attempt(job: Job, manner: Manner, several: bool) -> BlassoFlowError | None:
 
 
 def _carry_out(job: Job, manner: Manner, several: bool) -> None:
-    from blasso_flow.cli.channels import channel_lines, closing_line, note_lines  # noqa: PLC0415
-    from blasso_flow.cli.progress import channel_progress  # noqa: PLC0415
-    from blasso_flow.files import read_signal  # noqa: PLC0415
-    from blasso_flow.recovery import recover as recover_signal  # noqa: PLC0415
+    from blasso_flow.cli.channels import channel_lines, closing_line, note_lines
+    from blasso_flow.cli.progress import channel_progress
+    from blasso_flow.files import read_signal
+    from blasso_flow.recovery import recover as recover_signal
 
-    signal = read_signal(job.source.opened(), dataset=job.source.dataset, spacing=manner.spacing, max_memory=manner.max_memory)
+    signal = read_signal(job.source.opened(), dataset=job.source.dataset(), spacing=manner.spacing, max_memory=manner.max_memory)
     with channel_progress(signal.channels, job.source.name, shown=not manner.quiet) as on_channel:
         recovery = recover_signal(signal, on_channel=on_channel, **manner.settings)
     if all(channel.status in FAILED for channel in recovery.channels):
@@ -210,24 +214,33 @@ def _carry_out(job: Job, manner: Manner, several: bool) -> None:
     _write(job, recovery, manner)
     if not manner.quiet:
         lines = channel_lines(recovery, everything=manner.verbose)
-        click.echo("\n".join([f"{job.source.name}:", *lines] if several else lines), err=job.result is None)
+        click.echo("\n".join([f"{job.source.name}:", *lines] if several else lines), err=job.result == STREAM)
         for line in note_lines(recovery):
             say(line)
-        say(closing_line(recovery, [path for path in (job.result, job.figure) if path is not None]))
+        say(closing_line(recovery, [path for path in (job.result, job.figure) if path not in (STREAM, None)]))
     _refuse_unconverged(job, recovery)
 
 
 def _write(job: Job, recovery: Recovery, manner: Manner) -> None:
-    from blasso_flow.files import write_result  # noqa: PLC0415
+    """Result, then figure."""
+    from blasso_flow.files import write_result
 
-    provenance = {
+    kept = recovery if manner.save_fit else replace(recovery, fit=None)
+    write_result(kept, job.result, provenance=_provenance(job.source), overwrite=manner.force)
+    if job.figure is not None:
+        from blasso_flow.plots import draw_recovery, save_figure
+
+        save_figure(draw_recovery(recovery), job.figure)
+
+
+def _provenance(source: Source) -> dict[str, object]:
+    """Where a result came from, beyond its settings."""
+    return {
         "argv": ["blasso-flow", *sys.argv[1:]],
-        "command": shlex.join(["blasso-flow", *sys.argv[1:]]),
-        "input": None if job.source.is_stream else str(Path(job.source.path).resolve()),
-        "dataset": job.source.dataset,
-        "sha256": job.source.sha256(),
+        "input": source.name if source.is_stream else str(Path(source.path).resolve()),
+        "dataset": source.dataset(),
+        "sha256": source.sha256(),
     }
-    print(provenance, write_result)
 
 
 def _refuse_unconverged(job: Job, recovery: Recovery) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from blasso_flow.cli import options
 from blasso_flow.cli.outcome import say
-from blasso_flow.cli.streams import STREAM, check_output, check_stdout_takes_bytes, write_signal_to
+from blasso_flow.cli.streams import STREAM, check_output
 
 
 @click.command(
@@ -57,15 +56,13 @@ def simulate(
     extent: tuple[float, float] | None, axis_name: str, output: str, force: bool, quiet: bool, verbose: bool, **settings: Any
 ) -> None:
     """Write a signal with known spikes, to try the other commands on."""
-    if output == STREAM:
-        check_stdout_takes_bytes()
-    else:
-        check_output(Path(output), force=force)
-    from blasso_flow.simulation import simulate as draw  # noqa: PLC0415
+    check_output(output, force=force)
+    from blasso_flow.files import write_signal
+    from blasso_flow.simulation import simulate as draw
 
     first, last = extent or (0.0, None)
     signal = draw(first=first, last=last, name=axis_name, **settings)
-    write_signal_to(signal, output)
+    write_signal(signal, output, overwrite=force)
     if not quiet:
         spikes = settings["spikes"]
         say(
