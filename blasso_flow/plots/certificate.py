@@ -1,0 +1,97 @@
+"""The certificate of the optimum over the domain: the picture of the proof."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from blasso_flow.filters import Filter
+from blasso_flow.plots import style
+from blasso_flow.plots.curves import Curves, envelope, gather
+from blasso_flow.plots.fit import share_x
+from blasso_flow.signals import FloatArray
+from blasso_flow.spikes import Recovery, Status
+
+LOWEST = -2.5  # positive weights: what lies below is of no interest and would hide the line at 1
+
+
+def draw_certificate(
+    recovery: Recovery,
+    channel: int = 0,
+    filter: Filter | None = None,
+    eta_position: FloatArray | None = None,
+    eta: FloatArray | None = None,
+) -> Figure:
+    """Certificate of one channel; ``eta`` (M,) at ``eta_position`` (M,) in axis units, evaluated here when not given."""
+    curves = gather(recovery, channel, filter, eta_position, eta)
+    figure = style.new_figure(style.WIDTH, 3.6)
+    ax = figure.add_subplot()
+    certificate_panel(ax, curves, wrap=110)
+    share_x([ax], curves)
+    return figure
+
+
+def certificate_panel(ax: Axes, curves: Curves, wrap: int = 84) -> None:
+    """The certificate, the lines it must not cross, and a ring where each spike of the optimum touches them."""
+    style.dress(ax, ylabel="certificate η")
+    style.heading(ax, *certificate_words(curves), wrap=wrap)
+    if not curves.eta.size:
+        style.message(ax, "no certificate: nothing was solved")
+        ax.set_yticks([])
+        return
+    ax.plot(*envelope(curves.eta_position, curves.eta), color=style.FIT_COLOUR, lw=1.1, zorder=3)
+    ax.axhline(1, color=style.BLACK, lw=1.6, zorder=2)
+    if curves.positive:
+        ax.axhline(-1, color=style.GREY, lw=0.7, ls=":", zorder=2)
+    else:
+        ax.axhline(-1, color=style.BLACK, lw=1.6, zorder=2)
+    ax.axhline(0, color=style.PALE, lw=0.8, zorder=1)
+    count = curves.optimum_position.size
+    ax.plot(
+        curves.optimum_position,
+        np.sign(curves.optimum_weight) if not np.isfinite(curves.optimum_eta).all() else curves.optimum_eta,
+        ls="",
+        marker="o",
+        ms=6 if count <= 60 else 3.5 if count <= 400 else 1.5,
+        mfc="white" if count <= 400 else style.SPIKE_COLOUR,
+        mec=style.SPIKE_COLOUR,
+        mew=1.4 if count <= 60 else 0.8,
+        zorder=4,
+        rasterized=count > style.MANY,
+    )
+    low, high = float(np.nanmin(curves.eta)), float(np.nanmax(curves.eta))
+    bottom = max(low, LOWEST) if curves.positive else min(low, -1.0)
+    ax.set_ylim(min(bottom, -0.1) - 0.12, max(high, 1.0) + 0.25)
+    if curves.positive and low < LOWEST:
+        ax.annotate(
+            f"falls to {style.power_of_ten(low)}: only above 1 counts, since weights are non-negative",
+            (0.995, 0.04),
+            xycoords="axes fraction",
+            ha="right",
+            va="bottom",
+            fontsize=style.SMALL - 1,
+            color=style.TEXT,
+            bbox={"fc": "white", "ec": "none", "alpha": 0.85, "pad": 1.5},
+            zorder=5,
+        )
+
+
+def certificate_words(curves: Curves) -> tuple[str, str]:
+    """Title and detail: what was proven, in plain words."""
+    report = curves.report
+    lines = "1" if curves.positive else "±1"
+    if report.status is Status.CONVERGED:
+        title = f"Proof of optimality: η touches {lines} at the optimum's spikes and never goes beyond"
+    elif report.status is Status.GAP_ABOVE_TOLERANCE:
+        title = "Certificate: not proven to the tolerance"
+    else:
+        return "Certificate", ""
+    size = "η" if curves.positive else "|η|"
+    bound = "1" if report.violation <= 0 else f"1 + {style.at_most(report.violation)}"
+    if not curves.optimum_position.size:
+        title = f"Proof of optimality: η stays within {lines}, so having no spikes is optimal"
+    return title, (
+        f"Proven: {size} ≤ {bound} on the whole domain, hence no other set of spikes lowers the objective "
+        f"by more than {style.at_most(report.gap)} of it (the gap)."
+    )

@@ -1,0 +1,157 @@
+"""Many channels at once: a raster of their spikes, how the proofs ended, and the first channels as small fits."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from blasso_flow.filters import Filter
+from blasso_flow.plots import style
+from blasso_flow.plots.curves import filter_of, gather, signal_of
+from blasso_flow.plots.fit import small_fit, x_limits
+from blasso_flow.plots.gap import FLOOR
+from blasso_flow.spikes import Recovery, Status
+
+SMALL_FITS = 6
+GROWING = LinearSegmentedColormap.from_list("blasso-growing", ["#9CCBEA", style.BLUE, "#1B0A3C"])
+SIGNED = LinearSegmentedColormap.from_list("blasso-signed", ["#7A2E00", style.VERMILLION, "#C9C9C9", style.BLUE, "#012A45"])
+
+
+def draw_channels(recovery: Recovery, filter: Filter | None = None) -> Figure:
+    """Raster of spikes, histogram of gaps, statuses, and the first channels as small fits.
+
+    Raises `UsageError` when the recovery has no signal or its filter cannot be known.
+    """
+    signal = signal_of(recovery)
+    filter = filter_of(recovery) if filter is None else filter
+    shown = min(SMALL_FITS, len(recovery.channels))
+    lines = -(-shown // 3)
+    figure = style.new_figure(style.WIDTH, 5.4 + 1.9 * lines)
+    figure.suptitle(headline(recovery), x=0.008, ha="left", fontsize=style.BASE + 3, fontweight="bold", color=style.BLACK)
+    outer = figure.add_gridspec(2, 1, height_ratios=[5.0, 1.9 * lines])
+    upper = outer[0].subgridspec(2, 2, width_ratios=[2.6, 1.0])
+    raster_panel(figure.add_subplot(upper[:, 0]), recovery, filter)
+    gaps_panel(figure.add_subplot(upper[0, 1]), recovery)
+    status_panel(figure.add_subplot(upper[1, 1]), recovery)
+    grid = outer[1].subgridspec(lines, 3)
+    for number in range(shown):
+        ax = figure.add_subplot(grid[number // 3, number % 3])
+        curves = gather(recovery, number, filter, certificate=False)
+        small_fit(ax, curves, *x_limits(curves))
+        found = style.counted(curves.position.size, "spike")
+        style.heading(ax, f"Channel {number}: {found}", small=True)
+        last = number + 3 >= shown
+        style.dress(
+            ax,
+            xlabel=style.axis_label(signal.axis) if last else "",
+            ylabel=style.with_units("signal", signal.units) if number % 3 == 0 else "",
+            small=True,
+        )
+    return figure
+
+
+def headline(recovery: Recovery) -> str:
+    """The result in one line."""
+    name = style.plain(signal_of(recovery).name, 40)
+    total = style.counted(len(recovery.spikes), "spike")
+    proven = sum(report.status is Status.CONVERGED for report in recovery.channels)
+    return f"{name}: {total} in {len(recovery.channels):,} channels, optimality proven for {proven:,}"
+
+
+def raster_panel(ax: Axes, recovery: Recovery, filter: Filter) -> None:
+    """One row a channel, one bar a spike: taller and darker with its weight."""
+    signal, spikes = signal_of(recovery), recovery.spikes
+    channels = len(recovery.channels)
+    style.dress(ax, xlabel=style.axis_label(signal.axis), ylabel="channel")
+    style.heading(ax, "Spikes of all channels")
+    low, high = signal.axis.first, signal.axis.last
+    if len(spikes):
+        low, high = min(low, float(spikes.position.min())), max(high, float(spikes.position.max()))
+    room = max(0.01 * (high - low), 0.5 * signal.axis.spacing)
+    ax.set_xlim(low - room, high + room)
+    ax.set_ylim(channels - 0.4, -0.6)
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    unfinished = [number for number, report in enumerate(recovery.channels) if report.status is not Status.CONVERGED]
+    ax.barh(unfinished, high - low + 2 * room, left=low - room, height=1.0, color="#FBE3D2", lw=0, zorder=0)
+    if not len(spikes):
+        style.message(ax, "no spikes in any channel")
+        return
+    size = np.abs(spikes.weight)
+    largest = float(np.percentile(size, 98)) or 1.0
+    signed = bool((spikes.weight < 0).any())
+    half = 0.12 + 0.33 * np.sqrt(np.minimum(size / largest, 1.0))
+    ends = np.stack([spikes.channel - half, spikes.channel + half], axis=1)
+    segments = np.stack([np.repeat(spikes.position[:, None], 2, axis=1), ends], axis=2)
+    bars = LineCollection(
+        list(segments),
+        array=spikes.weight,
+        cmap=SIGNED if signed else GROWING,
+        norm=Normalize(-largest if signed else 0.0, largest),
+        linewidths=1.6 if len(spikes) <= style.MANY else 0.8,
+        zorder=2,
+        rasterized=len(spikes) > style.MANY,
+    )
+    ax.add_collection(bars)
+    figure = ax.get_figure()
+    if isinstance(figure, Figure):
+        bar = figure.colorbar(bars, ax=ax, location="right", fraction=0.035, pad=0.01, extend="both" if signed else "max")
+        units = style.weight_units(filter.normalisation, signal.units, signal.axis.units)
+        bar.set_label(style.with_units("weight", units), fontsize=style.SMALL, color=style.TEXT)
+        bar.ax.tick_params(labelsize=style.SMALL - 1, color=style.TEXT, labelcolor=style.TEXT)
+        bar.outline.set_visible(False)  # type: ignore[operator]
+
+
+def gaps_panel(ax: Axes, recovery: Recovery) -> None:
+    """Histogram of proven gaps by decades, with the tolerance."""
+    style.dress(ax, xlabel="proven relative gap", ylabel="channels")
+    style.heading(ax, "Gaps")
+    gaps = np.array([report.gap for report in recovery.channels], dtype=np.float64)
+    gaps = np.maximum(gaps[np.isfinite(gaps)], FLOOR)
+    if not gaps.size:
+        style.message(ax, "no gap in any channel")
+        return
+    tolerance = recovery.settings.get("tol")
+    tolerance = float(tolerance) if isinstance(tolerance, (int, float)) and tolerance > 0 else None
+    ends = np.log10(np.append(gaps, tolerance or gaps[0]))
+    decades = np.arange(np.floor(ends.min()), max(np.ceil(ends.max()), np.floor(ends.min()) + 1) + 1)
+    edges = 10.0**decades
+    ax.set_xscale("log")
+    counts, _ = np.histogram(gaps, edges)
+    beyond = np.zeros(counts.size, dtype=bool) if tolerance is None else edges[:-1] >= tolerance * (1 - 1e-9)
+    colours = [style.SPIKE_COLOUR if late else style.FIT_COLOUR for late in beyond]
+    ax.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=colours, edgecolor="white", linewidth=0.8)
+    if tolerance is not None:
+        ax.axvline(tolerance, color=style.SPIKE_COLOUR, lw=1.2, ls=(0, (4, 2)))
+        ax.set_xlim(edges[0], max(edges[-1], tolerance * 10))
+    ax.minorticks_off()
+    ax.set_ylim(0, counts.max() * 1.15)
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+
+
+def status_panel(ax: Axes, recovery: Recovery) -> None:
+    """How many channels ended in which way."""
+    style.heading(ax, "How channels ended")
+    style.dress(ax, xlabel="channels")
+    counts = {status: sum(report.status is status for report in recovery.channels) for status in Status}
+    counts = {status: count for status, count in counts.items() if count or status is Status.CONVERGED}
+    colours = [style.FIT_COLOUR if status is Status.CONVERGED else style.SPIKE_COLOUR for status in counts]
+    rows = np.arange(len(counts))
+    ax.barh(rows, list(counts.values()), height=0.45, color=colours)
+    for row, (status, count) in enumerate(counts.items()):
+        words = status.value.replace("_", " ")
+        ax.annotate(
+            f"{words}: {count:,}",
+            (0, row - 0.27),
+            xytext=(2, 1),
+            textcoords="offset points",
+            va="bottom",
+            fontsize=style.SMALL,
+            color=style.TEXT,
+        )
+    ax.set_ylim(len(counts) - 0.5, -0.85)
+    ax.set_yticks([])
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))

@@ -1,0 +1,108 @@
+"""A filter's response and slope against lag."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from blasso_flow.filters import Filter
+from blasso_flow.plots import style
+
+NEGLIGIBLE = 1e-3  # of the peak: lags beyond are not drawn
+POINTS = 2001
+
+
+def draw_filter(filter: Filter, units: str = "", samples: bool = True) -> Figure:
+    """Response above, slope (its derivative by position) below, lags in axis units called ``units``.
+
+    ``samples`` marks the lags at which a spike sitting on a sample meets the grid, where they are few enough to be told
+    apart.
+    """
+    figure = style.new_figure(7.0, 5.2)
+    rows = figure.add_gridspec(2, 1, height_ratios=[1.25, 1.0])
+    top = figure.add_subplot(rows[0])
+    below = figure.add_subplot(rows[1], sharex=top)
+    low, high = lag_range(filter)
+    lag = np.unique(np.concatenate([np.linspace(low, high, POINTS), [0.0]]))
+    dots = np.arange(np.ceil(low), np.floor(high) + 1)
+    if not samples or dots.size > 250:
+        dots = np.empty(0)
+    spacing = filter.spacing
+    for ax, order, scale in ((top, 0, 1.0), (below, 1, 1 / spacing)):
+        ax.axhline(0, color=style.PALE, lw=0.8, zorder=1)
+        ax.axvline(0, color=style.PALE, lw=0.8, zorder=1)
+        ax.plot(lag * spacing, scale * filter.response(lag, order), color=style.FIT_COLOUR, lw=1.6, zorder=3)
+        ax.plot(
+            dots * spacing,
+            scale * filter.response(dots, order),
+            ls="",
+            marker="o",
+            ms=3.5 if dots.size < 80 else 2.2,
+            color=style.FIT_COLOUR,
+            zorder=4,
+        )
+    mark_width(top, filter, units)
+    style.dress(top, ylabel="response")
+    style.dress(
+        below, xlabel=style.with_units("lag", units), ylabel="slope" + (f" (per {style.plain(units, 16)})" if units else "")
+    )
+    top.tick_params(labelbottom=False)
+    style.heading(top, style.plain(f"Filter {filter.description}", 70), filter_words(filter, units, bool(dots.size)), wrap=96)
+    style.heading(below, "Slope: derivative by position")
+    top.set_xlim(low * spacing, high * spacing)
+    return figure
+
+
+def lag_range(filter: Filter) -> tuple[float, float]:
+    """Lags (samples) that hold all that is not negligible, and lag zero, with a little room."""
+    low, high = filter.support
+    if filter.period:
+        low, high = -filter.period / 2, filter.period / 2
+    lag = np.linspace(low, high, 4 * POINTS)
+    size = np.abs(filter.response(lag))
+    lag = np.append(lag[size > NEGLIGIBLE * size.max()], 0.0)
+    room = 0.06 * float(np.ptp(lag))
+    return float(lag.min()) - room, float(lag.max()) + room
+
+
+def mark_width(ax: Axes, filter: Filter, units: str) -> None:
+    """An arrow as long as the width, from the peak outwards."""
+    low, high = lag_range(filter)
+    lag = np.linspace(low, high, POINTS)
+    values = filter.response(lag)
+    top = int(np.argmax(np.abs(values)))
+    height = float(values[top]) * float(np.exp(-0.5))
+    start, end = lag[top] * filter.spacing, (lag[top] + filter.width) * filter.spacing
+    ax.annotate(
+        "",
+        (end, height),
+        xytext=(start, height),
+        arrowprops={
+            "arrowstyle": "|-|,widthA=0.35,widthB=0.35",
+            "color": style.SPIKE_COLOUR,
+            "lw": 1.4,
+            "shrinkA": 0,
+            "shrinkB": 0,
+        },
+        zorder=5,
+    )
+    ax.annotate(
+        f"width {style.power_of_ten(filter.width * filter.spacing)} {style.plain(units, 16)}".rstrip(),
+        (end, height),
+        xytext=(8, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=style.SMALL,
+        color=style.SPIKE_COLOUR,
+        bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 1},
+        zorder=5,
+    )
+
+
+def filter_words(filter: Filter, units: str, dots: bool) -> str:
+    """What the figure shows, in words."""
+    step = f"{style.power_of_ten(filter.spacing)} {style.plain(units, 16)}".rstrip()
+    words = f"{filter.normalisation} normalisation; width {filter.width:.3g} samples"
+    words += f"; dots are {step} apart, the spacing of the samples" if dots else f" of {step}"
+    return f"{words}; table within {style.at_most(filter.error)} of the peak"

@@ -1,0 +1,76 @@
+"""How the solver got there: the proven gap and the number of spikes, round by round."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator
+
+from blasso_flow.plots import style
+from blasso_flow.signals import FloatArray
+from blasso_flow.spikes import ChannelReport, Recovery
+
+FLOOR = 1e-16  # a gap of zero is drawn here
+
+
+def draw_gap(recovery: Recovery, channel: int = 0) -> Figure:
+    """Gap against rounds on a logarithmic scale with the tolerance; number of spikes below."""
+    figure = style.new_figure(6.0, 4.6)
+    rows = figure.add_gridspec(2, 1, height_ratios=[2, 1])
+    top = figure.add_subplot(rows[0])
+    gap_panels(top, figure.add_subplot(rows[1], sharex=top), recovery.channels[channel], recovery.settings.get("tol"))
+    return figure
+
+
+def rounds_and_gaps(report: ChannelReport) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Rounds, proven gaps and numbers of spikes; the final proof is the last point where the trace ends before it."""
+    rounds = [float(row.round) for row in report.trace]
+    gaps = [float(row.gap) for row in report.trace]
+    spikes = [float(row.spikes) for row in report.trace]
+    if rounds and np.isfinite(report.gap) and report.gap != gaps[-1]:
+        rounds.append(max(float(report.rounds), rounds[-1] + 1))
+        gaps.append(report.gap)
+        spikes.append(spikes[-1])
+    return np.array(rounds), np.array(gaps), np.array(spikes)
+
+
+def gap_panels(top: Axes, below: Axes, report: ChannelReport, tolerance: object) -> None:
+    """Gap above, spikes below, one axis of rounds."""
+    style.dress(top, ylabel="proven relative gap")
+    style.dress(below, xlabel="round", ylabel="spikes")
+    style.heading(top, "Gap, round by round")
+    top.tick_params(labelbottom=False)
+    rounds, gaps, spikes = rounds_and_gaps(report)
+    below.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    below.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=3))
+    usable = np.isfinite(gaps)
+    if not usable.any():
+        style.message(top, "no rounds")
+        top.set_yticks([])
+        return
+    shown = np.maximum(gaps[usable], FLOOR)
+    top.set_yscale("log")
+    top.plot(rounds[usable], shown, "-o", color=style.FIT_COLOUR, lw=1.4, ms=4, zorder=3)
+    low, high = float(shown.min()), float(shown.max())
+    if isinstance(tolerance, (int, float)) and tolerance > 0:
+        top.axhline(tolerance, color=style.SPIKE_COLOUR, lw=1.2, ls=(0, (4, 2)), zorder=2)
+        top.annotate(
+            f"tolerance {style.power_of_ten(float(tolerance))}",
+            (1, tolerance),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            fontsize=style.SMALL - 1,
+            color=style.SPIKE_COLOUR,
+        )
+        low, high = min(low, float(tolerance)), max(high, float(tolerance))
+    top.set_ylim(low / 5, high * 10)
+    top.yaxis.set_major_locator(LogLocator(numticks=6))
+    top.minorticks_off()
+    below.plot(rounds, spikes, "-s", color=style.GREEN, lw=1.4, ms=4)
+    below.set_ylim(0, max(1.0, float(spikes.max())) * 1.15)
+    if rounds.size == 1:
+        below.set_xlim(rounds[0] - 1, rounds[0] + 1)

@@ -1,0 +1,160 @@
+"""What all figures share: colours, sizes, headings, labels and numbers in words.
+
+Colours are Okabe and Ito's, told apart by colour-blind readers; every curve also differs in style or marker. Properties
+are set on each object: matplotlib's global settings stay as they are.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
+
+from blasso_flow.signals import Axis
+
+BLACK = "#000000"
+BLUE = "#0072B2"
+SKY = "#56B4E9"
+GREEN = "#009E73"
+ORANGE = "#E69F00"
+VERMILLION = "#D55E00"
+PURPLE = "#CC79A7"
+GREY = "#8C8C8C"
+PALE = "#DDDDDD"
+TEXT = "#333333"
+
+SAMPLE_COLOUR, FIT_COLOUR, BASELINE_COLOUR, SPIKE_COLOUR, TRUTH_COLOUR = GREY, BLUE, GREEN, VERMILLION, BLACK
+
+BASE = 10.0  # points
+SMALL = 9.0
+WIDTH = 10.0  # inches
+MANY = 3000  # artists above this number are stored as pixels inside vector files
+
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty white figure (inches) whose parts make room for each other."""
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.set(w_pad=0.05, h_pad=0.05)  # type: ignore[call-arg]
+    return figure
+
+
+def dress(ax: Axes, xlabel: str = "", ylabel: str = "", small: bool = False) -> None:
+    """Frame, ticks and labels of a panel; numbers on the ticks stay short."""
+    size = SMALL - 1 if small else SMALL
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        ax.spines[side].set_color(TEXT)
+        ax.spines[side].set_linewidth(0.8)
+    ax.tick_params(labelsize=size, color=TEXT, labelcolor=TEXT, length=3, width=0.8)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.get_offset_text().set_fontsize(size)
+        formatter = axis.get_major_formatter()
+        if isinstance(formatter, ScalarFormatter):
+            formatter.set_powerlimits((-3, 5))
+            formatter.set_useMathText(True)
+    if xlabel:
+        ax.set_xlabel(xlabel, fontsize=size, color=TEXT, labelpad=2)
+    if ylabel:
+        ax.set_ylabel(ylabel, fontsize=size, color=TEXT, labelpad=3)
+
+
+def heading(ax: Axes, title: str, detail: str = "", wrap: int = 100, small: bool = False) -> None:
+    """Bold title above a panel's left end, and below it the detail in plain words, wrapped at ``wrap`` letters."""
+    lines = textwrap.wrap(detail, wrap)
+    size = SMALL if small else BASE
+    line_height = 1.25 * (SMALL - 1 if small else SMALL)
+    ax.set_title(title, loc="left", fontsize=size, fontweight="bold", color=BLACK, pad=4 + line_height * len(lines))
+    if lines:
+        ax.annotate(
+            "\n".join(lines),
+            (0, 1),
+            xytext=(0, 3),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            ha="left",
+            va="bottom",
+            fontsize=SMALL - 1 if small else SMALL,
+            color=TEXT,
+            linespacing=1.15,
+        )
+
+
+def legend_above(ax: Axes, columns: int = 6) -> None:
+    """A legend over the right end of the panel, where it cannot cover data."""
+    handles, _ = ax.get_legend_handles_labels()
+    if handles:
+        ax.legend(
+            loc="lower right",
+            bbox_to_anchor=(1.0, 1.0),
+            borderaxespad=0.1,
+            ncols=min(columns, len(handles)),
+            fontsize=SMALL,
+            frameon=False,
+            handlelength=1.6,
+            handletextpad=0.5,
+            columnspacing=1.2,
+            labelcolor=TEXT,
+        )
+
+
+def message(ax: Axes, text: str) -> None:
+    """Words in place of a panel that has nothing to show."""
+    ax.text(0.5, 0.5, textwrap.fill(text, 60), transform=ax.transAxes, ha="center", va="center", fontsize=SMALL, color=TEXT)
+
+
+def plain(text: str, longest: int = 60) -> str:
+    """A text of the user's as a label: one line, not too long, never read as a formula."""
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    if len(line) > longest:
+        line = line[: longest - 1] + "…"
+    return line.replace("$", r"\$")
+
+
+def with_units(name: str, units: str) -> str:
+    """``name (units)``, or the name alone."""
+    return f"{plain(name)} ({plain(units, 24)})" if units else plain(name)
+
+
+def axis_label(axis: Axis) -> str:
+    """Label of the signal's axis."""
+    return with_units(axis.name, axis.units)
+
+
+def weight_units(normalisation: str, units: str, axis_units: str) -> str:
+    """Units of a weight: the signal's for peak, times the axis's for area, times their square root for energy."""
+    if normalisation == "peak" or not axis_units:
+        return units
+    other = axis_units if normalisation == "area" else f"√{axis_units}"
+    return f"{units} {other}".strip()
+
+
+def power_of_ten(value: float, digits: int = 2) -> str:
+    """A number for a reader: 0.012, 3.1×10⁻¹⁰."""
+    if not math.isfinite(value):
+        return "unknown" if math.isnan(value) else "infinite"
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.{max(digits, 3)}g}"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    power = f"10{str(int(exponent)).translate(SUPERSCRIPTS)}"
+    return power if float(mantissa) == 1 else f"{mantissa}×{power}"
+
+
+def at_most(value: float) -> str:
+    """An upper bound for a reader: two digits, rounded up, so that the statement stays true."""
+    if not math.isfinite(value) or value <= 0:
+        return power_of_ten(max(value, 0.0) if math.isfinite(value) else value)
+    step = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return power_of_ten(math.ceil(value / step - 1e-9) * step)
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 spike``, ``2,000 spikes``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
