@@ -1,0 +1,317 @@
+"""How loud the noise is, and the strength that follows from it.
+
+The noise level comes from differences of the samples, or from a residual; the strength from the expected number of false
+crossings of the certificate (Rice 1945). Plain arrays and a `Filter` in, numbers and sentences out: nothing here knows a
+problem or a solver. Lags, positions and widths are in samples, levels in the units of the values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from blasso_flow.errors import UsageError
+from blasso_flow.filters import Filter
+from blasso_flow.rice import rice_level, rice_level_weighted
+from blasso_flow.signals import FloatArray
+
+NORMAL_QUARTILE = 0.6744897501960817  # median of |z| for a standard normal z
+DIFFERENCE_GAIN = {1: 2.0, 2: 6.0, 4: 70.0, 8: 12870.0}  # variance of the k-th difference of unit white noise: binomial(2k, k)
+ENOUGH = 16  # differences needed for a median that means something
+RANGE_FLOOR = 1e-3  # of the signal's range, when the data show no noise
+NOISE_FREE = 1e-5  # of the signal's range: below this, differences hold no noise worth the name
+NARROW = 3.0  # samples: a narrower filter's signal reaches into the fourth differences
+QUANTISATION_SAMPLES = 20_000
+WHITENESS_BLOCK = 32  # samples, at least
+WHITENESS_BLOCKS = 12  # at least
+WHITENESS_DEVIATION = 5.0  # standard errors
+WHITENESS_EFFECT = 0.1  # of the variance
+RULE_ALLOWED = "a number above 0, auto, a multiple such as 0.5auto, or a fraction such as 0.05max"
+
+
+@dataclass(frozen=True)
+class NoiseEstimate:
+    """Noise standard deviation in the units of the values, the rule in words, and warnings of one line each.
+
+    ``floor`` says that the data showed less noise than the stated floor, which was taken in its place.
+    """
+
+    sd: float
+    rule: str
+    notes: Sequence[str] = ()
+    floor: bool = False
+
+
+@dataclass(frozen=True)
+class Whiteness:
+    """Noise sd from differences of order 1, 2 and 4, and what they say together.
+
+    ``white`` is None when there are too few samples to tell. For white noise without signal the three agree; a signal adds
+    to the low orders. ``sentence`` is for people.
+    """
+
+    first: float
+    second: float
+    fourth: float
+    white: bool | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class StrengthRule:
+    """How the strength is chosen: ``kind`` is "absolute", "auto" (a multiple of the Rice rule) or "max" (a fraction of the
+    smallest strength that leaves no spikes); ``factor`` is the number before it."""
+
+    kind: str
+    factor: float
+
+    @classmethod
+    def parse(cls, text: str) -> StrengthRule:
+        """Read the text of ``--strength``. Raises `UsageError` on anything that is no rule."""
+        match = re.fullmatch(r"\s*([^a-z\s]\S*?)?\s*(auto|max)?\s*", str(text))
+        try:
+            if match is None or not any(match.groups()):
+                raise ValueError
+            factor = float(match[1]) if match[1] else 1.0
+        except ValueError:
+            raise UsageError("strength cannot be read", received=repr(str(text)), allowed=RULE_ALLOWED) from None
+        kind = match[2] or "absolute"
+        if not (np.isfinite(factor) and factor > 0):
+            raise UsageError("strength must be finite and above 0", received=str(text).strip(), allowed=RULE_ALLOWED)
+        if kind == "max" and factor > 1:
+            raise UsageError(
+                "strength above the largest useful value leaves no spikes",
+                received=str(text).strip(),
+                allowed="a fraction of max above 0 and at most 1",
+            )
+        return cls(kind, factor)
+
+
+@dataclass(frozen=True)
+class StrengthChoice:
+    """The strength, where it came from in words, and the Rice level u (in noise units) that pruning uses too."""
+
+    strength: float
+    rule: str
+    level: float
+
+
+def estimate_noise(values: FloatArray, filter: Filter | None = None) -> NoiseEstimate:
+    """Noise sd of one channel, values (N,) with NaN where missing.
+
+    Median absolute fourth difference over windows without a missing sample: four differences remove a signal of width 3
+    samples or more, the median what a sparse signal leaves. Quantised data have at least the noise of rounding, quantum /
+    sqrt(12); data without visible noise get 1e-3 of their range. Both floors are told in the rule.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    present = values[~np.isnan(values)]
+    size = float(np.ptp(present)) if present.size else 0.0
+    if size == 0.0:
+        return _constant(present)
+    quantum = find_quantum(present)
+    sd, rule, notes = _from_differences(values, present, quantum)
+    if quantum and sd < quantum / np.sqrt(12):
+        return NoiseEstimate(
+            quantum / float(np.sqrt(12)), f"floor: rounding noise of data quantised in steps of {quantum:.6g}", notes, True
+        )
+    finest = min(sd, _difference_sd(values, 8, quantum) if present.size > ENOUGH + 8 else sd)
+    if not quantum and finest < NOISE_FREE * size:
+        return NoiseEstimate(RANGE_FLOOR * size, "floor: 0.001 of the signal's range, the data show no noise", notes, True)
+    if filter is not None and filter.width < NARROW and finest < 0.8 * sd:
+        notes.append(
+            f"the filter is narrow ({filter.width:.2g} samples): its signal inflates the noise sd of the fourth differences"
+        )
+    found = whiteness(values, filter)
+    if found.white is False:
+        notes.append(found.sentence)
+    return NoiseEstimate(sd, rule, tuple(notes))
+
+
+def estimate_from_residual(residual: FloatArray, previous: NoiseEstimate, parameters: int = 0) -> NoiseEstimate:
+    """Noise sd again, from a fit's residual (N,) with NaN where missing; for narrow filters (below 3 samples) at high SNR.
+
+    Median absolute residual with the degrees of freedom of ``parameters`` fitted numbers. Only an estimate below the previous
+    one is taken: a signal inflates differences, a poor fit inflates residuals. A floor stays.
+    """
+    present = np.asarray(residual, dtype=np.float64)
+    present = present[~np.isnan(present)]
+    free = present.size - parameters
+    if previous.floor or present.size < ENOUGH or free < present.size / 2:
+        return previous
+    sd = float(np.median(np.abs(present - np.median(present)))) / NORMAL_QUARTILE * float(np.sqrt(present.size / free))
+    if not 0 < sd < previous.sd:
+        return previous
+    kept = tuple(note for note in previous.notes if "inflates the noise sd" not in note)
+    return NoiseEstimate(sd, "median absolute residual of a first fit", kept)
+
+
+def find_quantum(present: FloatArray) -> float:
+    """Step of quantised data, values (M,) without NaN; 0.0 when they are not quantised.
+
+    The smallest gap between distinct values, if every value is a multiple of it away from the smallest. Steps below 1e-5
+    of the range are rounding of the numbers themselves and do not count.
+    """
+    some = present[:: max(1, present.size // QUANTISATION_SAMPLES)]
+    distinct, counts = np.unique(some, return_counts=True)
+    if distinct.size < 2 or (distinct.size < 6 and (present.size < 4 * distinct.size or np.sort(counts)[-2] < 5)):
+        return 0.0
+    offset = distinct - distinct[0]
+    quantum = float(np.diff(distinct).min())
+    if quantum < NOISE_FREE * offset[-1]:
+        return 0.0
+    # the step from the whole range: the smallest gap alone carries the rounding of two numbers
+    quantum = float(offset[-1] / np.round(offset[-1] / quantum))
+    steps = offset / quantum
+    return quantum if float(np.abs(steps - np.round(steps)).max()) < 0.02 else 0.0
+
+
+def _constant(present: FloatArray) -> NoiseEstimate:
+    """All present samples equal, or none present: any positive level is as good, so take one and say so."""
+    if present.size == 0:
+        return NoiseEstimate(1.0, "1: no sample is present", ("no sample is present: the noise is unknown",), True)
+    largest = float(np.abs(present[0]))
+    sd, words = (RANGE_FLOOR * largest, "0.001 of their value") if largest > 0 else (1.0, "1")
+    return NoiseEstimate(sd, f"floor: {words}, all samples are equal", ("all samples are equal: the noise is unknown",), True)
+
+
+def _from_differences(values: FloatArray, present: FloatArray, quantum: float) -> tuple[float, str, list[str]]:
+    """sd, rule and notes from the highest order of differences that has enough windows."""
+    orders = {4: "fourth", 2: "second", 1: "first"}
+    for order, name in orders.items():
+        if int(np.count_nonzero(~np.isnan(np.diff(values, n=order)))) >= ENOUGH:
+            notes = (
+                [] if order == 4 else [f"too few runs of 5 samples: the noise sd comes from {name} differences and holds signal"]
+            )
+            return _difference_sd(values, order, quantum), f"median absolute {name} difference", notes
+    note = f"only {present.size} samples, too few to tell noise from signal"
+    if present.size >= ENOUGH:  # many gaps: neighbours across a gap are the best there is
+        return (
+            _difference_sd(present, 1, quantum),
+            "median absolute difference across missing samples",
+            ["no runs of samples: the noise sd is measured across missing ones"],
+        )
+    sd = float(np.median(np.abs(present - np.median(present)))) / NORMAL_QUARTILE
+    if sd > 0:
+        return sd, "median absolute deviation of the samples", [note]
+    return RANGE_FLOOR * float(np.ptp(present)), "0.001 of the signal's range, too few samples", [note]
+
+
+def _difference_sd(values: FloatArray, order: int, quantum: float = 0.0) -> float:
+    """sd of white noise from the median absolute difference of one order; 0.0 without a complete window."""
+    size = np.abs(np.diff(values, n=order))
+    size = size[~np.isnan(size)]
+    if size.size == 0:
+        return 0.0
+    middle = float(np.median(size))
+    if quantum:  # median of grouped data: a level stands for all values that round to it
+        level = quantum * round(middle / quantum)
+        below = int(np.count_nonzero(size < level - quantum / 2))
+        at = int(np.count_nonzero(size < level + quantum / 2)) - below
+        low = max(level - quantum / 2, 0.0)
+        if at:
+            middle = low + (level + quantum / 2 - low) * (size.size / 2 - below) / at
+    return middle / NORMAL_QUARTILE / float(np.sqrt(DIFFERENCE_GAIN[order]))
+
+
+def whiteness(values: FloatArray, filter: Filter | None = None) -> Whiteness:
+    """Whether the noise of values (N,), NaN where missing, is white.
+
+    A signal of the filter adds E1 to the mean square first difference and E2 to the second, with E2 <= c E1 and
+    c = ||phi''''|| / ||phi''|| (about twice the ratio of one spike). More than that in E2 is low-pass noise; less than
+    nothing in E1 or E2 is noise stronger at high frequencies. Judged on the quietest quarter of blocks, chosen by differences
+    at a lag beyond 4 samples, which for white noise are uncorrelated with those of order 1, 2 and 4.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    first, second, fourth = (_difference_sd(values, order) for order in (1, 2, 4))
+    width = filter.width if filter is not None else 0.0
+    squares = _block_squares(values, max(5, round(width)), max(WHITENESS_BLOCK, int(4 * width)))
+    if squares.shape[1] < WHITENESS_BLOCKS:
+        return Whiteness(first, second, fourth, None, "too few samples to tell whether the noise is white")
+    quiet = np.argsort(squares[3], kind="stable")[: max(WHITENESS_BLOCKS, squares.shape[1] // 4)]
+    one, two, four, _ = squares[:, quiet]
+    four = four / DIFFERENCE_GAIN[4]
+    scale = float(four.mean())
+    extra_one, extra_two = one - DIFFERENCE_GAIN[1] * four, two - DIFFERENCE_GAIN[2] * four
+    shape = filter.norm4 / filter.norm2 if filter is not None else 0.0
+
+    def beyond(blocks: FloatArray, gain: float) -> float:
+        error = float(blocks.std(ddof=1)) / np.sqrt(blocks.size)
+        return (float(blocks.mean()) - WHITENESS_DEVIATION * error) / (gain * scale) if scale > 0 else 0.0
+
+    if filter is not None and beyond(extra_two - shape * extra_one, DIFFERENCE_GAIN[2]) > WHITENESS_EFFECT:
+        words = "the noise is not white: neighbouring samples move together, so its sd is underestimated; give noise_sd"
+        return Whiteness(first, second, fourth, False, words)
+    narrow = filter is None or filter.width < NARROW
+    if not narrow and max(beyond(-extra_one, 2.0), beyond(-extra_two, 6.0)) > WHITENESS_EFFECT:
+        words = "the noise is not white: it is stronger at high frequencies, so its sd is overestimated; give noise_sd"
+        return Whiteness(first, second, fourth, False, words)
+    if filter is None or narrow:
+        return Whiteness(first, second, fourth, None, "whiteness cannot be judged without a filter of width 3 samples or more")
+    return Whiteness(
+        first, second, fourth, True, "differences of order 1, 2 and 4 agree with white noise and the filter's signal"
+    )
+
+
+def _block_squares(values: FloatArray, lag: int, block: int) -> FloatArray:
+    """Mean squares per block of differences of order 1, 2, 4 and at a lag, shape (4, blocks) without blocks half missing."""
+    windows = values.size - max(4, lag)
+    blocks = windows // block
+    if blocks < 1:
+        return np.empty((4, 0))
+    differences = (np.diff(values)[1:], np.diff(values, n=2)[1:], np.diff(values, n=4), values[lag:] - values[:-lag])
+    squares = np.stack([d[: blocks * block] for d in differences]) ** 2
+    squares = squares.reshape(4, blocks, block)
+    present = ~np.isnan(squares).any(axis=0)
+    counts = present.sum(axis=1)
+    sums = np.where(present, squares, 0.0).sum(axis=2)
+    kept = counts >= block / 2
+    result: FloatArray = sums[:, kept] / counts[kept]
+    return result
+
+
+def choose_strength(
+    rule: StrengthRule,
+    *,
+    filter: Filter,
+    noise_sd: float,
+    weights: FloatArray,
+    domain: tuple[float, float],
+    positive: bool,
+    false_alarms: float = 0.05,
+    strength_max: Callable[[], float] | None = None,
+) -> StrengthChoice:
+    """The strength of one channel.
+
+    Parameters
+    ----------
+    noise_sd : median noise sd of the channel, in the units of the values.
+    weights : (N,) sample weights, 0 where missing, 1 where the noise is ``noise_sd``.
+    domain : first and last position (samples), margins included; for a periodic filter all of it is taken.
+    strength_max : gives the smallest strength at which there are no spikes; only called for a fraction of it.
+
+    The baseline is taken as known: fitting a constant removes one of N degrees of freedom.
+    """
+    if filter.period:
+        domain = (0.0, float(weights.size))
+    if bool((weights == 1.0).all()) and domain[0] >= 0 and (filter.period or domain[1] <= weights.size - 1):
+        level = rice_level(false_alarms, domain[1] - domain[0], filter.norm / filter.norm1, not positive, bool(filter.period))
+        norm = filter.norm
+    else:
+        level, norm = rice_level_weighted(false_alarms, weights, filter, domain, not positive)
+    if rule.kind == "absolute":
+        return StrengthChoice(rule.factor, f"given: {rule.factor:.6g}", level)
+    if rule.kind == "max":
+        if strength_max is None:
+            raise UsageError("a fraction of the largest strength needs the data", received=f"{rule.factor:g}max")
+        largest = strength_max()
+        if not largest > 0:  # nothing to recover at any strength: any positive one is right
+            return StrengthChoice(noise_sd * max(norm, filter.norm), "any: no strength leaves a spike", level)
+        return StrengthChoice(
+            rule.factor * largest, f"{rule.factor:g} of {largest:.6g}, the smallest that leaves no spikes", level
+        )
+    times = "" if rule.factor == 1 else f"{rule.factor:g} times "
+    words = f"{times}{level:.4g} noise sd x filter norm: {false_alarms:g} false crossings expected (Rice)"
+    return StrengthChoice(rule.factor * level * noise_sd * (norm or filter.norm), words, level)
