@@ -1,18 +1,20 @@
 """Filters: registered by name, described by a short text, tabulated once for a spacing.
 
-    describe("gaussian:sd=0.02")        text to description
-    build(description, axis)            description to table
+describe("gaussian:sd=0.02")        text to description
+build(description, axis)            description to table
 """
 
 from __future__ import annotations
 
 from blasso_flow.errors import UsageError
-from blasso_flow.filters import gaussian
+from blasso_flow.filters import decay, emg, gaussian, lorentzian, lowpass, measured, ricker
 from blasso_flow.filters.kinds import FilterKind
 from blasso_flow.filters.table import NORMALISATIONS, Filter, tabulate
 from blasso_flow.signals import Axis, FilterDescription
 
-KINDS: dict[str, FilterKind] = {module.KIND.name: module.KIND for module in (gaussian,)}
+KINDS: dict[str, FilterKind] = {
+    module.KIND.name: module.KIND for module in (gaussian, ricker, decay, lorentzian, emg, lowpass, measured)
+}
 
 __all__ = ["KINDS", "NORMALISATIONS", "Filter", "build", "describe", "kind_of"]
 

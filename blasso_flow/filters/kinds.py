@@ -15,12 +15,16 @@ import numpy as np
 from blasso_flow.errors import UsageError
 from blasso_flow.signals import FilterDescription, FloatArray
 
+CELLS_PER_WIDTH = 5
+NEGLIGIBLE = 1e-13  # of the peak: where a tail that never ends is cut
+
 
 @dataclass(frozen=True)
 class Parameter:
     """One parameter of a filter: its meaning, dimension (length, frequency, count, fraction, factor) and range.
 
-    ``default`` None means: required, unless another parameter of the same ``choice`` is given in its place.
+    ``default`` None means: required, unless another parameter of the same ``choice`` is given in its place, or unless
+    ``required`` is False.
     """
 
     name: str
@@ -31,6 +35,7 @@ class Parameter:
     low_included: bool = False
     default: float | None = None
     choice: str = ""
+    required: bool = True
 
     def allowed(self) -> str:
         """The range in words."""
@@ -53,7 +58,7 @@ class Design:
 
     ``response(lag)`` takes lags of any shape; it is negligible outside ``support`` (low, high). ``width`` is the expected
     resolution length, ``knots`` the lags where some derivative jumps. ``period`` is a whole number of samples, or 0.
-    ``phases`` forces the number of cells a sample (0: chosen from the width).
+    ``phases`` forces the number of cells a sample (0: chosen from the width). ``advice`` says how to make it wider.
     """
 
     response: Callable[[FloatArray], FloatArray]
@@ -62,6 +67,7 @@ class Design:
     knots: tuple[float, ...] = ()
     period: int = 0
     phases: int = 0
+    advice: str = ""
 
 
 Designer = Callable[[FilterDescription, Mapping[str, float], float, int], Design]
@@ -69,7 +75,10 @@ Designer = Callable[[FilterDescription, Mapping[str, float], float, int], Design
 
 @dataclass(frozen=True)
 class FilterKind:
-    """A registered filter. ``design(description, parameters, spacing, samples)`` gets the checked parameters."""
+    """A registered filter. ``design(description, parameters, spacing, samples)`` gets the checked parameters.
+
+    ``example`` is a description that can be typed.
+    """
 
     name: str
     summary: str
@@ -78,6 +87,7 @@ class FilterKind:
     periodic: bool = False
     causal: bool = False
     zero_area: bool = False
+    example: str = ""
 
     def checked(self, description: FilterDescription) -> dict[str, float]:
         """Parameters by name with defaults filled in. Raises `UsageError` on an unknown, missing or bad one."""
@@ -94,7 +104,7 @@ class FilterKind:
         values.update({name: float(value) for name, value in description.parameters.items()})
         choices: dict[str, list[str]] = {}
         for parameter in self.parameters:
-            if parameter.default is None:
+            if parameter.default is None and parameter.required:
                 choices.setdefault(parameter.choice or parameter.name, []).append(parameter.name)
         for names in choices.values():
             given = [name for name in names if name in values]
@@ -102,7 +112,7 @@ class FilterKind:
                 raise UsageError(
                     f"filter {self.name}: give {'one of ' if len(names) > 1 else ''}{' or '.join(names)}",
                     received=" and ".join(given) if given else "neither" if len(names) > 1 else "nothing",
-                    mend=f"for example {self.name}:{names[0]}=...; see `blasso-flow filters`",
+                    mend=f"for example {self.example or f'{self.name}:{names[0]}=...'}; see `blasso-flow filters`",
                 )
         return values
 
@@ -122,3 +132,24 @@ def scaled(
         width=width / spacing,
         knots=tuple(knot / spacing for knot in knots),
     )
+
+
+def taper(t: FloatArray) -> FloatArray:
+    """1 for t <= 0, 0 for t >= 1, between them the polynomial of degree 9 whose derivatives to the 4th vanish at both ends."""
+    t = np.clip(t, 0.0, 1.0)
+    near = np.minimum(t, 1 - t)
+    step = near**5 * (126 + near * (-420 + near * (540 + near * (-315 + near * 70))))
+    return np.where(t > 0.5, step, 1 - step)
+
+
+def tail_end(response: Callable[[FloatArray], FloatArray], apex: float, step: float) -> float:
+    """Lag after ``apex`` from which a tail that falls is negligible. ``apex``: lag of the largest value; ``step``: first guess."""
+    threshold = NEGLIGIBLE * float(response(np.array(apex)))
+    reached = step
+    while float(response(np.array(apex + reached))) > threshold:
+        reached *= 2
+    low, high = apex, apex + reached
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (middle, high) if float(response(np.array(middle))) > threshold else (low, middle)
+    return high

@@ -1,0 +1,118 @@
+"""Decay filter: a difference of exponentials that starts at lag zero, averaged over the exposure of a sample.
+
+Before averaging the response is ``exp(-lag/decay) - exp(-lag/rise)`` for lag >= 0, else 0; the constant in front is
+``1/(1/rise - 1/decay)``, so that equal times give the limit ``lag exp(-lag/decay)``. A camera or a histogram adds up
+what arrives while its shutter is open: the average over ``exposure`` (a fraction of the spacing), centred on the sample.
+It also removes the kink at the onset, on which spikes would otherwise stick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from blasso_flow.errors import UsageError
+from blasso_flow.filters.kinds import Design, FilterKind, Parameter, tail_end
+from blasso_flow.signals import FilterDescription, FloatArray
+
+SIMILAR = 0.5  # rise/decay above this: the difference of the exponentials is not left to cancel
+TINY = 1e-12  # stands for a length of zero, where the quotients below have reached their limits
+
+
+def response(lag: FloatArray, rise: float, decay: float, exposure: float) -> FloatArray:
+    """Response at lags of any shape; all parameters in the units of lag (``exposure`` too), 0 < rise <= decay.
+
+    The box of length ``exposure`` around a lag is cut at the onset; the average of each exponential over what is left is
+    written so that it neither cancels (long decays) nor divides by zero (equal times).
+    """
+    lag = np.asarray(lag, dtype=np.float64)
+    result = np.zeros(lag.shape)
+    whole = lag >= exposure / 2
+    result[whole] = _difference(1 / decay, 1 / rise, lag[whole] - exposure / 2, np.array(exposure))
+    cut = (lag > -exposure / 2) & ~whole
+    length = lag[cut] + exposure / 2
+    result[cut] = _difference(1 / decay, 1 / rise, np.array(0.0), length) * (length / max(exposure, TINY))
+    return result
+
+
+def _difference(slow: float, fast: float, first: FloatArray, length: FloatArray) -> FloatArray:
+    """Average of (exp(-slow t) - exp(-fast t)) / (fast - slow) over first <= t <= first + length."""
+    if fast * SIMILAR < slow:
+        return _similar(slow, fast, first, length)
+    return (_average(slow, first, length) - _average(fast, first, length)) / (fast - slow)
+
+
+def _average(rate: float, first: FloatArray, length: FloatArray) -> FloatArray:
+    z = np.maximum(rate * length, TINY)
+    return np.asarray(np.exp(-rate * first) * (-np.expm1(-z) / z))
+
+
+def _similar(slow: float, fast: float, first: FloatArray, length: FloatArray) -> FloatArray:
+    """The same where the rates are close or equal.
+
+    Over a box of middle c and half length g, the average of exp(-k t) is exp(-k c) S(k g) with S(z) = sinh(z)/z. With m
+    and q half the sum and half the difference of the two k g,
+    S(fast g) - S(slow g) = 2 (m cosh(m) sinh(q) - q sinh(m) cosh(q)) / (fast g slow g), and the rest is an expm1.
+    """
+    half = np.maximum(length / 2, TINY)
+    middle = first + length / 2
+    difference = fast - slow
+    m, q = (slow + fast) / 2 * half, np.maximum(difference / 2 * half, TINY)
+    change = (m * np.cosh(m) * (np.sinh(q) / q) - np.sinh(m) * np.cosh(q)) / (slow * fast * half)
+    growth = middle if difference == 0 else -np.expm1(-difference * middle) / difference
+    return np.asarray(np.exp(-slow * middle) * (np.sinh(fast * half) / (fast * half) * growth - change))
+
+
+def _width(rise: float, exposure: float) -> float:
+    """Resolution length for a decay that is much longer than the rise; within a factor 1.5 for any."""
+    if exposure == 0:
+        return float(np.sqrt(1.5) * rise)
+    lost = -np.expm1(-exposure / rise)
+    return float(np.sqrt(1.5 * rise * (exposure - rise * lost) / lost))
+
+
+def design(description: FilterDescription, parameters: Mapping[str, float], spacing: float, samples: int) -> Design:
+    """Support, width, knots and response for one spacing. Raises `UsageError` if the rise is longer than the decay."""
+    rise, decay, exposure = parameters["rise"] / spacing, parameters["decay"] / spacing, parameters["exposure"]
+    if rise > decay:
+        raise UsageError(
+            "filter decay: the rise is longer than the decay",
+            received=f"rise={parameters['rise']:g}, decay={parameters['decay']:g}",
+            allowed="rise at most decay",
+            mend="exchange the two",
+        )
+
+    def in_samples(lag: FloatArray) -> FloatArray:
+        return response(lag, rise, decay, exposure)
+
+    ratio = decay / rise
+    top = decay * (np.log(ratio) / (ratio - 1) if ratio > 1 else 1.0)
+    return Design(
+        response=in_samples,
+        support=(-exposure / 2, tail_end(in_samples, top, decay)),
+        width=_width(rise, exposure),
+        knots=(-exposure / 2, exposure / 2) if exposure > 0 else (0.0,),
+        advice="a longer rise, or an exposure of 1, makes it wider",
+    )
+
+
+KIND = FilterKind(
+    name="decay",
+    summary="fast rise, slow exponential decay: calcium imaging, scintillation, synaptic currents",
+    parameters=(
+        Parameter("rise", "rise time, at most decay"),
+        Parameter("decay", "decay time"),
+        Parameter(
+            "exposure",
+            "share of the spacing over which a sample averages, centred on the sample (0: none)",
+            dimension="fraction",
+            low_included=True,
+            high=100.0,
+            default=1.0,
+        ),
+    ),
+    design=design,
+    causal=True,
+    example="decay:rise=0.05,decay=1.5",
+)

@@ -1,0 +1,88 @@
+"""The numbers of a table: fitting its polynomials, and the norms, bounds, jumps and errors that follow from them.
+
+A table here is (p, DEGREE + 1, W): the power coefficients in v in [-1, 1] of every tap on every cell. Plain numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from blasso_flow.filters.polynomials import chebyshev_nodes, derivative, powers_to_bernstein, values_to_powers
+from blasso_flow.signals import FloatArray
+
+DEGREE = 9
+ORDERS = 5  # the response and its derivatives 1 to 4
+
+
+def fit(response: Callable[[FloatArray], FloatArray], edges: FloatArray, first: int, taps: int) -> FloatArray:
+    """Polynomials of the response and its derivatives 1 to 4 by position, shape (5, p, DEGREE + 1, taps)."""
+    half = np.diff(edges) / 2
+    table = np.empty((ORDERS, half.size, DEGREE + 1, taps))
+    table[0] = values_to_powers(DEGREE) @ response(_lags(edges, first, taps, chebyshev_nodes(DEGREE)))
+    for order in range(1, ORDERS):
+        table[order] = derivative(table[order - 1], axis=1) / half[:, None, None]
+    return table
+
+
+def l2_norm(table: FloatArray, edges: FloatArray) -> float:
+    """L2 norm over all lags: the squared polynomials integrated exactly by Gauss-Legendre."""
+    nodes, weights = np.polynomial.legendre.leggauss(DEGREE + 1)
+    squares = (_values(table, nodes) ** 2).sum(axis=-1)  # (p, nodes)
+    return float(np.sqrt(np.diff(edges) @ squares @ (weights / 2)))
+
+
+def area(table: FloatArray, edges: FloatArray) -> float:
+    """Integral over all lags (samples), exact."""
+    even = np.where(np.arange(DEGREE + 1) % 2 == 0, 1 / (np.arange(DEGREE + 1) + 1.0), 0.0)
+    return float(np.diff(edges) @ (even @ table.sum(axis=-1).T))
+
+
+def peak(table: FloatArray) -> float:
+    """Largest |response| over all lags, with its sign dropped."""
+    sampled = np.abs(_values(table, np.linspace(-1, 1, 33))).max(axis=1)  # (p, taps)
+    result = 0.0
+    for cell, tap in np.argwhere(sampled >= (1 - 1e-4) * sampled.max())[:64]:
+        polynomial = np.polynomial.Polynomial(table[cell, :, tap])
+        turns = polynomial.deriv().roots()
+        turns = turns.real[(np.abs(turns.imag) < 1e-6) & (np.abs(turns.real) <= 1)]
+        result = max(result, float(np.abs(polynomial(np.append(turns, [-1.0, 1.0]))).max()))
+    return result
+
+
+def distance(response: Callable[[FloatArray], FloatArray], table: FloatArray, edges: FloatArray, first: int) -> float:
+    """Largest |table - response| between the points of the fit, relative to the largest |response|."""
+    v = np.cos(np.pi * np.array([0, 1, 3, 5, 7, 9, 10]) / 10)  # where the first term left out is largest
+    exact = response(_lags(edges, first, table.shape[-1], v))
+    return float(np.abs(_values(table, v) - exact).max() / np.abs(exact).max())
+
+
+def bound(table: FloatArray) -> FloatArray:
+    """Upper bound of the L2 norm over taps on each cell, shape (p,): Bernstein coefficients bound every tap."""
+    largest = np.abs(powers_to_bernstein(DEGREE) @ table).max(axis=1)
+    return np.asarray(np.sqrt((largest**2).sum(axis=-1)) * (1 + 1e-9))
+
+
+def jumps(table: FloatArray, periodic: bool) -> FloatArray:
+    """L2 norm over samples of the jump at the left edge of each cell, shape (p,); at cell 0 the window moves by one sample."""
+    left = np.einsum("d,pdk->pk", (-1.0) ** np.arange(DEGREE + 1), table)
+    right = table.sum(axis=1)
+    if periodic:
+        previous = np.roll(right[-1], -1)
+    else:
+        previous = np.append(right[-1], 0.0)
+        left = np.concatenate([np.zeros((left.shape[0], 1)), left], axis=1)
+        right = np.concatenate([np.zeros((right.shape[0], 1)), right], axis=1)
+    return np.asarray(np.sqrt(((left - np.concatenate([previous[None], right[:-1]])) ** 2).sum(axis=-1)))
+
+
+def _lags(edges: FloatArray, first: int, taps: int, v: FloatArray) -> FloatArray:
+    """Lags of all taps at local coordinates v of every cell, shape (p, v, taps)."""
+    fraction = (edges[:-1] + edges[1:])[:, None] / 2 + np.diff(edges)[:, None] / 2 * v
+    return np.asarray(first + np.arange(taps) - fraction[..., None])
+
+
+def _values(table: FloatArray, v: FloatArray) -> FloatArray:
+    """The polynomials at local coordinates v, shape (p, v, taps)."""
+    return np.asarray(v[:, None] ** np.arange(DEGREE + 1) @ table)
