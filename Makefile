@@ -82,12 +82,13 @@ bench-quick: $(VENV)/.installed-bench ## the same in under two minutes
 # ---- example signals, from fixed seeds -------------------------------------------------------------------------------
 data: $(VENV)/.installed ## write the example signals of data/ anew (same bytes each time)
 	@mkdir -p data
-	@$(BLASSO_FLOW) simulate --filter gaussian:sd=0.02 --samples 1000 --range 0 1 --units s --spikes 10 --min-separation 0.05 \
-	  --snr 20 --seed 0 --force --output data/gaussian.h5
-	@$(BLASSO_FLOW) simulate --filter ricker:frequency=1.5e9 --samples 1500 --range 0 15e-9 --units s --spikes 8 --signed \
-	  --min-separation 0.8e-9 --snr 15 --seed 1 --force --output data/ricker.h5
-	@$(BLASSO_FLOW) simulate --filter decay:rise=0.05,decay=0.5 --samples 600 --range 0 20 --units s --spikes 6 --min-separation 0.5 \
-	  --channels 6 --missing 0.05 --offset 2 --snr 15 --seed 2 --force --output data/channels.h5
+	@$(BLASSO_FLOW) simulate --filter gaussian:sd=0.02 --samples 1000 --range 0 1 --spikes 10 --min-separation 0.05 \
+	  --snr 20 --axis-name time --axis-units s --units V --seed 0 --force --output data/gaussian.h5
+	@$(BLASSO_FLOW) simulate --filter ricker:frequency=1.5 --samples 1000 --range 0 15 --spikes 8 --signed \
+	  --min-separation 0.6 --snr 15 --axis-name time --axis-units ns --units V/m --seed 1 --force --output data/ricker.h5
+	@$(BLASSO_FLOW) simulate --filter decay:rise=0.05,decay=0.5 --samples 600 --range 0 20 --spikes 6 --min-separation 0.5 \
+	  --channels 6 --missing 0.05 --offset 2 --snr 15 --axis-name time --axis-units s --units dF/F --seed 2 --force \
+	  --output data/channels.h5
 
 clean: ## remove results and caches, keep the virtual environment
 	@rm -rf $(OUT) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

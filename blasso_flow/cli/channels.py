@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from blasso_flow.cli.numbers import short, table
-from blasso_flow.spikes import ChannelReport, Recovery
+
+if TYPE_CHECKING:
+    from blasso_flow.spikes import ChannelReport, Recovery
 
 MOST_ROWS = 20
 MOST_NOTES = 10
@@ -22,6 +23,8 @@ def with_units(name: str, units: str) -> str:
 
 def channel_lines(recovery: Recovery, units: str = "", *, everything: bool = False) -> list[str]:
     """The table of channels: at most 20 rows, then a summary of the rest."""
+    import numpy as np
+
     counts = np.bincount(recovery.spikes.channel, minlength=len(recovery.channels))
     shown = len(recovery.channels) if everything or len(recovery.channels) <= MOST_ROWS else MOST_ROWS
     header = ["channel", "spikes", "status", "gap", "gap/noise", with_units("noise sd", units), "strength", "rounds"]

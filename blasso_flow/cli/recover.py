@@ -12,7 +12,7 @@ import click
 
 from blasso_flow.cli import options
 from blasso_flow.cli.outcome import report, say
-from blasso_flow.cli.streams import STREAM, Source, check_output
+from blasso_flow.cli.streams import STREAM, check_inputs, check_output, input_path
 from blasso_flow.errors import BlassoFlowError, DataError, RunError, UnconvergedError, UsageError
 
 if TYPE_CHECKING:
@@ -25,9 +25,14 @@ FAILED = {"all_missing", "failed"}
 class Job:
     """One recording and where its result and figure go; ``result`` may be `-`."""
 
-    source: Source
+    signal: str
     result: str
     figure: str | None
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return "standard input" if self.signal == STREAM else self.signal
 
 
 @dataclass(frozen=True)
@@ -139,17 +144,15 @@ def planned(signals: tuple[str, ...], output: str | None, output_dir: str | None
         raise UsageError("--output and --output-dir exclude each other", mend="give one of them")
     if output is not None and len(signals) > 1:
         raise UsageError("--output names one file", received=f"{len(signals)} signals", mend="give --output-dir")
-    sources = [Source(text) for text in signals]
-    if sum(source.is_stream for source in sources) > 1:
-        raise UsageError("standard input can be read once", received="- twice")
+    check_inputs(signals)
     if output == STREAM:
         check_output(output, force=force)
-        return [Job(sources[0], STREAM, None)]
+        return [Job(signals[0], STREAM, None)]
     folder = _folder(output_dir)
     jobs = []
-    for source in sources:
-        result = Path(output) if output is not None else folder / default_name(source)
-        jobs.append(Job(source, str(result), str(result.with_suffix(f".{figure_format}")) if figure_format else None))
+    for signal in signals:
+        result = Path(output) if output is not None else folder / default_name(signal)
+        jobs.append(Job(signal, str(result), str(result.with_suffix(f".{figure_format}")) if figure_format else None))
     taken: set[str] = set()
     for job in jobs:
         for target in (job.result, job.figure):
@@ -158,7 +161,7 @@ def planned(signals: tuple[str, ...], output: str | None, output_dir: str | None
                     "two outputs have the same name", received=target, mend="recover these signals one by one, with --output"
                 )
             if target is not None:
-                check_output(target, force=force, inputs=sources)
+                check_output(target, force=force, inputs=signals)
                 taken.add(target)
     return jobs
 
@@ -172,13 +175,14 @@ def _folder(output_dir: str | None) -> Path:
     return folder
 
 
-def default_name(source: Source) -> str:
+def default_name(signal: str) -> str:
     """NAME.spikes.h5 for NAME.h5, NAME.hdf5, NAME.out, ..."""
-    if source.is_stream:
+    path = input_path(signal)
+    if path == STREAM:
         raise UsageError(
             "standard input has no name to make an output from", mend="give --output FILE, or --output - for standard output"
         )
-    return f"{Path(source.path).stem}.spikes.h5"
+    return f"{Path(path).stem}.spikes.h5"
 
 
 def _described(text: str | None) -> object:
@@ -203,44 +207,35 @@ def _attempt(job: Job, manner: Manner, several: bool) -> BlassoFlowError | None:
 def _carry_out(job: Job, manner: Manner, several: bool) -> None:
     from blasso_flow.cli.channels import channel_lines, closing_line, note_lines
     from blasso_flow.cli.progress import channel_progress
-    from blasso_flow.files import read_signal
+    from blasso_flow.files import open_signal
     from blasso_flow.recovery import recover as recover_signal
 
-    signal = read_signal(job.source.opened(), dataset=job.source.dataset(), spacing=manner.spacing, max_memory=manner.max_memory)
-    with channel_progress(signal.channels, job.source.name, shown=not manner.quiet) as on_channel:
+    with open_signal(job.signal, spacing=manner.spacing, max_memory=manner.max_memory) as file:
+        signal, identity = file.read(), file.identity
+    with channel_progress(signal.channels, job.name, shown=not manner.quiet) as on_channel:
         recovery = recover_signal(signal, on_channel=on_channel, **manner.settings)
     if all(channel.status in FAILED for channel in recovery.channels):
-        raise DataError(f"{job.source.name}: no channel could be recovered", mend=recovery.channels[0].message)
-    _write(job, recovery, manner)
+        raise DataError(f"{job.name}: no channel could be recovered", mend=recovery.channels[0].message)
+    _write(job, recovery, identity, manner)
     if not manner.quiet:
         lines = channel_lines(recovery, everything=manner.verbose)
-        click.echo("\n".join([f"{job.source.name}:", *lines] if several else lines), err=job.result == STREAM)
+        click.echo("\n".join([f"{job.name}:", *lines] if several else lines), err=job.result == STREAM)
         for line in note_lines(recovery):
             say(line)
         say(closing_line(recovery, [path for path in (job.result, job.figure) if path not in (STREAM, None)]))
     _refuse_unconverged(job, recovery)
 
 
-def _write(job: Job, recovery: Recovery, manner: Manner) -> None:
+def _write(job: Job, recovery: Recovery, identity: Mapping[str, object], manner: Manner) -> None:
     """Result, then figure."""
     from blasso_flow.files import write_result
 
     kept = recovery if manner.save_fit else replace(recovery, fit=None)
-    write_result(kept, job.result, provenance=_provenance(job.source), overwrite=manner.force)
+    write_result(kept, job.result, provenance={"argv": ["blasso-flow", *sys.argv[1:]], "input": identity}, overwrite=manner.force)
     if job.figure is not None:
         from blasso_flow.plots import draw_recovery, save_figure
 
         save_figure(draw_recovery(recovery), job.figure)
-
-
-def _provenance(source: Source) -> dict[str, object]:
-    """Where a result came from, beyond its settings."""
-    return {
-        "argv": ["blasso-flow", *sys.argv[1:]],
-        "input": source.name if source.is_stream else str(Path(source.path).resolve()),
-        "dataset": source.dataset(),
-        "sha256": source.sha256(),
-    }
 
 
 def _refuse_unconverged(job: Job, recovery: Recovery) -> None:
@@ -249,6 +244,6 @@ def _refuse_unconverged(job: Job, recovery: Recovery) -> None:
     if bad:
         number, channel = bad[0]
         raise UnconvergedError(
-            f"{job.source.name}: {len(bad)} of {len(recovery.channels)} channels did not converge; channel {number}: {channel.status}",
+            f"{job.name}: {len(bad)} of {len(recovery.channels)} channels did not converge; channel {number}: {channel.status}",
             mend=channel.message,
         )

@@ -7,30 +7,45 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from blasso_flow.cli import options
-from blasso_flow.cli.channels import with_units
-from blasso_flow.cli.numbers import error_text, rounded, short, table
-from blasso_flow.cli.streams import Source
+from blasso_flow.cli.channels import channel_lines, with_units
+from blasso_flow.cli.numbers import error_text, rounded, table
+from blasso_flow.cli.streams import check_inputs
 from blasso_flow.errors import UsageError
 
 if TYPE_CHECKING:
     from blasso_flow.files import StoredResult
-    from blasso_flow.spikes import ChannelReport
+    from blasso_flow.spikes import Optimum, Recovery, Spikes
 
-CHANNEL_NUMBERS = ("strength", "noise_sd", "objective", "dual_value", "gap", "gap_noise", "violation", "rounds")
-CHANNEL_TEXTS = ("strength_rule", "noise_rule", "message")
+Columns = dict[str, Sequence[object]]
+SPIKE_COLUMNS = ("channel", "position", "position_errors", "weight", "weight_errors", "group")
+OPTIMUM_COLUMNS = ("channel", "position", "weight", "eta")
+REPORT_COLUMNS = (
+    "status",
+    "message",
+    "strength",
+    "strength_rule",
+    "noise_sd",
+    "noise_rule",
+    "objective",
+    "dual_value",
+    "gap",
+    "gap_noise",
+    "violation",
+    "rounds",
+)
 
 
 @click.command(epilog=options.example("blasso-flow recover data/gaussian.h5 -o - | blasso-flow show - --csv"))
 @click.argument("result", metavar="RESULT")
 @click.option("--channels", is_flag=True, help="One row a channel: status, gap, strength, noise, ...")
 @click.option("--optimum", is_flag=True, help="The certified measure in place of the refitted spikes.")
-@click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, every digit, no units.")
-@click.option("--json", "as_json", is_flag=True, help="JSON, every digit, with units.")
+@click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, every digit.")
+@click.option("--json", "as_json", is_flag=True, help="JSON, every digit, with units and settings.")
 def show(result: str, channels: bool, optimum: bool, as_csv: bool, as_json: bool) -> None:
     """Print a result: spikes, channels or the certified measure.
 
@@ -43,13 +58,89 @@ def show(result: str, channels: bool, optimum: bool, as_csv: bool, as_json: bool
         raise UsageError("--csv and --json exclude each other", mend="give one of them")
     from blasso_flow.files import read_result
 
-    stored = read_result(Source.parse(result).opened())
-    columns = channel_columns(stored) if channels else optimum_columns(stored) if optimum else spike_columns(stored)
+    check_inputs([result])
+    stored = read_result(result)
+    recovery = stored.recovery
+    columns = (
+        channel_columns(recovery)
+        if channels
+        else plain_columns(recovery.optimum, OPTIMUM_COLUMNS)
+        if optimum
+        else plain_columns(recovery.spikes, SPIKE_COLUMNS)
+    )
     if as_csv:
-        _write_csv(columns)
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
     elif as_json:
-        click.echo(json.dumps(as_document(stored, columns), indent=2, allow_nan=False))
+        click.echo(json.dumps(document(stored, columns), indent=2, allow_nan=False))
     elif channels:
-        click.echo("\n".join(_channel_table(stored)))
+        click.echo("\n".join(channel_lines(recovery, stored.units, everything=True)))
     else:
-        click.echo("\n".join(_optimum_table(stored) if optimum else _spike_table(stored)))
+        click.echo("\n".join(spike_lines(stored, optimum)))
+
+
+def plain_columns(rows: Spikes | Optimum, names: Sequence[str]) -> Columns:
+    """Columns of a result as plain Python values."""
+    return {name: getattr(rows, name).tolist() for name in names}
+
+
+def channel_columns(recovery: Recovery) -> Columns:
+    """What is known of every channel."""
+    import numpy as np
+
+    number = len(recovery.channels)
+    columns: Columns = {
+        "channel": list(range(number)),
+        "spikes": np.bincount(recovery.spikes.channel, minlength=number).tolist(),
+        "optimum_spikes": np.bincount(recovery.optimum.channel, minlength=number).tolist(),
+    }
+    for name in REPORT_COLUMNS:
+        columns[name] = [getattr(channel, name) for channel in recovery.channels]
+    most = max((channel.baseline.size for channel in recovery.channels), default=0)
+    for coefficient in range(most):
+        for name in ("baseline", "refit_baseline"):
+            values = [getattr(channel, name) for channel in recovery.channels]
+            columns[f"{name}_{coefficient}"] = [float(v[coefficient]) if coefficient < v.size else math.nan for v in values]
+    return columns
+
+
+def document(stored: StoredResult, columns: Columns) -> dict[str, object]:
+    """A JSON document: units, settings and one object a row; NaN and infinities become null."""
+    rows = [
+        {
+            name: None if isinstance(cell, float) and not math.isfinite(cell) else cell
+            for name, cell in zip(columns, row, strict=True)
+        }
+        for row in zip(*columns.values(), strict=True)
+    ]
+    return {
+        "position_units": stored.position_units,
+        "weight_units": stored.weight_units,
+        "settings": stored.recovery.settings,
+        "rows": rows,
+    }
+
+
+def spike_lines(stored: StoredResult, optimum: bool) -> list[str]:
+    """The table of spikes, or of the certified measure."""
+    recovery = stored.recovery
+    several = len(recovery.channels) > 1
+    position, weight = with_units("position", stored.position_units), with_units("weight", stored.weight_units)
+    if optimum:
+        header = [position, weight, "eta"]
+        o = recovery.optimum
+        rows = [[f"{x:.9g}", f"{w:.6g}", f"{eta:.9f}"] for x, w, eta in zip(o.position, o.weight, o.eta, strict=True)]
+        channels = o.channel
+    else:
+        header = [position, "+-", weight, "+-", "group"]
+        s = recovery.spikes
+        rows = [
+            [rounded(x, dx), error_text(dx), rounded(w, dw), error_text(dw), str(group)]
+            for x, dx, w, dw, group in zip(s.position, s.position_errors, s.weight, s.weight_errors, s.group, strict=True)
+        ]
+        channels = s.channel
+    if several:
+        header = ["channel", *header]
+        rows = [[str(channel), *row] for channel, row in zip(channels, rows, strict=True)]
+    return table(header, rows)
