@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from blasso_flow.filters import Filter
 from blasso_flow.plots import style
-from blasso_flow.plots.curves import Curves, envelope, gather
+from blasso_flow.plots.curves import Curves, gather
+from blasso_flow.plots.evaluate import envelope
 from blasso_flow.plots.fit import share_x
 from blasso_flow.signals import FloatArray
 from blasso_flow.spikes import Recovery, Status
@@ -26,13 +27,13 @@ def draw_certificate(
     """Certificate of one channel; ``eta`` (M,) at ``eta_position`` (M,) in axis units, evaluated here when not given."""
     curves = gather(recovery, channel, filter, eta_position, eta)
     figure = style.new_figure(style.WIDTH, 3.6)
-    ax = figure.add_subplot()
-    certificate_panel(ax, curves, wrap=110)
+    ax = style.panel(figure, style.GUTTER, 0.75, style.WIDTH - style.GUTTER - 0.2, 2.4)
+    certificate_panel(ax, curves, wrap=125)
     share_x([ax], curves)
     return figure
 
 
-def certificate_panel(ax: Axes, curves: Curves, wrap: int = 84) -> None:
+def certificate_panel(ax: Axes, curves: Curves, wrap: int = 94) -> None:
     """The certificate, the lines it must not cross, and a ring where each spike of the optimum touches them."""
     style.dress(ax, ylabel="certificate η")
     style.heading(ax, *certificate_words(curves), wrap=wrap)
@@ -50,7 +51,7 @@ def certificate_panel(ax: Axes, curves: Curves, wrap: int = 84) -> None:
     count = curves.optimum_position.size
     ax.plot(
         curves.optimum_position,
-        np.sign(curves.optimum_weight) if not np.isfinite(curves.optimum_eta).all() else curves.optimum_eta,
+        curves.eta_at_optimum,
         ls="",
         marker="o",
         ms=6 if count <= 60 else 3.5 if count <= 400 else 1.5,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from blasso_flow.filters import Filter
 from blasso_flow.plots import style
@@ -30,16 +31,15 @@ def draw_channels(recovery: Recovery, filter: Filter | None = None) -> Figure:
     filter = filter_of(recovery) if filter is None else filter
     shown = min(SMALL_FITS, len(recovery.channels))
     lines = -(-shown // 3)
-    figure = style.new_figure(style.WIDTH, 5.4 + 1.9 * lines)
-    figure.suptitle(headline(recovery), x=0.008, ha="left", fontsize=style.BASE + 3, fontweight="bold", color=style.BLACK)
-    outer = figure.add_gridspec(2, 1, height_ratios=[5.0, 1.9 * lines])
-    upper = outer[0].subgridspec(2, 2, width_ratios=[2.6, 1.0])
-    raster_panel(figure.add_subplot(upper[:, 0]), recovery, filter)
-    gaps_panel(figure.add_subplot(upper[0, 1]), recovery)
-    status_panel(figure.add_subplot(upper[1, 1]), recovery)
-    grid = outer[1].subgridspec(lines, 3)
+    figure = style.new_figure(style.WIDTH, 5.6 + 1.75 * lines)
+    style.headline(figure, headline(recovery))
+    raster_panel(style.panel(figure, style.GUTTER, 0.75, 5.2, 4.2), style.panel(figure, 6.12, 0.75, 0.12, 4.2), recovery, filter)
+    gaps_panel(style.panel(figure, 7.7, 0.75, 2.15, 1.65), recovery)
+    status_panel(style.panel(figure, 7.7, 3.3, 2.15, 1.65), recovery)
+    width = (style.WIDTH - style.GUTTER - 0.2 + 0.5) / 3 - 0.5
     for number in range(shown):
-        ax = figure.add_subplot(grid[number // 3, number % 3])
+        row, column = divmod(number, 3)
+        ax = style.panel(figure, style.GUTTER + column * (width + 0.5), 5.8 + 1.75 * row, width, 1.2)
         curves = gather(recovery, number, filter, certificate=False)
         small_fit(ax, curves, *x_limits(curves))
         found = style.counted(curves.position.size, "spike")
@@ -62,7 +62,7 @@ def headline(recovery: Recovery) -> str:
     return f"{name}: {total} in {len(recovery.channels):,} channels, optimality proven for {proven:,}"
 
 
-def raster_panel(ax: Axes, recovery: Recovery, filter: Filter) -> None:
+def raster_panel(ax: Axes, scale: Axes, recovery: Recovery, filter: Filter) -> None:
     """One row a channel, one bar a spike: taller and darker with its weight."""
     signal, spikes = signal_of(recovery), recovery.spikes
     channels = len(recovery.channels)
@@ -79,6 +79,7 @@ def raster_panel(ax: Axes, recovery: Recovery, filter: Filter) -> None:
     ax.barh(unfinished, high - low + 2 * room, left=low - room, height=1.0, color="#FBE3D2", lw=0, zorder=0)
     if not len(spikes):
         style.message(ax, "no spikes in any channel")
+        scale.set_axis_off()
         return
     size = np.abs(spikes.weight)
     largest = float(np.percentile(size, 98)) or 1.0
@@ -96,13 +97,12 @@ def raster_panel(ax: Axes, recovery: Recovery, filter: Filter) -> None:
         rasterized=len(spikes) > style.MANY,
     )
     ax.add_collection(bars)
-    figure = ax.get_figure()
-    if isinstance(figure, Figure):
-        bar = figure.colorbar(bars, ax=ax, location="right", fraction=0.035, pad=0.01, extend="both" if signed else "max")
-        units = style.weight_units(filter.normalisation, signal.units, signal.axis.units)
-        bar.set_label(style.with_units("weight", units), fontsize=style.SMALL, color=style.TEXT)
-        bar.ax.tick_params(labelsize=style.SMALL - 1, color=style.TEXT, labelcolor=style.TEXT)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+    bar = Colorbar(scale, bars, extend="both" if signed else "max")
+    units = style.weight_units(filter.normalisation, signal.units, signal.axis.units)
+    bar.set_label(style.with_units("weight", units), fontsize=style.SMALL, color=style.TEXT)
+    scale.yaxis.set_label_coords(5.5, 0.5)
+    scale.tick_params(labelsize=style.SMALL - 1, color=style.TEXT, labelcolor=style.TEXT)
+    bar.outline.set_visible(False)
 
 
 def gaps_panel(ax: Axes, recovery: Recovery) -> None:
@@ -128,8 +128,10 @@ def gaps_panel(ax: Axes, recovery: Recovery) -> None:
         ax.axvline(tolerance, color=style.SPIKE_COLOUR, lw=1.2, ls=(0, (4, 2)))
         ax.set_xlim(edges[0], max(edges[-1], tolerance * 10))
     ax.minorticks_off()
+    ax.xaxis.set_major_locator(LogLocator(numticks=5))
+    style.powers(ax.xaxis)
     ax.set_ylim(0, counts.max() * 1.15)
-    ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=3))
 
 
 def status_panel(ax: Axes, recovery: Recovery) -> None:
@@ -154,4 +156,4 @@ def status_panel(ax: Axes, recovery: Recovery) -> None:
         )
     ax.set_ylim(len(counts) - 0.5, -0.85)
     ax.set_yticks([])
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=3))

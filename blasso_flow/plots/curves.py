@@ -1,7 +1,4 @@
-"""The curves that figures draw: one channel's signal, model and certificate, and envelopes of long ones.
-
-Everything is evaluated from the filter's table. Nothing here imports matplotlib or draws.
-"""
+"""What a figure of one channel draws, collected from a recovery. Nothing here imports matplotlib or draws."""
 
 from __future__ import annotations
 
@@ -10,24 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter, build
-from blasso_flow.signals import Axis, FilterDescription, FloatArray, IntArray, Signal
+from blasso_flow.plots.evaluate import COLUMNS, correlation_curve, filtered, products, signed_peak
+from blasso_flow.problem import Problem
+from blasso_flow.signals import Axis, FilterDescription, FloatArray, Signal
 from blasso_flow.spikes import ChannelReport, Recovery
-
-COLUMNS = 1200  # bins of an envelope: about one a pixel of the widest panel
-BATCH = 1_000_000  # table entries evaluated at once
-DIRECT = 50_000_000  # multiplications above which a correlation goes by FFT
 
 
 @dataclass(frozen=True)
 class Curves:
     """One channel, ready to be drawn. Positions in axis units; curves have shape (N,).
 
-    ``noise_sd`` is (N,) or a scalar, None when unknown. ``spike_*`` columns are the answer's (K,), ``optimum_*`` those of
-    the certified measure. ``eta_position`` and ``eta`` sample the certificate over the domain; both are empty where it
-    is not defined (nothing was solved). ``domain`` is where spikes may sit.
+    ``noise_sd`` is (N,) or a scalar, None when unknown. ``position`` to ``unresolved`` are the answer's columns (K,),
+    ``optimum_*`` those of the certified measure. ``eta`` samples the certificate at ``eta_position`` over the domain; both
+    are empty where nothing was solved. ``domain`` is where spikes may sit; ``peak`` the filter's largest response.
     """
 
     number: int
@@ -45,12 +41,12 @@ class Curves:
     position_errors: FloatArray
     weight: FloatArray
     weight_errors: FloatArray
-    unresolved: FloatArray
+    unresolved: NDArray[np.bool_]
     optimum_position: FloatArray
     optimum_weight: FloatArray
-    optimum_eta: FloatArray
     eta_position: FloatArray
     eta: FloatArray
+    eta_at_optimum: FloatArray
 
     @property
     def axis(self) -> Axis:
@@ -60,12 +56,19 @@ class Curves:
     @property
     def positive(self) -> bool:
         """Whether weights were restricted to be non-negative."""
-        return self.settings.get("penalty", "positive") == "positive"
+        return is_positive(self.settings)
 
-    @property
-    def normalisation(self) -> str:
-        """Normalisation of the filter, which fixes what a weight means."""
-        return self.filter.normalisation
+
+def is_positive(settings: Mapping[str, Any]) -> bool:
+    """Whether a recovery with these settings restricted weights to be non-negative."""
+    return bool(settings.get("penalty", "positive") == "positive")
+
+
+def signal_of(recovery: Recovery) -> Signal:
+    """The signal of a recovery. Raises `UsageError` when it was read without it."""
+    if recovery.signal is None:
+        raise UsageError("the figure needs the signal of this result", mend="give the signal file too")
+    return recovery.signal
 
 
 def filter_of(recovery: Recovery) -> Filter:
@@ -79,19 +82,12 @@ def filter_of(recovery: Recovery) -> Filter:
         own = signal.filter
         if own is None or own.response is None:
             raise UsageError(
-                "the result was made with a measured filter, which the signal file does not hold",
+                "the result was made with a measured filter, which the signal does not hold",
                 received=signal.name,
                 mend="give the signal file with its impulse response",
             )
         description = FilterDescription(description.kind, description.parameters, own.lag, own.response)
     return build(description, signal.axis, str(stored.get("normalisation", "peak")))
-
-
-def signal_of(recovery: Recovery) -> Signal:
-    """The signal of a recovery. Raises `UsageError` when it was read without it."""
-    if recovery.signal is None:
-        raise UsageError("the figure needs the signal of this result", mend="give the signal file too")
-    return recovery.signal
 
 
 def gather(
@@ -102,32 +98,18 @@ def gather(
     eta: FloatArray | None = None,
     certificate: bool = True,
 ) -> Curves:
-    """Collect one channel's curves; the certificate is evaluated unless it is given or not wanted."""
+    """Collect one channel's curves; the certificate is evaluated here unless it is given or not wanted."""
     signal = signal_of(recovery).channel(number)
     filter = filter_of(recovery) if filter is None else filter
-    report = recovery.channels[number]
-    answer, best = recovery.spikes.channel == number, recovery.optimum.channel == number
-    position, weight = recovery.spikes.position[answer], recovery.spikes.weight[answer]
-    if recovery.fit is None:
-        baseline = np.full(signal.axis.size, report.refit_baseline[0] if report.refit_baseline.size else 0.0)
-        model = baseline + filtered(filter, signal.axis, position, weight)
-        residual = signal.values - model
-    else:
-        fit = recovery.fit
-        own = (fit.model, fit.residual, fit.baseline)
-        model, residual, baseline = (curve if curve.ndim == 1 else curve[number] for curve in own)
-    settings: Mapping[str, Any] = recovery.settings
-    before, after = settings.get("margin", (0.0, 0.0))
-    domain = (signal.axis.first - before, signal.axis.last + after)
-    noise = _noise(signal, report, settings)
-    best_position, best_weight, best_eta = (
-        column[best] for column in (recovery.optimum.position, recovery.optimum.weight, recovery.optimum.eta)
-    )
+    report, settings, spikes, optimum = recovery.channels[number], recovery.settings, recovery.spikes, recovery.optimum
+    problem = problem_of(signal, filter, report, settings)
+    answer, best = spikes.channel == number, optimum.channel == number
+    model, baseline = _fit(recovery, problem, number)
+    sampled = _Certificate(problem, report, optimum.position[best], optimum.weight[best])
+    solved = certificate and np.isfinite(report.strength) and report.strength > 0
     if eta_position is None or eta is None:
-        eta_position = eta = np.empty(0)
-        if certificate and np.isfinite(report.strength) and report.strength > 0:
-            eta_position, eta = _certificate(signal, filter, report, noise, domain, best_position, best_weight)
-    group = recovery.spikes.group[answer]
+        eta_position, eta = sampled.curve() if solved else (np.empty(0), np.empty(0))
+    group = spikes.group[answer]
     return Curves(
         number=number,
         signal=signal,
@@ -135,22 +117,50 @@ def gather(
         settings=settings,
         filter=filter,
         peak=signed_peak(filter),
-        domain=domain,
-        noise_sd=noise,
+        domain=(float(signal.axis.from_samples(problem.domain[0])), float(signal.axis.from_samples(problem.domain[1]))),
+        noise_sd=_noise(signal, report, settings),
         model=model,
         baseline=baseline,
-        residual=residual,
-        position=position,
-        position_errors=recovery.spikes.position_errors[answer],
-        weight=weight,
-        weight_errors=recovery.spikes.weight_errors[answer],
-        unresolved=np.bincount(group, minlength=1)[group] > 1 if group.size else np.zeros(0, dtype=bool),
-        optimum_position=best_position,
-        optimum_weight=best_weight,
-        optimum_eta=best_eta,
+        residual=signal.values - model,
+        position=spikes.position[answer],
+        position_errors=spikes.position_errors[answer],
+        weight=spikes.weight[answer],
+        weight_errors=spikes.weight_errors[answer],
+        unresolved=np.bincount(group)[group] > 1 if group.size else np.zeros(0, dtype=np.bool_),
+        optimum_position=optimum.position[best],
+        optimum_weight=optimum.weight[best],
         eta_position=eta_position,
         eta=eta,
+        eta_at_optimum=sampled.at_spikes() if solved else np.full(int(best.sum()), np.nan),
     )
+
+
+def problem_of(signal: Signal, filter: Filter, report: ChannelReport, settings: Mapping[str, Any]) -> Problem:
+    """The problem that was solved for one channel; of no use for a certificate where the report has no strength."""
+    given = settings.get("noise_sd")
+    before, after = settings.get("margin", (0.0, 0.0))
+    return Problem.from_signal(
+        signal,
+        filter,
+        strength=report.strength if np.isfinite(report.strength) and report.strength > 0 else 1.0,
+        noise_sd=None if given is None else float(given),
+        positive=is_positive(settings),
+        baseline=str(settings.get("baseline", "const")),
+        margin=(float(before), float(after)),
+    )
+
+
+def _fit(recovery: Recovery, problem: Problem, number: int) -> tuple[FloatArray, FloatArray]:
+    """Model and baseline of the answer, as stored, else evaluated."""
+    if recovery.fit is not None:
+        stored = (recovery.fit.model, recovery.fit.baseline)
+        model, baseline = (curve if curve.ndim == 1 else curve[number] for curve in stored)
+        return model, baseline
+    own = recovery.spikes.channel == number
+    coefficients = recovery.channels[number].refit_baseline
+    baseline = problem.baseline @ coefficients if coefficients.size else np.zeros(problem.axis.size)
+    position = problem.axis.to_samples(recovery.spikes.position[own])
+    return baseline + filtered(problem.filter, position, recovery.spikes.weight[own], problem.axis.size), baseline
 
 
 def _noise(signal: Signal, report: ChannelReport, settings: Mapping[str, Any]) -> float | FloatArray | None:
@@ -164,136 +174,47 @@ def _noise(signal: Signal, report: ChannelReport, settings: Mapping[str, Any]) -
     return float(sd) if np.isfinite(sd) else None
 
 
-def sample_weights(values: FloatArray, noise_sd: float | FloatArray | None) -> FloatArray:
-    """Weights W (N,): 0 where missing, else (median sd / sd_n)^2."""
-    present = ~np.isnan(values)
-    weights = present.astype(np.float64)
-    if isinstance(noise_sd, np.ndarray) and present.any():
-        weights[present] = (np.median(noise_sd[present]) / noise_sd[present]) ** 2
-    return weights
+class _Certificate:
+    """The certificate of one channel's optimum: eta(x) = -<W (model - y), response at x> / strength."""
 
+    def __init__(self, problem: Problem, report: ChannelReport, position: FloatArray, weight: FloatArray) -> None:
+        self.problem = problem
+        self.report = report
+        self.position = problem.axis.to_samples(position)
+        self.weight = weight
+        self._gradient: FloatArray | None = None
 
-def filtered(filter: Filter, axis: Axis, position: FloatArray, weight: FloatArray) -> FloatArray:
-    """Sum of weighted responses at the samples, shape (N,): positions (K,) in axis units, weights (K,)."""
-    result = np.zeros(axis.size)
-    taps = np.arange(filter.taps)
-    step = max(1, BATCH // filter.taps)
-    for start in range(0, position.size, step):
-        at = axis.to_samples(position[start : start + step])[:, None]
-        index = np.floor(at).astype(np.int64) + filter.first + taps
-        values = weight[start : start + step, None] * filter.response(index - at)
-        if filter.period:
-            index = index % filter.period
-        inside = (index >= 0) & (index < axis.size)
-        result += np.bincount(index[inside], weights=values[inside], minlength=axis.size)
-    return result
+    def gradient(self) -> FloatArray:
+        """W (model - y), shape (N,), with the optimum's spikes and baseline."""
+        if self._gradient is None:
+            problem = self.problem
+            model = filtered(problem.filter, self.position, self.weight, problem.axis.size)
+            if self.report.baseline.size:
+                model = model + problem.baseline @ self.report.baseline
+            self._gradient = problem.sample_weights * (model - problem.values)
+        return self._gradient
+
+    def at_spikes(self) -> FloatArray:
+        """Certificate at the optimum's spikes, shape (K,)."""
+        return -products(self.problem.filter, self.position, self.gradient()) / self.problem.strength
+
+    def curve(self) -> tuple[FloatArray, FloatArray]:
+        """Positions (axis units) over the domain, the optimum's spikes among them, and the certificate there."""
+        problem = self.problem
+        density = 16 if problem.axis.size <= 4 * COLUMNS else 6
+        at, correlation = correlation_curve(problem.filter, problem.domain, self.gradient(), density)
+        at = np.concatenate([at, self.position])
+        eta = np.concatenate([-correlation / problem.strength, self.at_spikes()])
+        order = np.argsort(at, kind="stable")
+        return problem.axis.from_samples(at[order]), eta[order]
 
 
 def model_at(curves: Curves, at: FloatArray) -> FloatArray:
-    """The answer's model between the samples too: positions (M,) in axis units; use it on short stretches."""
-    samples = curves.axis.to_samples(at)
+    """The answer's model between the samples too: positions (M,) in axis units; for short stretches."""
+    samples, position = curves.axis.to_samples(at), curves.axis.to_samples(curves.position)
     low, high = curves.filter.support
-    position = curves.axis.to_samples(curves.position)
-    near = np.ones(position.size, dtype=bool)
-    if not curves.filter.period:
-        near = (position >= samples.min() - high) & (position <= samples.max() - low)
+    near = (position >= samples.min() - high) & (position <= samples.max() - low) | (curves.filter.period > 0)
     result = np.interp(at, curves.axis.positions(), curves.baseline)
     for place, weight in zip(position[near], curves.weight[near], strict=True):
         result = result + weight * curves.filter.response(samples - place)
     return result
-
-
-def signed_peak(filter: Filter) -> float:
-    """The largest response with its sign: what a weight of one adds to the signal."""
-    low, high = filter.support
-    lag = np.arange(np.floor(low), np.ceil(high) + 1, min(1.0, filter.width / 8))
-    values = filter.response(lag)
-    return float(values[np.argmax(np.abs(values))])
-
-
-def _certificate(
-    signal: Signal,
-    filter: Filter,
-    report: ChannelReport,
-    noise_sd: float | FloatArray | None,
-    domain: tuple[float, float],
-    position: FloatArray,
-    weight: FloatArray,
-) -> tuple[FloatArray, FloatArray]:
-    """Certificate of the optimum over the domain, sampled a few times a width and at every spike of the optimum."""
-    axis = signal.axis
-    model = filtered(filter, axis, position, weight) + (report.baseline[0] if report.baseline.size else 0.0)
-    weights = sample_weights(signal.values, noise_sd)
-    gradient = weights * (model - np.where(weights > 0, signal.values, model))
-    density = 16 if axis.size <= 4 * COLUMNS else 6
-    phases = max(1, int(np.ceil(density / filter.width)))
-    first, last = (float(end) for end in axis.to_samples(np.asarray(domain)))
-    nodes = np.arange(int(np.floor(first)), int(np.floor(last)) + 1)
-    eta = np.empty((nodes.size, phases))
-    for phase in range(phases):
-        eta[:, phase] = -correlated(gradient, filter, nodes, phase / phases) / report.strength
-    at = (nodes[:, None] + np.arange(phases) / phases).ravel()
-    inside = (at >= first - 1e-9) & (at <= last + 1e-9)
-    at, values = at[inside], eta.ravel()[inside]
-    spikes = axis.to_samples(position)
-    exact = -np.array([_product(gradient, filter, place) for place in spikes]) / report.strength
-    order = np.argsort(np.concatenate([at, spikes]), kind="stable")
-    return axis.from_samples(np.concatenate([at, spikes])[order]), np.concatenate([values, exact])[order]
-
-
-def _product(gradient: FloatArray, filter: Filter, place: float) -> float:
-    """<gradient, response at one position> (samples)."""
-    index = int(np.floor(place)) + filter.first + np.arange(filter.taps)
-    response = filter.response(index - place)
-    if filter.period:
-        return float(gradient[index % filter.period] @ response)
-    inside = (index >= 0) & (index < gradient.size)
-    return float(gradient[index[inside]] @ response[inside])
-
-
-def correlated(gradient: FloatArray, filter: Filter, nodes: IntArray, fraction: float) -> FloatArray:
-    """<gradient, response at node + fraction> for consecutive whole nodes (M,): one correlation."""
-    row = filter.response(filter.first + np.arange(filter.taps) - fraction)
-    low, high = int(nodes[0]) + filter.first, int(nodes[-1]) + filter.first + filter.taps
-    if filter.period:
-        stretch = gradient[np.arange(low, high) % filter.period]
-    else:
-        stretch = np.zeros(high - low)
-        a, b = max(low, 0), min(high, gradient.size)
-        if a < b:
-            stretch[a - low : b - low] = gradient[a:b]
-    if stretch.size * row.size <= DIRECT:
-        return np.correlate(stretch, row, "valid")
-    size = 1 << (stretch.size - 1).bit_length()
-    product = np.fft.rfft(stretch, size) * np.conj(np.fft.rfft(row, size))
-    return np.fft.irfft(product, size)[: nodes.size]
-
-
-def envelope(x: FloatArray, y: FloatArray, columns: int = COLUMNS) -> tuple[FloatArray, FloatArray]:
-    """Thin a curve (N,) for drawing so that no peak is lost: the lowest and the highest point of each column, in order.
-
-    Short curves come back whole. A column without any finite value becomes one NaN, which breaks the line.
-    """
-    if x.size <= 4 * columns:
-        return x, y
-    edges = np.linspace(0, x.size, columns + 1).astype(np.int64)
-    starts = edges[:-1]
-    finite = np.isfinite(y)
-    low = np.minimum.reduceat(np.where(finite, y, np.inf), starts)
-    high = np.maximum.reduceat(np.where(finite, y, -np.inf), starts)
-    column = np.repeat(np.arange(columns), np.diff(edges))
-    points = np.arange(x.size)
-
-    def first_at(level: FloatArray) -> IntArray:
-        hit = np.where(finite & (y == level[column]), points, x.size)
-        found = np.minimum.reduceat(hit, starts)
-        return np.where(found == x.size, starts, found)
-
-    index = np.sort(np.stack([first_at(low), first_at(high)], axis=1), axis=1).ravel()
-    return x[index], y[index]
-
-
-def missing_runs(values: FloatArray) -> IntArray:
-    """Runs of missing samples, shape (R, 2): first sample and the one after the last."""
-    missing = np.concatenate([[False], np.isnan(values), [False]])
-    return np.flatnonzero(missing[1:] != missing[:-1]).reshape(-1, 2).astype(np.int64)

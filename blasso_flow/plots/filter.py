@@ -19,10 +19,9 @@ def draw_filter(filter: Filter, units: str = "", samples: bool = True) -> Figure
     ``samples`` marks the lags at which a spike sitting on a sample meets the grid, where they are few enough to be told
     apart.
     """
-    figure = style.new_figure(7.0, 5.2)
-    rows = figure.add_gridspec(2, 1, height_ratios=[1.25, 1.0])
-    top = figure.add_subplot(rows[0])
-    below = figure.add_subplot(rows[1], sharex=top)
+    figure = style.new_figure(7.0, 5.4)
+    top = style.panel(figure, style.GUTTER, 0.75, 6.0, 2.1)
+    below = style.panel(figure, style.GUTTER, 3.25, 6.0, 1.65, top)
     low, high = lag_range(filter)
     lag = np.unique(np.concatenate([np.linspace(low, high, POINTS), [0.0]]))
     dots = np.arange(np.ceil(low), np.floor(high) + 1)

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from blasso_flow.filters import Filter
 from blasso_flow.plots import style
-from blasso_flow.plots.curves import COLUMNS, Curves, envelope, gather, missing_runs, model_at
+from blasso_flow.plots.curves import Curves, gather, model_at
+from blasso_flow.plots.evaluate import COLUMNS, envelope, missing_runs
 from blasso_flow.signals import FloatArray
 from blasso_flow.spikes import Recovery
 
@@ -25,19 +26,23 @@ def draw_fit(recovery: Recovery, channel: int = 0, filter: Filter | None = None)
     """
     curves = gather(recovery, channel, filter, certificate=False)
     zooms = zoom_ranges(curves)
-    figure = style.new_figure(style.WIDTH, 8.4 if zooms else 6.4)
-    rows = figure.add_gridspec(4 if zooms else 3, 1, height_ratios=[2.2, 1.2, 1.0] + [1.5] * bool(zooms))
-    top = figure.add_subplot(rows[0])
-    panels = [top, figure.add_subplot(rows[1], sharex=top), figure.add_subplot(rows[2], sharex=top)]
+    figure = style.new_figure(style.WIDTH, 8.1 if zooms else 6.0)
+    left, width = style.GUTTER, style.WIDTH - style.GUTTER - 0.2
+    top = style.panel(figure, left, 0.4, width, 2.3)
+    panels = [top, style.panel(figure, left, 3.05, width, 1.15, top), style.panel(figure, left, 4.55, width, 0.95, top)]
     fit_panel(panels[0], curves, zooms)
     spike_panel(panels[1], curves)
     residual_panel(panels[2], curves)
     share_x(panels, curves)
-    if zooms:
-        row = rows[3].subgridspec(1, len(zooms))
-        for index, zoom in enumerate(zooms):
-            zoom_panel(figure.add_subplot(row[index]), curves, index, zoom)
+    zoom_row(figure, curves, zooms, 6.3)
     return figure
+
+
+def zoom_row(figure: Figure, curves: Curves, zooms: list[tuple[float, float, str]], top: float) -> None:
+    """Zooms side by side, ``top`` inches below the figure's upper edge."""
+    width = (style.WIDTH - style.GUTTER - 0.2 + 0.5) / 3 - 0.5
+    for index, zoom in enumerate(zooms):
+        zoom_panel(style.panel(figure, style.GUTTER + index * (width + 0.5), top, width, 1.35), curves, index, zoom)
 
 
 def share_x(panels: list[Axes], curves: Curves) -> None:
@@ -64,8 +69,8 @@ def fit_panel(ax: Axes, curves: Curves, zooms: list[tuple[float, float, str]] | 
     x = curves.axis.positions()
     missing = draw_missing(ax, curves)
     draw_signal(ax, curves, x, curves.signal.values)
-    if curves.baseline.size and "none" != curves.settings.get("baseline"):
-        ax.plot(*envelope(x, curves.baseline), color=style.BASELINE_COLOUR, lw=1.4, ls=(0, (5, 2)), label="baseline", zorder=3)
+    if curves.baseline.size and curves.settings.get("baseline") != "none":
+        ax.plot(*envelope(x, curves.baseline), color=style.BASELINE_COLOUR, lw=1.4, ls=(0, (5, 2)), label="baseline", zorder=5)
     fine = fine_positions(curves, x)
     model = envelope(x, curves.model) if fine is None else (fine, model_at(curves, fine))
     ax.plot(*model, color=style.FIT_COLOUR, lw=1.5 if x.size <= 4 * COLUMNS else 0.8, label="fit", zorder=4)
@@ -129,7 +134,7 @@ def draw_missing(ax: Axes, curves: Curves) -> str:
 
 def spike_panel(ax: Axes, curves: Curves) -> None:
     """The answer: one stem a spike, with 95 % error bars for position and weight."""
-    units = style.weight_units(curves.normalisation, curves.signal.units, curves.axis.units)
+    units = style.weight_units(curves.filter.normalisation, curves.signal.units, curves.axis.units)
     style.dress(ax, ylabel=style.with_units("weight", units))
     draw_truth(ax, curves)
     if curves.position.size:
@@ -185,15 +190,14 @@ def stems(ax: Axes, position: FloatArray, weight: FloatArray, curves: Curves) ->
     rasterized = count > style.MANY
     width = 1.6 if count <= 60 else 1.0 if count <= 400 else 0.5
     colour = style.SPIKE_COLOUR
-    ax.vlines(
-        position, 0, weight, color=colour, lw=width, zorder=3, rasterized=rasterized, label=None if count <= 400 else "spike"
-    )
+    lines = ax.vlines(position, 0, weight, color=colour, lw=width, zorder=3, rasterized=rasterized)
     if count > 400:
+        lines.set_label("spike")
         return
     x_error, y_error = NINETY_FIVE * curves.position_errors, NINETY_FIVE * curves.weight_errors
     ax.vlines(position, weight - y_error, weight + y_error, color=style.BLACK, lw=1.0, zorder=4, label="95 % error bars")
     ax.hlines(weight, position - x_error, position + x_error, color=style.BLACK, lw=1.0, zorder=4)
-    single = ~curves.unresolved.astype(bool)
+    single = ~curves.unresolved
     size = 5.5 if count <= 60 else 3.0
     for chosen, face, label in ((single, colour, "spike"), (~single, "white", "spike not resolved from its neighbour")):
         if chosen.any():
@@ -213,6 +217,8 @@ def residual_panel(ax: Axes, curves: Curves) -> None:
         title = f"Residual: {100 * share:.0f} % within the band (white noise: 95 %)"
         edge_x, edge = envelope(x, NINETY_FIVE * sd) if np.ptp(sd[present]) else (x[[0, -1]], NINETY_FIVE * sd[[0, -1]])
         ax.fill_between(edge_x, -edge, edge, color=style.SKY, alpha=0.35, lw=0, zorder=1, label="±2 noise sd")
+        for side in (-edge, edge):
+            ax.plot(edge_x, side, color=style.SKY, lw=1.0, zorder=3)
     draw_signal(ax, curves, x, residual)
     ax.axhline(0, color=style.TEXT, lw=0.8, zorder=3)
     style.heading(ax, title)
@@ -264,7 +270,7 @@ def small_fit(ax: Axes, curves: Curves, low: float, high: float) -> None:
     """Signal and fit of one stretch; each stem rises from the baseline by what its spike adds to the signal at its peak."""
     style.dress(ax, small=True)
     axis = curves.axis
-    first, last = (int(end) for end in np.clip(axis.to_samples(np.array([low, high])) + [0, 1], 0, axis.size))
+    first, last = (int(end) for end in np.clip(axis.to_samples(np.array([low, high + axis.spacing])), 0, axis.size))
     x = axis.positions()[first:last]
     draw_signal(ax, curves, x, curves.signal.values[first:last], small=True)
     fine = fine_positions(curves, x)

@@ -17,9 +17,9 @@ FLOOR = 1e-16  # a gap of zero is drawn here
 def draw_gap(recovery: Recovery, channel: int = 0) -> Figure:
     """Gap against rounds on a logarithmic scale with the tolerance; number of spikes below."""
     figure = style.new_figure(6.0, 4.6)
-    rows = figure.add_gridspec(2, 1, height_ratios=[2, 1])
-    top = figure.add_subplot(rows[0])
-    gap_panels(top, figure.add_subplot(rows[1], sharex=top), recovery.channels[channel], recovery.settings.get("tol"))
+    top = style.panel(figure, style.GUTTER, 0.4, 5.0, 2.2)
+    below = style.panel(figure, style.GUTTER, 2.8, 5.0, 1.3, top)
+    gap_panels(top, below, recovery.channels[channel], recovery.settings.get("tol"))
     return figure
 
 
@@ -39,7 +39,7 @@ def gap_panels(top: Axes, below: Axes, report: ChannelReport, tolerance: object)
     """Gap above, spikes below, one axis of rounds."""
     style.dress(top, ylabel="proven relative gap")
     style.dress(below, xlabel="round", ylabel="spikes")
-    style.heading(top, "Gap, round by round")
+    style.heading(top, "Gap against rounds" if not np.isfinite(report.gap) else f"Gap: at most {style.at_most(report.gap)}")
     top.tick_params(labelbottom=False)
     rounds, gaps, spikes = rounds_and_gaps(report)
     below.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
@@ -68,7 +68,8 @@ def gap_panels(top: Axes, below: Axes, report: ChannelReport, tolerance: object)
         )
         low, high = min(low, float(tolerance)), max(high, float(tolerance))
     top.set_ylim(low / 5, high * 10)
-    top.yaxis.set_major_locator(LogLocator(numticks=6))
+    top.yaxis.set_major_locator(LogLocator(numticks=7))
+    style.powers(top.yaxis)
     top.minorticks_off()
     below.plot(rounds, spikes, "-s", color=style.GREEN, lw=1.4, ms=4)
     below.set_ylim(0, max(1.0, float(spikes.max())) * 1.15)

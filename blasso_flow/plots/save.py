@@ -7,6 +7,7 @@ import io
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -39,7 +40,12 @@ def render(figure: Figure, format: str) -> bytes:
     """The bytes of a figure: no dates, no random names, fonts embedded so that text stays text in PDF."""
     buffer = io.BytesIO()
     # SVG takes the salt of its element names only from the settings, so they are set for the length of this call.
-    fixed = {"svg.hashsalt": "blasso-flow", "pdf.fonttype": 42, "savefig.bbox": None, "savefig.transparent": False}
+    fixed: dict[Any, Any] = {
+        "svg.hashsalt": "blasso-flow",
+        "pdf.fonttype": 42,
+        "savefig.bbox": None,
+        "savefig.transparent": False,
+    }
     with warnings.catch_warnings(), matplotlib.rc_context(fixed):
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)  # names in any script
         figure.savefig(buffer, format=format, dpi=DPI, metadata=UNDATED[format])

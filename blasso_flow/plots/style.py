@@ -10,8 +10,9 @@ import math
 import textwrap
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis as MatplotlibAxis
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
 
 from blasso_flow.signals import Axis
 
@@ -36,13 +37,32 @@ MANY = 3000  # artists above this number are stored as pixels inside vector file
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
+GUTTER = 0.8  # inches left of a panel for its label and numbers
+LABEL = 0.56  # inches from a panel to the middle of its label, the same in all panels, so that labels line up
+
+
 def new_figure(width: float, height: float) -> Figure:
-    """An empty white figure (inches) whose parts make room for each other."""
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.set(w_pad=0.05, h_pad=0.05)  # type: ignore[call-arg]
-    return figure
+    """An empty white figure (inches)."""
+    return Figure(figsize=(width, height), facecolor="white")
+
+
+def panel(figure: Figure, left: float, top: float, width: float, height: float, sharex: Axes | None = None) -> Axes:
+    """A panel by its place in inches from the figure's upper left corner.
+
+    Fixed places, not an automatic layout: faster by half, and the same from figure to figure.
+    """
+    across, down = (float(length) for length in figure.get_size_inches())
+    place = (left / across, 1 - (top + height) / down, width / across, height / down)
+    ax = figure.add_axes(place, sharex=sharex)
+    ax.yaxis.set_label_coords(-LABEL / width, 0.5)
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=max(2, round(2.6 * height)), steps=[1, 2, 2.5, 5, 10]))
+    return ax
+
+
+def headline(figure: Figure, text: str) -> None:
+    """The result in one line over the whole figure."""
+    down = float(figure.get_size_inches()[1])
+    figure.text(0.012, 1 - 0.1 / down, text, ha="left", va="top", fontsize=BASE + 3, fontweight="bold", color=BLACK)
 
 
 def dress(ax: Axes, xlabel: str = "", ylabel: str = "", small: bool = False) -> None:
@@ -59,11 +79,10 @@ def dress(ax: Axes, xlabel: str = "", ylabel: str = "", small: bool = False) -> 
         formatter = axis.get_major_formatter()
         if isinstance(formatter, ScalarFormatter):
             formatter.set_powerlimits((-3, 5))
-            formatter.set_useMathText(True)
     if xlabel:
         ax.set_xlabel(xlabel, fontsize=size, color=TEXT, labelpad=2)
     if ylabel:
-        ax.set_ylabel(ylabel, fontsize=size, color=TEXT, labelpad=3)
+        ax.set_ylabel(ylabel, fontsize=size, color=TEXT)
 
 
 def heading(ax: Axes, title: str, detail: str = "", wrap: int = 100, small: bool = False) -> None:
@@ -144,7 +163,12 @@ def power_of_ten(value: float, digits: int = 2) -> str:
         return f"{value:.{max(digits, 3)}g}"
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     power = f"10{str(int(exponent)).translate(SUPERSCRIPTS)}"
-    return power if float(mantissa) == 1 else f"{mantissa}×{power}"
+    return power if float(mantissa) == 1 else f"{mantissa}\N{MULTIPLICATION SIGN}{power}"
+
+
+def powers(ax_axis: MatplotlibAxis) -> None:
+    """Powers of ten on a logarithmic axis as plain text, which is drawn ten times faster than a formula."""
+    ax_axis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
 
 
 def at_most(value: float) -> str:

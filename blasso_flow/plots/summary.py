@@ -13,7 +13,7 @@ from blasso_flow.plots import style
 from blasso_flow.plots.certificate import certificate_panel
 from blasso_flow.plots.channels import draw_channels
 from blasso_flow.plots.curves import Curves, gather
-from blasso_flow.plots.fit import fit_panel, residual_panel, share_x, spike_panel, zoom_panel, zoom_ranges
+from blasso_flow.plots.fit import fit_panel, residual_panel, share_x, spike_panel, zoom_ranges, zoom_row
 from blasso_flow.plots.gap import gap_panels
 from blasso_flow.signals import FloatArray
 from blasso_flow.spikes import Recovery, Status
@@ -42,25 +42,22 @@ def draw_summary(
     """Fit, spikes, residual and certificate of one channel over one axis; the gap's history and the numbers beside them."""
     curves = gather(recovery, channel, filter, eta_position, eta)
     zooms = zoom_ranges(curves)
-    figure = style.new_figure(style.WIDTH, 10.4 if zooms else 8.6)
-    figure.suptitle(headline(curves, recovery), x=0.008, ha="left", fontsize=style.BASE + 3, fontweight="bold", color=style.BLACK)
-    outer = figure.add_gridspec(2 if zooms else 1, 1, height_ratios=[8.0, 1.9] if zooms else [1.0])
-    rows = outer[0].subgridspec(4, 2, width_ratios=[3.1, 1.0], height_ratios=[2.2, 1.2, 1.0, 1.5])
-    top = figure.add_subplot(rows[0, 0])
-    panels = [top] + [figure.add_subplot(rows[row, 0], sharex=top) for row in (1, 2, 3)]
+    figure = style.new_figure(style.WIDTH, 10.4 if zooms else 8.35)
+    style.headline(figure, headline(curves, recovery))
+    left, width = style.GUTTER, 6.5
+    top = style.panel(figure, left, 0.75, width, 2.1)
+    panels = [top] + [
+        style.panel(figure, left, *place, top) for place in ((3.2, width, 1.15), (4.7, width, 0.95), (6.4, width, 1.45))
+    ]
     fit_panel(panels[0], curves, zooms)
     spike_panel(panels[1], curves)
     residual_panel(panels[2], curves)
     certificate_panel(panels[3], curves)
     share_x(panels, curves)
-    side = rows[2:, 1].subgridspec(2, 1, height_ratios=[1.8, 1.0])
-    above = figure.add_subplot(side[0])
-    gap_panels(above, figure.add_subplot(side[1], sharex=above), curves.report, curves.settings.get("tol"))
-    facts_panel(figure.add_subplot(rows[:2, 1]), curves)
-    if zooms:
-        row = outer[1].subgridspec(1, len(zooms))
-        for index, zoom in enumerate(zooms):
-            zoom_panel(figure.add_subplot(row[index]), curves, index, zoom)
+    facts_panel(style.panel(figure, 7.55, 0.75, 2.3, 3.6), curves)
+    above = style.panel(figure, 8.3, 4.7, 1.55, 1.85)
+    gap_panels(above, style.panel(figure, 8.3, 6.75, 1.55, 1.1, above), curves.report, curves.settings.get("tol"))
+    zoom_row(figure, curves, zooms, 8.6)
     return figure
 
 
@@ -83,27 +80,22 @@ def facts(curves: Curves) -> list[tuple[str, str]]:
     """The numbers behind the figure: name and value."""
     report, axis = curves.report, curves.axis
     filter = curves.filter
-    width = style.with_units(style.power_of_ten(filter.width * axis.spacing), "").strip()
+    width = f"{style.power_of_ten(filter.width * axis.spacing)} {axis.units}".rstrip()
     missing = int(np.isnan(curves.signal.values).sum())
     rows = [
-        ("Status", report.status.value.replace("_", " ")),
-        ("Samples", f"{axis.size:,}" + (f", {missing:,} missing" if missing else "")),
-        ("Filter", f"{filter.description}, {filter.normalisation} normalisation"),
-        ("Width", f"{width} {axis.units}".strip() + f" = {filter.width:.3g} samples"),
-        ("Noise sd", f"{style.power_of_ten(report.noise_sd)} {curves.signal.units}".strip() + f" ({report.noise_rule})"),
-        ("Strength", f"{style.power_of_ten(report.strength)} ({report.strength_rule})"),
-        ("Weights", "non-negative" if curves.positive else "of either sign"),
+        ("Samples", f"{axis.size:,}" + (f" ({missing:,} missing)" if missing else "")),
+        ("Filter", f"{filter.description}, {filter.normalisation} normalisation, width {width} = {filter.width:.3g} samples"),
+        ("Noise sd", f"{style.power_of_ten(report.noise_sd)} {curves.signal.units}".rstrip() + f": {report.noise_rule}"),
+        ("Strength of the penalty", f"{style.power_of_ten(report.strength)}: {report.strength_rule}"),
     ]
-    if curves.eta.size:
-        rows += [
-            ("Optimum", f"{style.counted(curves.optimum_position.size, 'spike')}, penalised: the proof is about this one"),
-            ("Answer", f"{style.counted(curves.position.size, 'spike')}, refitted without penalty and pruned")
-            if curves.settings.get("refit", True)
-            else ("Answer", "the optimum itself (no refit)"),
-            ("Gap", f"at most {style.at_most(report.gap)} in {style.counted(report.rounds, 'round')}"),
-        ]
-    else:
-        rows.append(("Message", report.message))
+    if not curves.eta.size:
+        return [*rows, ("Message", report.message)]
+    best, found = (style.counted(column.size, "spike") for column in (curves.optimum_position, curves.position))
+    sign = "weights not negative" if curves.positive else "weights of either sign"
+    rows.append(("Optimum", f"{best}, {sign}; the proof is about this one"))
+    rows.append(
+        ("Answer", f"{found}: refitted and pruned" if curves.settings.get("refit", True) else "the optimum itself (no refit)")
+    )
     return rows
 
 
