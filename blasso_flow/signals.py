@@ -51,7 +51,7 @@ class Axis:
 
     def to_samples(self, position: ArrayLike) -> FloatArray:
         """Axis units to fractional sample numbers."""
-        return (np.asarray(position, dtype=np.float64) - self.first) / self.spacing
+        return np.asarray((np.asarray(position, dtype=np.float64) - self.first) / self.spacing)
 
     def from_samples(self, sample: ArrayLike) -> FloatArray:
         """Fractional sample numbers to axis units."""

@@ -1,1 +1,42 @@
-"""kernels."""
+"""Compiled code only: the loops over samples, spikes and cells. No validation, no units, no files.
+
+Each kernel file is self-contained: numba's cache of a caller does not notice a change of a callee in another file.
+Positions are in samples; `residual`, `root` and baseline columns live on the padded record of `problem.Problem`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import numba
+from numba.core import event
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+FAST = {"reassoc", "contract", "nsz", "arcp"}  # reorders sums for SIMD, keeps NaN and infinity meaningful
+
+
+def compiled(function: Function) -> Function:
+    """Compile without the interpreter lock, cached on disk where a place for the cache is writable."""
+    try:
+        return cast(Function, numba.njit(function, cache=True, nogil=True, fastmath=FAST, error_model="numpy"))
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written
+        return cast(Function, numba.njit(function, nogil=True, fastmath=FAST, error_model="numpy"))
+
+
+class _FirstCompilation(event.Listener):
+    def __init__(self, notify: Callable[[], None]) -> None:
+        self.pending: list[Callable[[], None]] = [notify]
+
+    def on_start(self, event: object) -> None:
+        if self.pending:
+            self.pending.pop()()
+
+    def on_end(self, event: object) -> None:
+        """Nothing to do: only the start is announced."""
+
+
+def announce_compilation(notify: Callable[[], None]) -> None:
+    """Call ``notify`` once, before the first kernel that has to be compiled; loading from the cache stays silent."""
+    event.register("numba:compile", _FirstCompilation(notify))

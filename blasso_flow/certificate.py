@@ -1,0 +1,266 @@
+"""The certificate: eta, its proven bound over the whole domain, the dual value, and where new particles belong.
+
+eta(x) = -<u, phi(. - x)> / strength with u = W (model - y). If |eta| <= s on the whole domain (eta <= s for non-negative
+measures), u / s is feasible for the dual problem, and J minus the dual value bounds the excess of J over the optimum.
+
+The bound (proof.md of the design; Duval & Peyre 2015 for the certificate): eta is evaluated at the edges of the table's
+cells by filtering; on each cell the cubic Hermite interpolant plus its remainder screens; cells that the screen cannot
+clear are decided by the Bernstein coefficients of eta's exact polynomial there. Rounding is allowed for a priori.
+Uses numerics only: no files, no figures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from blasso_flow import losses
+from blasso_flow.filters.polynomials import powers_to_bernstein
+from blasso_flow.filters.fitting import DEGREE
+from blasso_flow.problem import Problem
+from blasso_flow.signals import FloatArray, IntArray
+
+SLACK = 1e-10  # how far above the true supremum a decided cell may stay
+DIRECT_TAPS = 160  # longer filters are faster by FFT
+KINK = 1e-9  # relative jump at a cell edge from which one-sided values are computed
+EPSILON = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """What one evaluation proves.
+
+    ``sup`` is a proven upper bound of eta (|eta| when signed) over the domain. ``dual_value`` is a lower bound of the
+    optimum. ``position`` (K,) (samples) and ``eta`` (K,) are local maxima above 1, candidates for new particles.
+    """
+
+    sup: float
+    dual_value: float
+    position: FloatArray
+    eta: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Nodes:
+    """eta and its slope at the left and the right end of every cell, shapes (cells,), and the rounding of those values."""
+
+    value: FloatArray
+    slope: FloatArray
+    right_value: FloatArray
+    right_slope: FloatArray
+    rounding: float
+
+
+class Certifier:
+    """Evaluates certificates of one problem; what depends only on the filter and the domain is prepared once."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        table = problem.filter
+        low, high = problem.domain
+        self.low = int(low)
+        self.blocks = int(high) - int(low)  # whole samples of the domain
+        self.cells = table.cells
+        signs = (-1.0) ** np.arange(DEGREE + 1)
+        self.left_taps = np.ascontiguousarray(np.einsum("d,oqdk->qok", signs, table.coefficients[:2]))
+        self.right_taps = np.ascontiguousarray(np.einsum("oqdk->qok", table.coefficients[:2]))
+        to_bernstein = powers_to_bernstein(DEGREE)
+        largest = np.abs(np.einsum("ij,qjk->qik", to_bernstein, table.coefficients[0])).max(axis=(0, 1))
+        self.response_bound = float(np.linalg.norm(largest))
+        self.kinked = bool((table.value_jump > KINK * table.norm).any() or (table.slope_jump > KINK * table.norm1).any())
+        self.to_bernstein = to_bernstein
+        # products, sums over taps and the change of basis (whose entries are at most 2^degree): a generous multiple
+        self.relative_rounding = EPSILON * (table.taps + 64) * self.response_bound * 8
+
+    def __call__(self, residual: FloatArray, birth_level: float = 1.0) -> Certificate:
+        """Certificate of a whitened residual (M,) whose baseline has been refitted; candidates above ``birth_level``."""
+        problem = self.problem
+        gradient = losses.gradient(residual, problem.root)
+        sup, position, eta = self.supremum(gradient, birth_level)
+        value, allowance = losses.best_dual_value(residual, problem.whitened_values, 1 / max(1.0, sup))
+        allowance += self._baseline_allowance(residual)
+        return Certificate(sup=sup, dual_value=value - allowance, position=position, eta=eta)
+
+    def _baseline_allowance(self, residual: FloatArray) -> float:
+        """Rounding left in B^T u = 0, times how large a baseline coefficient could be."""
+        columns = self.problem.whitened_baseline
+        if not columns.size:
+            return 0.0
+        left = np.abs(columns @ residual) + EPSILON * np.linalg.norm(columns, axis=1) * np.linalg.norm(residual)
+        return float(left.sum() * 2 * np.abs(self.problem.values).max())
+
+    def supremum(self, gradient: FloatArray, birth_level: float = 1.0) -> tuple[float, FloatArray, FloatArray]:
+        """Proven bound of sup eta (sup |eta| when signed), and positions and eta of the local maxima above ``birth_level``."""
+        from blasso_flow.kernels import cells as kernel
+
+        problem, table = self.problem, self.problem.filter
+        nodes = self._nodes(gradient)
+        if self.blocks == 0:  # the domain is a single point
+            value = float(nodes.value[0])
+            level = value if problem.positive else abs(value)
+            above = np.array([value] if level > birth_level else [])
+            return level + nodes.rounding, np.full(above.size, float(self.low)), above
+        local_norm = self._local_norm(gradient) / problem.strength
+        bound = np.empty(self.blocks * self.cells)
+        seen = kernel.screen(
+            nodes.value,
+            nodes.slope,
+            nodes.right_value,
+            nodes.right_slope,
+            table.edges,
+            local_norm,
+            table.fourth_bound,
+            np.zeros(self.cells) if self.kinked else table.value_jump,
+            np.zeros(self.cells) if self.kinked else table.slope_jump,
+            self.relative_rounding,
+            not problem.positive,
+            bound,
+        )
+        bound += nodes.rounding
+        target = max(1.0, seen)
+        unclear = np.nonzero(~(bound <= target + SLACK))[0]
+        decided = np.empty(unclear.size)
+        kernel.decide(
+            unclear,
+            gradient,
+            self.low + problem.offset,
+            table.period,
+            table.coefficients,
+            self.to_bernstein,
+            -1 / problem.strength,
+            self.relative_rounding,
+            local_norm,
+            not problem.positive,
+            target,
+            SLACK,
+            decided,
+        )
+        candidates = np.nonzero(bound > birth_level)[0]
+        position, eta = self._peaks(gradient, nodes, candidates, birth_level)
+        bound[unclear] = decided
+        sup = float(bound.max())
+        return (sup if np.isfinite(sup) else np.inf), position, eta
+
+    def _nodes(self, gradient: FloatArray) -> _Nodes:
+        left, rounding = self._filtered(gradient, self.left_taps)
+        value, slope = left[0], left[1]
+        if self.kinked:
+            right, _ = self._filtered(gradient, self.right_taps)
+            count = self.blocks * self.cells
+            return _Nodes(value, slope, right[0, :count], right[1, :count], rounding)
+        return _Nodes(value, slope, value[1:], slope[1:], rounding)
+
+    def _filtered(self, gradient: FloatArray, taps: FloatArray) -> tuple[FloatArray, float]:
+        """eta and slope of every cell for ``taps`` (p, 2, W), plus one node at the domain's end: (2, cells + 1), rounding."""
+        problem, table = self.problem, self.problem.filter
+        begin = self.low + problem.offset
+        if table.period:
+            gradient = np.take(gradient, np.arange(begin, begin + 2 * table.period), mode="wrap")
+            begin = 0
+        count = self.blocks + 1
+        out = np.empty((2, count, self.cells))
+        rounding = 0.0
+        if table.taps <= DIRECT_TAPS:
+            from blasso_flow.kernels import cells as kernel
+
+            rows = np.empty((2, count))
+            for q in range(self.cells):
+                kernel.filter_nodes(gradient, begin, taps[q], count, rows)
+                out[:, :, q] = rows
+        else:
+            from scipy.signal import oaconvolve
+
+            part = gradient[begin : begin + count + table.taps - 1]
+            for q in range(self.cells):
+                for order in range(2):
+                    out[order, :, q] = oaconvolve(part, taps[q, order, ::-1], mode="valid")
+            size = np.log2(part.size + table.taps) + 8
+            norm1 = float(np.linalg.norm(taps[:, 1], axis=-1).max())
+            scale = self.response_bound + norm1
+            rounding = float(8 * EPSILON * size * np.linalg.norm(part) * scale / problem.strength)
+        out *= -1 / problem.strength
+        return out.reshape(2, -1)[:, : self.blocks * self.cells + 1], rounding
+
+    def _local_norm(self, gradient: FloatArray) -> FloatArray:
+        """L2 norm of the gradient over the window of each whole sample of the domain, shape (blocks,), rounded up."""
+        table = self.problem.filter
+        if table.period:
+            return np.full(self.blocks, float(np.linalg.norm(gradient)) * (1 + 1e-12))
+        sums = np.concatenate([[0.0], np.cumsum(gradient**2)])
+        begin = self.low + self.problem.offset
+        squares = sums[begin + table.taps : begin + table.taps + self.blocks] - sums[begin : begin + self.blocks]
+        return np.sqrt(np.maximum(squares, 0.0) + 4 * EPSILON * gradient.size * sums[-1]) * (1 + 1e-12)
+
+    def _peaks(self, gradient: FloatArray, nodes: _Nodes, cells: IntArray, birth_level: float) -> tuple[FloatArray, FloatArray]:
+        """Local maxima above ``birth_level`` among ``cells``: inside a cell, at a kink, and at the ends of the domain."""
+        from blasso_flow.kernels import cells as kernel
+
+        problem, table = self.problem, self.problem.filter
+        middle = nodes.value[cells] + nodes.right_value[cells]
+        sign = np.ones(cells.size) if problem.positive else np.where(middle < 0, -1.0, 1.0)
+        inside = (nodes.slope[cells] * sign > 0) & (nodes.right_slope[cells] * sign < 0)
+        chosen, signs = cells[inside], sign[inside]
+        coordinate, eta = np.empty(chosen.size), np.empty(chosen.size)
+        kernel.peaks(
+            chosen, signs, gradient, self.low + problem.offset, table.period, table.coefficients, -1 / problem.strength,
+            coordinate, eta,
+        )  # fmt: skip
+        q = chosen % self.cells
+        half = np.diff(table.edges) / 2
+        position = self.low + chosen // self.cells + table.edges[q] + half[q] * (coordinate + 1)
+        edges, edge_eta = self._edge_peaks(nodes, cells, sign)
+        position, eta = np.concatenate([position, edges]), np.concatenate([eta, edge_eta])
+        level = eta if problem.positive else np.abs(eta)
+        above = level > birth_level
+        order = np.argsort(position[above], kind="stable")
+        return position[above][order], eta[above][order]
+
+    def _edge_peaks(self, nodes: _Nodes, cells: IntArray, sign: FloatArray) -> tuple[FloatArray, FloatArray]:
+        table, last = self.problem.filter, self.blocks * self.cells - 1
+        low, high = self.problem.domain
+        position: list[float] = []
+        eta: list[float] = []
+        if not table.period:
+            for cell, where, value, slope in (
+                (0, low, nodes.value[0], nodes.slope[0]),
+                (last, high, nodes.right_value[last], -nodes.right_slope[last]),
+            ):
+                own = sign[cells == cell]
+                if own.size and slope * own[0] <= 0:
+                    position.append(where)
+                    eta.append(float(value))
+        if self.kinked:
+            at = cells[(cells > 0)]
+            signs = sign[cells > 0]
+            corner = (nodes.right_slope[at - 1] * signs >= 0) & (nodes.slope[at] * signs <= 0)
+            at = at[corner]
+            position.extend(self.low + at // self.cells + table.edges[at % self.cells])
+            eta.extend(nodes.value[at])
+        return np.asarray(position, dtype=np.float64), np.asarray(eta, dtype=np.float64)
+
+
+def sample_eta(problem: Problem, position: FloatArray, residual: FloatArray) -> FloatArray:
+    """eta at positions (samples) of shape (K,), from a whitened residual (M,)."""
+    return eta_and_slopes(problem, position, residual, orders=1)[0]
+
+
+def eta_and_slopes(problem: Problem, position: FloatArray, residual: FloatArray, orders: int = 2) -> FloatArray:
+    """eta and its derivatives by position (per sample), shape (orders, K)."""
+    from blasso_flow.kernels.spikes import correlate
+
+    table = problem.filter
+    out = np.empty((orders, position.size))
+    correlate(position, residual, problem.root, table.coefficients, table.edges, problem.offset, table.period, orders, out)
+    return -out / problem.strength
+
+
+def stationarity(problem: Problem, position: FloatArray, weight: FloatArray, residual: FloatArray) -> FloatArray:
+    """KKT residual of each spike, shape (K,): max(|1 - sign(w) eta|, |eta'| width); on an end only the inward slope counts."""
+    sign = np.sign(weight)
+    eta, slope = eta_and_slopes(problem, position, residual)
+    slope = slope * sign
+    if not problem.filter.period:
+        low, high = problem.domain
+        slope = np.where(position <= low, np.maximum(slope, 0), np.where(position >= high, np.minimum(slope, 0), slope))
+    return np.maximum(np.abs(1 - sign * eta), np.abs(slope) * problem.filter.width)

@@ -1,0 +1,160 @@
+"""The default method: forward-backward in the metric of the Hessian, on windows of spikes, with births from the certificate.
+
+Inside a window weights and positions move together by damped Newton steps; a weight that would cross zero is dropped,
+which is the prox of the penalty. Everything outside the window is frozen in the residual. Where there is a baseline, or
+a filter whose tail couples everything, one more system holds all spikes and the baseline's coefficients.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blasso_flow import penalties
+from blasso_flow.certificate import Certificate, stationarity
+from blasso_flow.flow.loop import Particles
+from blasso_flow.kernels import spikes as kernel
+from blasso_flow.problem import Problem
+from blasso_flow.signals import FloatArray, IntArray
+
+REACH = 6.0  # widths: spikes this close to an unconverged one move with it
+WINDOW = 48  # spikes; longer runs are cut, at alternating places
+LONG_TAIL = 30.0  # widths: filters with longer windows couple everything
+LONG_TAIL_WINDOW = 1000
+SWEEPS = 6
+ITERATIONS = 8
+ROOM = 4.0  # widths a spike may travel in one sweep
+BIRTH_DISTANCE = 0.5  # widths
+BIRTH_WEIGHT = 0.5  # of the exact one-step weight
+JOINT_BYTES = 400e6  # the joint system keeps three rows a spike
+
+
+@dataclass(frozen=True)
+class WindowedNewton:
+    """Start from nothing, insert at every maximum of the certificate, relax windows until they are stationary."""
+
+    def start(self, problem: Problem) -> Particles:
+        """The zero measure with the best baseline."""
+        none = np.empty(0)
+        return Particles.evaluate(problem, none, none, np.zeros(problem.baseline.shape[1]))
+
+    def birth(self, problem: Problem, particles: Particles, certificate: Certificate) -> Particles:
+        """Insert all candidates at once with half their one-step weight, except beside a same-sign spike still on its way."""
+        position, eta = certificate.position, certificate.eta
+        sign = np.sign(eta)
+        excess = penalties.level(eta, problem.positive) - 1
+        if particles.position.size and position.size:
+            residual = stationarity(problem, particles.position, particles.weight, particles.residual)
+            free = ~_beside_unconverged(problem, particles, residual, position, sign, excess)
+            position, sign, excess = position[free], sign[free], excess[free]
+        if not position.size:
+            return particles
+        weight = sign * excess * problem.strength / problem.squared_norms(position) * BIRTH_WEIGHT
+        usable = np.isfinite(weight) & (weight != 0)
+        merged = np.concatenate([particles.position, position[usable]])
+        weights = np.concatenate([particles.weight, weight[usable]])
+        return Particles.evaluate(problem, merged, weights, particles.baseline)
+
+    def step(self, problem: Problem, particles: Particles, certificate: Certificate) -> Particles:
+        """Sweeps over windows of spikes that are not stationary, then the joint system where there is one."""
+        tolerance = float(np.clip(0.02 * (certificate.sup - 1), 1e-10, 1e-3))
+        x, w = particles.position.copy(), particles.weight.copy()
+        residual, baseline = particles.residual.copy(), particles.baseline.copy()
+        joint = self._joint_fits(problem, x.size)
+        alone = joint and (x.size <= WINDOW or self._couples_everything(problem))
+        if not alone:
+            x, w = self._sweeps(problem, x, w, residual, tolerance)
+        for _ in range(SWEEPS if alone else int(joint and baseline.size > 0)):
+            x, w, kkt = self._joint(problem, x, w, baseline, residual, tolerance)
+            if kkt <= tolerance:
+                break
+        return Particles.evaluate(problem, x, w, baseline)
+
+    @staticmethod
+    def _couples_everything(problem: Problem) -> bool:
+        return bool(problem.filter.period or problem.filter.taps > LONG_TAIL * problem.filter.width)
+
+    def _joint_fits(self, problem: Problem, count: int) -> bool:
+        if problem.filter.period:
+            return True
+        if self._couples_everything(problem):
+            return count <= LONG_TAIL_WINDOW
+        return 24.0 * problem.filter.taps * count <= JOINT_BYTES
+
+    @staticmethod
+    def _joint(
+        problem: Problem, x: FloatArray, w: FloatArray, baseline: FloatArray, residual: FloatArray, tolerance: float
+    ) -> tuple[FloatArray, FloatArray, float]:
+        """All spikes and the baseline in one window; ``baseline`` and ``residual`` are updated in place."""
+        table = problem.filter
+        low, high = problem.domain
+        count, _, kkt = kernel.relax(
+            x, w, baseline, residual, 0, problem.root, problem.whitened_baseline, table.coefficients, table.edges,
+            problem.offset, table.period, low, high, problem.strength, table.width, table.norm, ITERATIONS, tolerance * 0.3,
+        )  # fmt: skip
+        return x[:count], w[:count], kkt
+
+    def _sweeps(
+        self, problem: Problem, x: FloatArray, w: FloatArray, residual: FloatArray, tolerance: float
+    ) -> tuple[FloatArray, FloatArray]:
+        table = problem.filter
+        low, high = problem.domain
+        limit = LONG_TAIL_WINDOW if self._couples_everything(problem) else WINDOW
+        reach = np.inf if self._couples_everything(problem) else REACH * table.width
+        for number in range(SWEEPS):
+            bad = stationarity(problem, x, w, residual) > tolerance
+            if not bad.any():
+                break
+            starts, ends = windows(bad, x, reach, float(table.taps), limit, number % 2 == 1)
+            keep = np.ones(x.size, dtype=np.bool_)
+            kernel.sweep(
+                x, w, keep, residual, problem.root, table.coefficients, table.edges, problem.offset, low, high,
+                problem.strength, table.width, table.norm, starts, ends, ROOM * table.width, ITERATIONS, tolerance * 0.3,
+            )  # fmt: skip
+            x, w = x[keep], w[keep]
+            order = np.argsort(x, kind="stable")
+            x, w = x[order], w[order]
+        return x, w
+
+
+def windows(
+    bad: NDArray[np.bool_], x: FloatArray, reach: float, taps: float, limit: int, shifted: bool
+) -> tuple[IntArray, IntArray]:
+    """Runs [start, end) of spikes to relax together: all within ``reach`` of a bad one, cut where responses no longer
+    overlap and after ``limit`` spikes, with the cuts half a window further on when ``shifted``."""
+    centres = x[bad]
+    marks = np.zeros(x.size + 1, dtype=np.int64)
+    np.add.at(marks, np.searchsorted(x, centres - reach), 1)
+    np.add.at(marks, np.searchsorted(x, centres + reach, side="right"), -1)
+    chosen = np.nonzero(np.cumsum(marks[:-1]) > 0)[0]
+    split = np.nonzero((np.diff(chosen) > 1) | (np.diff(x[chosen]) > taps))[0] + 1
+    starts: list[int] = []
+    ends: list[int] = []
+    for begin, end in zip(np.concatenate([[0], split]), np.concatenate([split, [chosen.size]]), strict=True):
+        cuts = (
+            [begin, *range(begin + (limit // 2 if shifted else limit), end, limit), end] if end - begin > limit else [begin, end]
+        )
+        for a, b in itertools.pairwise(cuts):
+            starts.append(int(chosen[a]))
+            ends.append(int(chosen[b - 1]) + 1)
+    return np.asarray(starts, dtype=np.int64), np.asarray(ends, dtype=np.int64)
+
+
+def _beside_unconverged(
+    problem: Problem, particles: Particles, residual: FloatArray, position: FloatArray, sign: FloatArray, excess: FloatArray
+) -> NDArray[np.bool_]:
+    """Candidates within half a width of a same-sign spike that is far from stationary: relax that one first."""
+    x, w = particles.position, particles.weight
+    right = np.searchsorted(x, position)
+    beside = np.zeros(position.size, dtype=np.bool_)
+    for neighbour in (right - 1, right):
+        j = neighbour % x.size if problem.filter.period else np.clip(neighbour, 0, x.size - 1)
+        distance = np.abs(x[j] - position)
+        if problem.filter.period:
+            distance = np.minimum(distance, problem.filter.period - distance)
+        close = distance < BIRTH_DISTANCE * problem.filter.width
+        beside |= close & (np.sign(w[j]) == sign) & (residual[j] > 0.3 * excess)
+    return beside

@@ -1,0 +1,251 @@
+"""Kernels on cells: the certificate at nodes, its screen between nodes, its exact bound on a cell, and its local maxima.
+
+Cell j = i * p + q covers positions [low + i + edges[q], low + i + edges[q + 1]]; node j is its left edge. ``gradient`` (M,)
+is the padded gradient of the loss, ``begin`` the padded index of tap 0 at the first cell. On one cell the certificate
+eta(x) = -<gradient, phi_x> / strength is exactly a polynomial, whose Bernstein coefficients bound it (Farouki 2012).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from blasso_flow.kernels import compiled
+
+DEPTH = 60
+
+
+@compiled
+def filter_nodes(gradient, begin, taps, count, out):
+    """out[o, i] = sum_k taps[o, k] gradient[begin + i + k] for i < count, two orders at once."""
+    width = taps.shape[1]
+    for i in range(count):
+        s0 = 0.0
+        s1 = 0.0
+        for k in range(width):
+            g = gradient[begin + i + k]
+            s0 += taps[0, k] * g
+            s1 += taps[1, k] * g
+        out[0, i] = s0
+        out[1, i] = s1
+
+
+@compiled
+def screen(value, slope, right_value, right_slope, edges, local_norm, fourth, value_jump, slope_jump, rounding, signed, bound):
+    """Upper bound of eta (of |eta| when signed) on every cell from the cubic Hermite interpolant of its two ends.
+
+    |eta - Hermite cubic| <= h^4 / 384 sup|eta''''|, and sup|eta''''| <= fourth * local norm of the gradient. ``value`` and
+    ``slope`` (cells + 1,) are eta at nodes; ``right_*`` (cells,) at the right end of each cell; jumps cover the case where
+    those are the next cell's. Returns the largest value seen at a node.
+    """
+    p = edges.size - 1
+    seen = 0.0
+    for j in range(bound.size):
+        i = j // p
+        q = j - i * p
+        h = edges[q + 1] - edges[q]
+        following = q + 1 if q + 1 < p else 0
+        norm = local_norm[i]
+        remainder = (h**4 / 384 * fourth[q] + value_jump[following] + h / 3 * slope_jump[following] + rounding) * norm
+        a = value[j]
+        b = value[j] + slope[j] * h / 3
+        c = right_value[j] - right_slope[j] * h / 3
+        d = right_value[j]
+        top = max(max(a, b), max(c, d))
+        here = max(a, d)
+        if signed:
+            top = max(top, -min(min(a, b), min(c, d)))
+            here = max(here, -min(a, d))
+        seen = max(seen, here)
+        bound[j] = top + remainder
+    return seen
+
+
+@compiled
+def _cell_polynomial(gradient, start, table, cell, scale, powers):
+    """Coefficients in v of scale * <gradient, phi_x> on one cell."""
+    terms, taps = table.shape[2], table.shape[3]
+    for power in range(terms):
+        total = 0.0
+        for k in range(taps):
+            total += table[0, cell, power, k] * gradient[(start + k)]
+        powers[power] = scale * total
+
+
+@compiled
+def _cell_polynomial_periodic(gradient, start, table, cell, scale, powers):
+    """The same on a periodic record, where tap k reads sample (start + k) modulo the period."""
+    terms, taps = table.shape[2], table.shape[3]
+    turn = start % taps
+    for power in range(terms):
+        total = 0.0
+        for k in range(taps - turn):
+            total += table[0, cell, power, k] * gradient[turn + k]
+        for k in range(taps - turn, taps):
+            total += table[0, cell, power, k] * gradient[turn + k - taps]
+        powers[power] = scale * total
+
+
+@compiled
+def _horner(powers, v):
+    """Value, first and second derivative of a polynomial at v."""
+    value = 0.0
+    first = 0.0
+    second = 0.0
+    for power in range(powers.size - 1, -1, -1):
+        second = second * v + 2 * first
+        first = first * v + value
+        value = value * v + powers[power]
+    return value, first, second
+
+
+@compiled
+def _sup_of_polynomial(bernstein, target, slack, stack, levels):
+    """Upper bound of a polynomial on its cell: at most ``target`` where that holds, else within ``slack`` of its maximum.
+
+    ``bernstein`` (n,) coefficients; ``stack`` (DEPTH + 2, n) and ``levels`` work space. A piece on which the second
+    differences are all negative is concave: there the tangent at a near-maximum bounds it. A piece that cannot be
+    decided at the last level raises the bound by its own coefficients: nothing is dropped.
+    """
+    n = bernstein.size
+    best = max(bernstein[0], bernstein[n - 1])
+    result = -np.inf
+    stack[0] = bernstein
+    levels[0] = 0
+    size = 1
+    while size > 0:
+        size -= 1
+        piece = stack[size]
+        level = levels[size]
+        top = piece[0]
+        for i in range(1, n):
+            top = max(top, piece[i])
+        best = max(best, max(piece[0], piece[n - 1]))
+        if top <= max(target, best + slack) or level >= DEPTH:
+            result = max(result, top)
+            continue
+        concave = True
+        for i in range(n - 2):
+            if piece[i] - 2 * piece[i + 1] + piece[i + 2] > 0.0:
+                concave = False
+                break
+        if concave:
+            # bisect the slope to near the maximum; a tangent lies above a concave function on the whole piece
+            low = 0.0
+            high = 1.0
+            middle = 0.5
+            slope = 0.0
+            for _ in range(60):
+                middle = 0.5 * (low + high)
+                slope = _bernstein_slope(piece, middle)
+                if slope > 0.0:
+                    low = middle
+                elif slope < 0.0:
+                    high = middle
+                else:
+                    break
+            value = _bernstein_value(piece, middle)
+            result = max(result, value + max(slope * (1.0 - middle), -slope * middle))
+            best = max(best, value)
+            continue
+        # de Casteljau at the middle: the right half overwrites the piece, the left half lies above it on the stack
+        left = stack[size + 1]
+        left[0] = piece[0]
+        for step in range(1, n):
+            for i in range(n - step):
+                piece[i] = 0.5 * (piece[i] + piece[i + 1])
+            left[step] = piece[0]
+        levels[size] = level + 1
+        levels[size + 1] = level + 1
+        size += 2
+    return result
+
+
+@compiled
+def _bernstein_value(coefficients, s):
+    """Value at s in [0, 1] (Horner in the Bernstein basis: binomial * s^i folded in as the sum advances)."""
+    degree = coefficients.size - 1
+    t = 1.0 - s
+    factor = 1.0
+    binomial = 1.0
+    value = coefficients[0] * t
+    for i in range(1, degree):
+        factor *= s
+        binomial *= (degree - i + 1) / i
+        value = (value + factor * binomial * coefficients[i]) * t
+    return value + factor * s * coefficients[degree]
+
+
+@compiled
+def _bernstein_slope(coefficients, s):
+    n = coefficients.size
+    differences = np.empty(n - 1)
+    for i in range(n - 1):
+        differences[i] = (n - 1) * (coefficients[i + 1] - coefficients[i])
+    return _bernstein_value(differences, s)
+
+
+@compiled
+def decide(
+    cells, gradient, begin, period, table, to_bernstein, scale, rounding, local_norm, signed, target, slack, result
+):  # fmt: skip
+    """Upper bound of eta (|eta| when signed) on each listed cell, from the exact polynomial there, into ``result``."""
+    p, terms = table.shape[1], table.shape[2]
+    powers = np.empty(terms)
+    bernstein = np.empty(terms)
+    stack = np.empty((DEPTH + 2, terms))
+    levels = np.empty(DEPTH + 2, np.int64)
+    for c in range(cells.size):
+        i = cells[c] // p
+        q = cells[c] - i * p
+        if period > 0:
+            _cell_polynomial_periodic(gradient, begin + i, table, q, scale, powers)
+        else:
+            _cell_polynomial(gradient, begin + i, table, q, scale, powers)
+        for a in range(terms):
+            total = 0.0
+            for b in range(terms):
+                total += to_bernstein[a, b] * powers[b]
+            bernstein[a] = total
+        top = _sup_of_polynomial(bernstein, target, slack, stack, levels)
+        if signed:
+            for a in range(terms):
+                bernstein[a] = -bernstein[a]
+            top = max(top, _sup_of_polynomial(bernstein, target, slack, stack, levels))
+        result[c] = top + rounding * local_norm[i]
+
+
+@compiled
+def peaks(cells, signs, gradient, begin, period, table, scale, coordinate, value):
+    """Local maximum of sign * eta inside each listed cell (its slope is positive at the left end, negative at the right).
+
+    Writes the local coordinate v in [-1, 1] and the signed eta there. Bisection on the slope of the exact polynomial.
+    """
+    p, terms = table.shape[1], table.shape[2]
+    powers = np.empty(terms)
+    for c in range(cells.size):
+        i = cells[c] // p
+        q = cells[c] - i * p
+        if period > 0:
+            _cell_polynomial_periodic(gradient, begin + i, table, q, scale, powers)
+        else:
+            _cell_polynomial(gradient, begin + i, table, q, scale, powers)
+        low = -1.0
+        high = 1.0
+        v = 0.0
+        for _ in range(40):
+            _, first, second = _horner(powers, v)
+            if first * signs[c] > 0.0:
+                low = v
+            else:
+                high = v
+            following = 0.5 * (low + high)
+            if second * signs[c] < 0.0:
+                newton = v - first / second
+                if low < newton < high:
+                    following = newton
+            if abs(following - v) < 1e-13:
+                v = following
+                break
+            v = following
+        coordinate[c] = v
+        value[c], _, _ = _horner(powers, v)

@@ -1,0 +1,468 @@
+"""Kernels on spikes: responses from the table, residuals, inner products, and Newton on windows of spikes.
+
+Arrays: ``table`` (3+, p, degree + 1, W) polynomials of response, slope and curvature; ``edges`` (p + 1,) cell edges;
+``offset`` padded index of tap 0 for a particle in [0, 1); ``root`` (M,) square roots of the sample weights on the padded
+record; ``residual`` (M,) = root * (model - values). On a periodic record (``period`` > 0) M = period and every window is
+the whole record.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from blasso_flow.kernels import compiled
+
+TRIALS = 15
+MERGE = 1e-2  # widths
+
+
+@compiled
+def fill(x, table, edges, offset, period, orders, out):
+    """Response and derivatives by position of one particle into out (orders, W); returns the padded index of out[:, 0]."""
+    cells, terms, taps = table.shape[1], table.shape[2], table.shape[3]
+    base = int(np.floor(x))
+    fraction = x - base
+    cell = min(int(fraction * cells), cells - 1)
+    while cell > 0 and fraction < edges[cell]:
+        cell -= 1
+    while cell < cells - 1 and fraction >= edges[cell + 1]:
+        cell += 1
+    v = (2 * fraction - edges[cell] - edges[cell + 1]) / (edges[cell + 1] - edges[cell])
+    start = base + offset
+    turn = 0
+    if period > 0:
+        turn = start % period
+        start = 0
+    for order in range(orders):
+        top = terms - 1 - order
+        for part in range(2):
+            # a periodic window is the record itself: its taps are written in two runs, from the turn on and before it
+            low = 0 if part == 0 else taps - turn
+            high = taps - turn if part == 0 else taps
+            shift = turn if part == 0 else turn - taps
+            for k in range(low, high):
+                out[order, k + shift] = table[order, cell, top, k]
+            for power in range(top - 1, -1, -1):
+                for k in range(low, high):
+                    out[order, k + shift] = out[order, k + shift] * v + table[order, cell, power, k]
+            if turn == 0:
+                break
+    return start
+
+
+@compiled
+def add_responses(position, weight, table, edges, offset, period, model):
+    """Add sum_i weight_i phi(. - position_i) to ``model`` (M,), unweighted."""
+    taps = table.shape[3]
+    row = np.empty((1, taps))
+    for i in range(position.size):
+        start = fill(position[i], table, edges, offset, period, 1, row)
+        for k in range(taps):
+            model[start + k] += weight[i] * row[0, k]
+
+
+@compiled
+def correlate(position, residual, root, table, edges, offset, period, orders, out):
+    """out[o, i] = <residual, root * d^o phi(. - position_i)>, shape (orders, K)."""
+    taps = table.shape[3]
+    rows = np.empty((orders, taps))
+    for i in range(position.size):
+        start = fill(position[i], table, edges, offset, period, orders, rows)
+        for order in range(orders):
+            total = 0.0
+            for k in range(taps):
+                total += rows[order, k] * root[start + k] * residual[start + k]
+            out[order, i] = total
+
+
+@compiled
+def squared_norms(position, root, table, edges, offset, period, out):
+    """out[i] = ||root * phi(. - position_i)||^2, shape (K,)."""
+    taps = table.shape[3]
+    row = np.empty((1, taps))
+    for i in range(position.size):
+        start = fill(position[i], table, edges, offset, period, 1, row)
+        total = 0.0
+        for k in range(taps):
+            total += (row[0, k] * root[start + k]) ** 2
+        out[i] = total
+
+
+@compiled
+def _cholesky_solve(band, size, width, sides):
+    """Factor the banded matrix band[j, k] = H[j + k, j] in place and solve for all rows of ``sides`` (S, size) in place.
+
+    Returns False, leaving garbage, if the matrix is not positive definite.
+    """
+    for j in range(size):
+        pivot = band[j, 0]
+        if not pivot > 0.0:
+            return False
+        pivot = np.sqrt(pivot)
+        band[j, 0] = pivot
+        reach = min(width, size - 1 - j)
+        for k in range(1, reach + 1):
+            band[j, k] /= pivot
+        for k in range(1, reach + 1):
+            factor = band[j, k]
+            if factor != 0.0:
+                for q in range(k, reach + 1):
+                    band[j + k, q - k] -= band[j, q] * factor
+    for s in range(sides.shape[0]):
+        for j in range(size):
+            sides[s, j] /= band[j, 0]
+            value = sides[s, j]
+            for k in range(1, min(width, size - 1 - j) + 1):
+                sides[s, j + k] -= band[j, k] * value
+        for j in range(size - 1, -1, -1):
+            value = sides[s, j]
+            for k in range(1, min(width, size - 1 - j) + 1):
+                value -= band[j, k] * sides[s, j + k]
+            sides[s, j] = value / band[j, 0]
+    return True
+
+
+@compiled
+def _solve_small(matrix, side):
+    """Solve a small symmetric positive definite system in place (Cholesky); False if it is not one."""
+    size = side.size
+    for j in range(size):
+        for i in range(j):
+            matrix[j, j] -= matrix[j, i] ** 2
+        if not matrix[j, j] > 0.0:
+            return False
+        matrix[j, j] = np.sqrt(matrix[j, j])
+        for k in range(j + 1, size):
+            for i in range(j):
+                matrix[k, j] -= matrix[k, i] * matrix[j, i]
+            matrix[k, j] /= matrix[j, j]
+    for j in range(size):
+        for i in range(j):
+            side[j] -= matrix[j, i] * side[i]
+        side[j] /= matrix[j, j]
+    for j in range(size - 1, -1, -1):
+        for i in range(j + 1, size):
+            side[j] -= matrix[i, j] * side[i]
+        side[j] /= matrix[j, j]
+    return True
+
+
+@compiled
+def _rows(x, count, table, edges, offset, period, root, orders, first, out, begin):
+    """Weighted responses root * d^o phi of all particles into out (orders, count, W); begin[i] counts from ``first``."""
+    taps = table.shape[3]
+    for i in range(count):
+        start = fill(x[i], table, edges, offset, period, orders, out[:, i])
+        for order in range(orders):
+            for k in range(taps):
+                out[order, i, k] *= root[start + k]
+        begin[i] = start - first
+
+
+@compiled
+def _bandwidth(begin, count, taps):
+    """Half bandwidth of the interleaved (weight, position) system."""
+    width = 1
+    j = 0
+    for i in range(count):
+        while j + 1 < count and begin[j + 1] - begin[i] < taps:
+            j += 1
+        width = max(width, 2 * (j - i) + 1)
+    return width
+
+
+@compiled
+def _assemble(rows, begin, w, count, band):
+    """Gauss-Newton matrix of the interleaved (weight, position) unknowns, band[j, k] = H[j + k, j]."""
+    taps = rows.shape[2]
+    band[:] = 0.0
+    for i in range(count):
+        for j in range(i, count):
+            lag = begin[j] - begin[i]
+            if lag >= taps:
+                break
+            g00 = 0.0
+            g01 = 0.0
+            g10 = 0.0
+            g11 = 0.0
+            for k in range(taps - lag):
+                a0 = rows[0, i, k + lag]
+                a1 = rows[1, i, k + lag]
+                b0 = rows[0, j, k]
+                b1 = rows[1, j, k]
+                g00 += a0 * b0
+                g01 += a0 * b1
+                g10 += a1 * b0
+                g11 += a1 * b1
+            d = 2 * (j - i)
+            band[2 * i, d] = g00
+            band[2 * i, d + 1] = g01 * w[j]
+            if j > i:
+                band[2 * i + 1, d - 1] = g10 * w[i]
+            band[2 * i + 1, d] = g11 * w[i] * w[j]
+
+
+@compiled
+def _outward(x, slope, w, low, high):
+    """True if the particle sits on an end of the domain and the loss pulls it further out: only its weight may move."""
+    return (x <= low and w * slope > 0.0) or (x >= high and w * slope < 0.0)
+
+
+@compiled
+def _merge(x, w, count, residual, root, table, edges, offset, period, first, rows, strength, width):
+    """Merge same-sign neighbours closer than MERGE widths where the objective does not rise; returns the new count."""
+    taps = table.shape[3]
+    kept = 0
+    for i in range(1, count):
+        merged = False
+        if x[i] - x[kept] < MERGE * width and w[i] * w[kept] > 0.0:
+            total = w[i] + w[kept]
+            middle = (x[i] * w[i] + x[kept] * w[kept]) / total
+            s0 = fill(x[kept], table, edges, offset, period, 1, rows[0:1]) - first
+            s1 = fill(x[i], table, edges, offset, period, 1, rows[1:2]) - first
+            s2 = fill(middle, table, edges, offset, period, 1, rows[2:3]) - first
+            begin = min(s0, s1, s2)
+            end = max(s0, s1, s2) + taps
+            change = 0.0
+            for n in range(begin, end):
+                step = 0.0
+                if 0 <= n - s2 < taps:
+                    step += total * rows[2, n - s2]
+                if 0 <= n - s0 < taps:
+                    step -= w[kept] * rows[0, n - s0]
+                if 0 <= n - s1 < taps:
+                    step -= w[i] * rows[1, n - s1]
+                step *= root[n + first]
+                change += step * (residual[n] + 0.5 * step)
+            if change <= 1e-15 * strength * abs(total):
+                for n in range(begin, end):
+                    step = 0.0
+                    if 0 <= n - s2 < taps:
+                        step += total * rows[2, n - s2]
+                    if 0 <= n - s0 < taps:
+                        step -= w[kept] * rows[0, n - s0]
+                    if 0 <= n - s1 < taps:
+                        step -= w[i] * rows[1, n - s1]
+                    residual[n] += step * root[n + first]
+                x[kept] = middle
+                w[kept] = total
+                merged = True
+        if not merged:
+            kept += 1
+            x[kept] = x[i]
+            w[kept] = w[i]
+    return kept + 1 if count > 0 else 0
+
+
+@compiled
+def relax(
+    x, w, baseline, residual, first, root, columns, table, edges, offset, period, low, high, strength, width, norm,
+    iterations, tolerance,
+):  # fmt: skip
+    """Newton on one window: weights and positions of ``count`` particles and the baseline's coefficients, all together.
+
+    ``x``, ``w`` (K,) sorted by position, ``baseline`` (B,), ``residual`` (L,) are updated in place; ``residual[0]`` is
+    sample ``first`` of the padded record, ``root`` is that whole record, ``columns`` (B, L) are whitened baseline columns.
+    Positions stay in [low, high]. A weight that would cross zero is dropped (the prox of the penalty). Steps are accepted
+    only if the objective falls. Returns (count left, iterations, KKT residual).
+    """
+    count = x.size
+    taps = table.shape[3]
+    length = residual.size
+    borders = columns.shape[0]
+    rows = np.empty((3, count, taps))
+    moved = np.empty((1, 1, taps))
+    single = np.empty((3, taps))
+    begin = np.empty(count, np.int64)
+    begin2 = np.empty(1, np.int64)
+    c = np.empty((3, count))
+    fixed = np.zeros(count, np.bool_)
+    x2 = np.empty(count)
+    w2 = np.empty(count)
+    step = np.empty(borders)
+    r2 = np.empty(length)
+    sides = np.empty((1 + borders, 2 * count))
+    coupling = np.empty((borders, 2 * count))
+    small = np.empty((borders, borders))
+    square = np.empty((borders, borders))
+    for a in range(borders):
+        for b in range(borders):
+            square[a, b] = np.sum(columns[a] * columns[b])
+    gradient = np.empty(borders)
+    damping = 1e-12
+    kkt = 0.0
+    used = 0
+    _rows(x, count, table, edges, offset, period, root, 3, first, rows, begin)
+    while count > 0:
+        kkt = 0.0
+        for i in range(count):
+            for order in range(3):
+                total = 0.0
+                for k in range(taps):
+                    total += rows[order, i, k] * residual[begin[i] + k]
+                c[order, i] = total
+            sign = 1.0 if w[i] > 0 else -1.0
+            fixed[i] = period == 0 and _outward(x[i], c[1, i], w[i], low, high)
+            worst = abs(c[0, i] + strength * sign)
+            if not fixed[i]:
+                worst = max(worst, abs(c[1, i]) * width)
+            kkt = max(kkt, worst / strength)
+        for a in range(borders):
+            gradient[a] = np.sum(columns[a] * residual)
+            if square[a, a] > 0.0:
+                kkt = max(kkt, abs(gradient[a]) / np.sqrt(square[a, a]) * norm / strength)
+        if kkt < tolerance or used >= iterations:
+            break
+        used += 1
+        size = 2 * count
+        width_of_band = _bandwidth(begin, count, taps)
+        gauss = np.empty((size, width_of_band + 1))
+        _assemble(rows, begin, w, count, gauss)
+        for i in range(count):
+            gauss[2 * i, 1] += c[1, i]
+            for a in range(borders):
+                p0 = 0.0
+                p1 = 0.0
+                for k in range(taps):
+                    p0 += columns[a, begin[i] + k] * rows[0, i, k]
+                    p1 += columns[a, begin[i] + k] * rows[1, i, k]
+                coupling[a, 2 * i] = p0
+                coupling[a, 2 * i + 1] = 0.0 if fixed[i] else p1 * w[i]
+        for i in range(count):
+            if fixed[i]:
+                j = 2 * i + 1
+                gauss[j, 1:] = 0.0
+                for k in range(1, min(width_of_band, j) + 1):
+                    gauss[j - k, k] = 0.0
+        accepted = False
+        undamped = True
+        for trial in range(TRIALS):
+            band = gauss.copy()
+            for i in range(count):
+                band[2 * i, 0] = band[2 * i, 0] * (1 + damping) + 1e-14 * norm * norm
+                curvature = w[i] * c[2, i]
+                if curvature < 0.0 and trial > 0:
+                    curvature = 0.0
+                j = 2 * i + 1
+                if fixed[i]:
+                    band[j, 0] = 1.0
+                else:
+                    band[j, 0] = band[j, 0] * (1 + damping) + curvature + damping * strength * abs(w[i]) / width**2 + 1e-300
+                sign = 1.0 if w[i] > 0 else -1.0
+                sides[0, 2 * i] = -(c[0, i] + strength * sign)
+                sides[0, j] = 0.0 if fixed[i] else -(w[i] * c[1, i])
+                for a in range(borders):
+                    sides[1 + a, 2 * i] = coupling[a, 2 * i]
+                    sides[1 + a, j] = coupling[a, j]
+            solved = _cholesky_solve(band, size, width_of_band, sides[:, :size])
+            if solved and borders > 0:
+                # block elimination of the border: S = E - C^T H^-1 C
+                for a in range(borders):
+                    step[a] = -gradient[a]
+                    for j in range(size):
+                        step[a] -= coupling[a, j] * sides[0, j]
+                    for b in range(borders):
+                        small[a, b] = square[a, b] * (1 + damping) if a == b else square[a, b]
+                        for j in range(size):
+                            small[a, b] -= coupling[a, j] * sides[1 + b, j]
+                solved = _solve_small(small, step)
+                if solved:
+                    for a in range(borders):
+                        for j in range(size):
+                            sides[0, j] -= step[a] * sides[1 + a, j]
+            if solved:
+                change = 0.0
+                r2[:] = residual
+                for a in range(borders):
+                    for n in range(length):
+                        r2[n] += step[a] * columns[a, n]
+                for i in range(count):
+                    w2[i] = w[i] + sides[0, 2 * i]
+                    shift = min(max(sides[0, 2 * i + 1], -0.5 * width), 0.5 * width)
+                    x2[i] = x[i] + shift
+                    if period > 0:
+                        x2[i] -= period * np.floor(x2[i] / period)
+                        if x2[i] >= period:
+                            x2[i] = 0.0
+                    else:
+                        x2[i] = min(max(x2[i], low), high)
+                    if w2[i] * w[i] <= 0:
+                        w2[i] = 0.0
+                    for k in range(taps):
+                        r2[begin[i] + k] -= w[i] * rows[0, i, k]
+                    if w2[i] != 0.0:
+                        _rows(x2[i : i + 1], 1, table, edges, offset, period, root, 1, first, moved, begin2)
+                        for k in range(taps):
+                            r2[begin2[0] + k] += w2[i] * moved[0, 0, k]
+                    change += strength * (abs(w2[i]) - abs(w[i]))
+                for n in range(length):
+                    change += 0.5 * (r2[n] - residual[n]) * (r2[n] + residual[n])
+                if change <= 1e-14 * strength * np.sum(np.abs(w[:count])):
+                    accepted = True
+                    break
+            damping = max(damping * 20, 1e-10)
+            undamped = False
+        if not accepted:
+            break
+        if undamped:
+            damping = max(damping * 0.1, 1e-15)
+        residual[:] = r2
+        for a in range(borders):
+            baseline[a] += step[a]
+        kept = 0
+        for i in range(count):
+            if w2[i] != 0.0:
+                x[kept] = x2[i]
+                w[kept] = w2[i]
+                kept += 1
+        count = kept
+        for i in range(1, count):
+            xi = x[i]
+            wi = w[i]
+            j = i - 1
+            while j >= 0 and x[j] > xi:
+                x[j + 1] = x[j]
+                w[j + 1] = w[j]
+                j -= 1
+            x[j + 1] = xi
+            w[j + 1] = wi
+        count = _merge(x, w, count, residual, root, table, edges, offset, period, first, single, strength, width)
+        _rows(x, count, table, edges, offset, period, root, 3, first, rows, begin)
+    return count, used, kkt
+
+
+@compiled
+def sweep(
+    position, weight, keep, residual, root, table, edges, offset, low, high, strength, width, norm, starts, ends,
+    room, iterations, tolerance,
+):  # fmt: skip
+    """Relax windows of spikes one after the other, everything outside each frozen in the residual.
+
+    Window b holds spikes starts[b] to ends[b] - 1, whose positions may move by ``room``. ``keep`` (K,) is set to False for
+    spikes that were dropped or merged. Returns the number of Newton steps times spikes.
+    """
+    taps = table.shape[3]
+    baseline = np.empty(0)
+    work = 0
+    for b in range(starts.size):
+        a = starts[b]
+        e = ends[b]
+        lowest = max(low, position[a] - room)
+        highest = min(high, position[e - 1] + room)
+        first = int(np.floor(lowest)) + offset
+        last = int(np.floor(highest)) + offset + taps
+        part = residual[first:last]
+        columns = np.empty((0, part.size))
+        x = position[a:e].copy()
+        w = weight[a:e].copy()
+        count, used, _ = relax(
+            x, w, baseline, part, first, root, columns, table, edges, offset, 0, lowest, highest, strength, width,
+            norm, iterations, tolerance,
+        )  # fmt: skip
+        for i in range(count):
+            position[a + i] = x[i]
+            weight[a + i] = w[i]
+        for i in range(a + count, e):
+            keep[i] = False
+        work += used * (e - a)
+    return work

@@ -1,0 +1,34 @@
+"""The loss: half the weighted squared error, on whitened residuals root * (model - values) with root = sqrt(W).
+
+R(m) = 1/2 sum W (m - y)^2, gradient u = W (m - y), conjugate R*(u) = sum u^2 / (2 W) + u y.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from blasso_flow.signals import FloatArray
+
+
+def value(residual: FloatArray) -> float:
+    """Loss of a whitened residual of any shape."""
+    return 0.5 * float(np.vdot(residual, residual))
+
+
+def gradient(residual: FloatArray, root: FloatArray) -> FloatArray:
+    """u = W (m - y) from the whitened residual and the square roots of the sample weights, same shape."""
+    return root * residual
+
+
+def best_dual_value(residual: FloatArray, whitened_values: FloatArray, largest_scale: float) -> tuple[float, float]:
+    """Largest -R*(t u) over 0 <= t <= ``largest_scale``, closed form because it is concave in t.
+
+    ``whitened_values`` is root * y. Returns (dual value, allowance): the allowance bounds the rounding of the sums.
+    """
+    square = float(np.vdot(residual, residual))
+    product = float(np.vdot(residual, whitened_values))
+    scale = 0.0 if square == 0.0 else min(max(-product / square, 0.0), largest_scale)
+    energy = float(np.vdot(whitened_values, whitened_values))
+    terms = 0.5 * scale**2 * square + scale * np.sqrt(square * energy)
+    allowance = float(8 * np.finfo(float).eps * (np.log2(residual.size + 1) + 4) * terms)
+    return -0.5 * scale**2 * square - scale * product, allowance

@@ -1,0 +1,183 @@
+"""The problem in internal units: samples for positions, signal units for values.
+
+    J(mu) = 1/2 sum W (phi * mu + B b - y)^2 + strength |mu|   over measures mu on the domain and coefficients b
+
+The record is padded so that every window lies inside it; padding and missing samples have weight zero. Residuals are
+whitened: root * (model - y) with root = sqrt(W). Knows no solver.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from blasso_flow import baselines, losses, penalties
+from blasso_flow.errors import DataError, UsageError
+from blasso_flow.filters import Filter
+from blasso_flow.signals import Axis, FloatArray, Signal
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """One channel, a filter, a penalty and a baseline.
+
+    Attributes
+    ----------
+    filter : tabulated for this axis.
+    axis : the channel's axis.
+    values : (N,) samples, 0 where missing.
+    sample_weights : (N,) W, 0 where missing.
+    noise_sd : of one sample of weight 1, NaN when unknown.
+    strength : lambda, in signal units times the filter's response.
+    positive : weights must be >= 0.
+    baseline : (N, B) columns.
+    margin : whole samples before and after the record where spikes may also sit.
+    """
+
+    filter: Filter
+    axis: Axis
+    values: FloatArray
+    sample_weights: FloatArray
+    noise_sd: float
+    strength: float
+    positive: bool
+    baseline: FloatArray
+    margin: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def from_signal(
+        cls,
+        channel: Signal,
+        filter: Filter,
+        *,
+        strength: float,
+        noise_sd: float | None = None,
+        positive: bool = True,
+        baseline: str = "const",
+        margin: tuple[float, float] = (0.0, 0.0),
+    ) -> Problem:
+        """A problem from one channel (values of shape (N,)); ``margin`` (before, after) in axis units, rounded up to samples.
+
+        ``noise_sd`` overrides the channel's own; sample weights are (sd / sd_n)^2 with sd the median of the channel's.
+        """
+        if channel.values.ndim != 1:
+            raise DataError("a problem needs one channel", received=f"shape {channel.values.shape}", mend="use signal.channel(n)")
+        if not (np.isfinite(strength) and strength > 0):
+            raise UsageError("strength is out of range", received=strength, allowed="a finite number above 0")
+        present = np.isfinite(channel.values)
+        sd_of_samples = channel.noise_sd if noise_sd is None else noise_sd
+        weights = present.astype(np.float64)
+        sd = np.nan
+        if isinstance(sd_of_samples, np.ndarray):
+            if present.any():
+                sd = float(np.median(sd_of_samples[present]))
+                weights[present] = (sd / sd_of_samples[present]) ** 2
+        elif sd_of_samples is not None:
+            sd = float(sd_of_samples)
+        return cls(
+            filter=filter,
+            axis=channel.axis,
+            values=np.where(present, channel.values, 0.0),
+            sample_weights=weights,
+            noise_sd=sd,
+            strength=float(strength),
+            positive=positive,
+            baseline=baselines.columns(baseline, channel.axis),
+            margin=whole_margin(margin, channel.axis, filter),
+        )
+
+    @property
+    def domain(self) -> tuple[float, float]:
+        """First and last position a spike may have (samples). A periodic domain is [0, period)."""
+        if self.filter.period:
+            return 0.0, float(self.filter.period)
+        return -float(self.margin[0]), float(self.values.size - 1 + self.margin[1])
+
+    @property
+    def offset(self) -> int:
+        """Padded index of tap 0 for a particle in [0, 1); on a periodic record the sample it stands for."""
+        return self.filter.first + self.padding[0]
+
+    @cached_property
+    def padding(self) -> tuple[int, int]:
+        """Samples added before and after the record so that every window of the domain lies inside."""
+        if self.filter.period:
+            return 0, 0
+        low, high = self.domain
+        before = max(0, -(int(low) + self.filter.first))
+        return before, max(0, int(high) + self.filter.first + self.filter.taps - self.values.size)
+
+    def padded(self, values: FloatArray) -> FloatArray:
+        """A curve on the record (N,) as a curve on the padded record (M,), zero outside."""
+        return np.pad(values, self.padding)
+
+    def unpadded(self, values: FloatArray) -> FloatArray:
+        """The record's part (N,) of a padded curve."""
+        return values[self.padding[0] : self.padding[0] + self.values.size]
+
+    @cached_property
+    def root(self) -> FloatArray:
+        """Square roots of the sample weights on the padded record, shape (M,)."""
+        return self.padded(np.sqrt(self.sample_weights))
+
+    @cached_property
+    def whitened_values(self) -> FloatArray:
+        """root * y on the padded record, shape (M,)."""
+        return self.root * self.padded(self.values)
+
+    @cached_property
+    def whitened_baseline(self) -> FloatArray:
+        """Baseline columns times root on the padded record, shape (B, M)."""
+        columns = [self.root * self.padded(column) for column in self.baseline.T]
+        return np.array(columns).reshape(len(columns), self.root.size)
+
+    def model(self, position: FloatArray, weight: FloatArray) -> FloatArray:
+        """phi * mu on the padded record, shape (M,), for positions (samples) and weights of shape (K,)."""
+        from blasso_flow.kernels.spikes import add_responses
+
+        model = np.zeros(self.root.size)
+        table = self.filter
+        add_responses(position, weight, table.coefficients, table.edges, self.offset, table.period, model)
+        return model
+
+    def residual(self, position: FloatArray, weight: FloatArray, baseline: FloatArray) -> FloatArray:
+        """Whitened residual root * (phi * mu + B b - y) on the padded record, shape (M,)."""
+        return self.root * self.model(position, weight) + baseline @ self.whitened_baseline - self.whitened_values
+
+    def squared_norms(self, position: FloatArray) -> FloatArray:
+        """sum W phi(. - x)^2 at positions (samples) of shape (K,)."""
+        from blasso_flow.kernels.spikes import squared_norms
+
+        out = np.empty(position.size)
+        table = self.filter
+        squared_norms(position, self.root, table.coefficients, table.edges, self.offset, table.period, out)
+        return out
+
+    def refit_baseline(self, residual: FloatArray) -> FloatArray:
+        """Weighted least squares of the baseline: its change of coefficients (B,); ``residual`` (M,) is updated in place.
+
+        Afterwards B^T W (model - y) = 0, as the dual point needs.
+        """
+        columns = self.whitened_baseline
+        change = np.zeros(columns.shape[0])
+        for _ in range(2 if columns.size else 0):  # the second pass removes the rounding of the first
+            part = -np.linalg.lstsq(columns @ columns.T, columns @ residual, rcond=1e-13)[0]
+            residual += part @ columns
+            change += part
+        return change
+
+    def objective(self, residual: FloatArray, weight: FloatArray) -> float:
+        """J from a whitened residual and the weights."""
+        return losses.value(residual) + penalties.value(weight, self.strength)
+
+
+def whole_margin(margin: tuple[float, float], axis: Axis, filter: Filter) -> tuple[int, int]:
+    """Margins in whole samples, rounded up. Raises `UsageError` for a negative one, or any on a periodic domain."""
+    if not (np.isfinite(margin).all() and min(margin) >= 0):
+        raise UsageError("margin is out of range", received=margin, allowed="finite numbers from 0, in axis units")
+    before, after = (int(np.ceil(part / axis.spacing - 1e-9)) for part in margin)
+    if filter.period and (before or after):
+        raise UsageError("a periodic domain has no margin", received=margin, allowed="0")
+    return before, after
