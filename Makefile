@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 # What `make demo` and `make data` write.
 OUT := out
-EXAMPLES := data/gaussian.h5 data/ricker.h5 data/channels.h5
+DATA := data
 
 # What `make batch` reads, and options for its `recover`.
 SIGNALS ?=
@@ -50,8 +50,8 @@ demo: $(VENV)/.installed ## recover the spikes of the example signals and draw t
 	@mkdir -p $(OUT)
 	@for signal in gaussian ricker channels; do \
 	  sign=--positive; [ $$signal = ricker ] && sign=--signed; \
-	  echo; echo "== blasso-flow recover data/$$signal.h5 $$sign --output-dir $(OUT)"; \
-	  $(BLASSO_FLOW) recover data/$$signal.h5 $$sign --output-dir $(OUT) --force || exit; \
+	  echo; echo "== blasso-flow recover $(DATA)/$$signal.h5 $$sign --output-dir $(OUT)"; \
+	  $(BLASSO_FLOW) recover $(DATA)/$$signal.h5 $$sign --output-dir $(OUT) --force || exit; \
 	done
 	@echo; echo '== blasso-flow show $(OUT)/gaussian.spikes.h5'
 	@$(BLASSO_FLOW) show $(OUT)/gaussian.spikes.h5
@@ -81,14 +81,14 @@ bench-quick: $(VENV)/.installed-bench ## the same in under two minutes
 
 # ---- example signals, from fixed seeds -------------------------------------------------------------------------------
 data: $(VENV)/.installed ## write the example signals of data/ anew (same bytes each time)
-	@mkdir -p data
+	@mkdir -p $(DATA)
 	@$(BLASSO_FLOW) simulate --filter gaussian:sd=0.02 --samples 1000 --range 0 1 --spikes 10 --min-separation 0.05 \
-	  --snr 20 --axis-name time --axis-units s --units V --seed 0 --force --output data/gaussian.h5
+	  --snr 20 --axis-name time --axis-units s --units V --seed 0 --force --output $(DATA)/gaussian.h5
 	@$(BLASSO_FLOW) simulate --filter ricker:frequency=1.5 --samples 1000 --range 0 15 --spikes 8 --signed \
-	  --min-separation 0.6 --snr 15 --axis-name time --axis-units ns --units V/m --seed 1 --force --output data/ricker.h5
-	@$(BLASSO_FLOW) simulate --filter decay:rise=0.05,decay=0.5 --samples 600 --range 0 20 --spikes 6 --min-separation 0.5 \
+	  --min-separation 0.6 --snr 15 --axis-name time --axis-units ns --units V/m --seed 1 --force --output $(DATA)/ricker.h5
+	@$(BLASSO_FLOW) simulate --filter decay:rise=0.2,decay=0.6 --samples 600 --range 0 20 --spikes 6 --min-separation 0.5 \
 	  --channels 6 --missing 0.05 --offset 2 --snr 15 --axis-name time --axis-units s --units dF/F --seed 2 --force \
-	  --output data/channels.h5
+	  --output $(DATA)/channels.h5
 
 clean: ## remove results and caches, keep the virtual environment
 	@rm -rf $(OUT) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -34,9 +34,8 @@ def certify(result: str, signal: str | None, as_json: bool, quiet: bool, verbose
     from blasso_flow.audit import audit
     from blasso_flow.cli.stored import result_with_signal
 
-    recovery = result_with_signal(result, signal)
-    assert recovery.signal is not None
-    verdicts = audit(recovery.signal, recovery.optimum, recovery.channels, recovery.settings)
+    recovery, recording = result_with_signal(result, signal)
+    verdicts = audit(recording, recovery.optimum, recovery.channels, recovery.settings)
     if as_json:
         click.echo(json.dumps([verdict.as_dict() for verdict in verdicts], indent=2, allow_nan=False))
     elif not quiet:

@@ -43,9 +43,8 @@ def channel_lines(recovery: Recovery, units: str = "", *, everything: bool = Fal
     ]
     lines = table(header, rows, left=(2,))
     if shown < len(recovery.channels):
-        lines.append(
-            f"... and {len(recovery.channels) - shown} more: {_statuses(recovery.channels[shown:])}, {counts[shown:].sum()} spikes"
-        )
+        rest = recovery.channels[shown:]
+        lines.append(f"... and {len(rest)} more: {_statuses(rest)}, {counts[shown:].sum()} spikes")
     return lines
 
 

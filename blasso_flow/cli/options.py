@@ -1,4 +1,4 @@
-"""Options that several commands share, and the types they are read with."""
+"""Options that several commands share, and how their texts are read."""
 
 from __future__ import annotations
 
@@ -13,41 +13,29 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
-class Size(click.ParamType):
+def read_size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
     """A number of bytes: 500MB, 2GB, 1e9."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Text to bytes."""
-        if isinstance(value, int):
-            return value
-        found = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([kmgt]?)i?b?\s*", str(value), re.IGNORECASE)
-        try:
-            size = int(float(found[1]) * _BYTES[found[2].lower()]) if found else 0
-        except ValueError:
-            size = 0
-        if size < 1:
-            self.fail(f"{value!r} is not a size; allowed: a number above 0 with an optional unit, as 500MB or 2GB", param, ctx)
-        return size
+    if value is None:
+        return None
+    found = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([kmgt]?)i?b?\s*", value, re.IGNORECASE)
+    try:
+        size = int(float(found[1]) * _BYTES[found[2].lower()]) if found else 0
+    except (ValueError, OverflowError):
+        size = 0
+    if size < 1:
+        raise click.BadParameter(f"received {value!r}; allowed: a number above 0 with or without a unit, as 500MB or 2GB")
+    return size
 
 
-class Pair(click.ParamType):
+def read_pair(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, float]:
     """One number for both sides, or BEFORE,AFTER."""
-
-    name = "before,after"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
-        """Text to two numbers."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = [float(part) for part in str(value).split(",")]
-        except ValueError:
-            numbers = []
-        if len(numbers) not in (1, 2):
-            self.fail(f"{value!r} is neither one number nor two with a comma, as 0.5 or 0.5,0.1", param, ctx)
-        return numbers[0], numbers[-1]
+    try:
+        numbers = [float(part) for part in value.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in {1, 2}:
+        raise click.BadParameter(f"received {value!r}; allowed: one number, or two with a comma, as 0.5 or 0.5,0.1")
+    return numbers[0], numbers[-1]
 
 
 def example(*lines: str) -> str:
@@ -90,7 +78,10 @@ normalisation_option = click.option(
 sign_option = click.option("--positive/--signed", default=True, help="Spikes above zero only (default), or of both signs.")
 force_option = click.option("--force", is_flag=True, help="Replace files that exist.")
 memory_option = click.option(
-    "--max-memory", type=Size(), help="Largest memory a channel may take, as 2GB; default: half of the machine's."
+    "--max-memory",
+    callback=read_size,
+    metavar="SIZE",
+    help="Largest memory a channel may take, as 2GB; default: half of the machine's.",
 )
 message_options = combined(
     click.option("-q", "--quiet", is_flag=True, help="Print no table, no notes and no progress; errors only."),

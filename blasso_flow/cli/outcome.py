@@ -66,20 +66,17 @@ def report(error: BaseException, *, verbose: bool = False) -> int:
             say("terminated; nothing half-written is left")
             code = TERMINATED
         case MemoryError():
-            say(
-                f"error: out of memory; {_one_line(str(error)) or 'an array could not be allocated'}; recover fewer channels at a time"
-            )
+            what = _one_line(str(error)) or "an array could not be allocated"
+            say(f"error: out of memory; {what}; recover fewer channels at a time")
             code = 1
         case OSError() if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EMFILE}:
             say(f"error: {_one_line(str(error))}")
             code = 1
         case _:
-            say(
-                f"error: this is a bug, please report it: {type(error).__name__}: {_one_line(str(error))} (set {TRACEBACK_VARIABLE}=1 for more)"
-            )
+            what = f"{type(error).__name__}: {_one_line(str(error))}"
+            say(f"error: this is a bug, please report it; {what} (set {TRACEBACK_VARIABLE}=1 for more)")
             code = 1
-            verbose = verbose or bool(os.environ.get(TRACEBACK_VARIABLE))
-            if verbose:
+            if verbose or os.environ.get(TRACEBACK_VARIABLE):
                 click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
     return code
 

@@ -57,7 +57,7 @@ def plot(
     from blasso_flow.plots import draw_certificate, draw_fit, draw_gap, draw_recovery, figure_format, save_figure
 
     figure_format(target, plot_format)
-    recovery = result_with_signal(result, signal)
+    recovery, _ = result_with_signal(result, signal)
     if channel is not None and not 0 <= channel < len(recovery.channels):
         raise UsageError("no such channel", received=channel, allowed=f"0 to {len(recovery.channels) - 1}")
     if kind == "summary":

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -39,7 +39,7 @@ class Job:
 class Manner:
     """How a job is carried out: what is read, written and said."""
 
-    settings: Mapping[str, object]
+    settings: Mapping[str, Any]
     spacing: float | None
     max_memory: int | None
     save_fit: bool
@@ -74,8 +74,9 @@ class Manner:
 )
 @click.option(
     "--margin",
-    type=options.Pair(),
-    default=(0.0, 0.0),
+    callback=options.read_pair,
+    default="0",
+    metavar="LENGTH",
     help="How far outside the record spikes may sit, axis units: one number, or BEFORE,AFTER.",
 )
 @click.option("--noise-sd", type=float, help="Standard deviation of the noise; default: the file's, or estimated.")
@@ -97,9 +98,7 @@ class Manner:
 @click.option("--accept-unconverged", is_flag=True, help="Exit 0 even if channels failed or did not reach the tolerance.")
 @options.memory_option
 @options.message_options
-@click.pass_context
 def recover(
-    ctx: click.Context,
     signals: tuple[str, ...],
     output: str | None,
     output_dir: str | None,
@@ -114,13 +113,14 @@ def recover(
     max_memory: int | None,
     quiet: bool,
     verbose: bool,
-    **settings: object,
+    **settings: Any,
 ) -> None:
     """Recover the spikes of recordings, with a proof of optimality.
 
     SIGNAL is an HDF5 file, FILE::/dataset, or - for standard input. Writes NAME.spikes.h5 and its figure NAME.spikes.png
     into this folder, and prints a table of channels.
     """
+    ctx = click.get_current_context()
     explicit_plot = plot and ctx.get_parameter_source("plot") is click.core.ParameterSource.COMMANDLINE
     jobs = planned(signals, output, output_dir, plot_format if plot else "", force)
     if explicit_plot and output == STREAM:
@@ -218,7 +218,7 @@ def _carry_out(job: Job, manner: Manner, several: bool) -> None:
         raise DataError(f"{job.name}: no channel could be recovered", mend=recovery.channels[0].message)
     _write(job, recovery, identity, manner)
     if not manner.quiet:
-        lines = channel_lines(recovery, everything=manner.verbose)
+        lines = channel_lines(recovery, signal.units, everything=manner.verbose)
         click.echo("\n".join([f"{job.name}:", *lines] if several else lines), err=job.result == STREAM)
         for line in note_lines(recovery):
             say(line)
@@ -230,8 +230,14 @@ def _write(job: Job, recovery: Recovery, identity: Mapping[str, object], manner:
     """Result, then figure."""
     from blasso_flow.files import write_result
 
-    kept = recovery if manner.save_fit else replace(recovery, fit=None)
-    write_result(kept, job.result, provenance={"argv": ["blasso-flow", *sys.argv[1:]], "input": identity}, overwrite=manner.force)
+    write_result(
+        recovery,
+        job.result,
+        provenance={"argv": ["blasso-flow", *sys.argv[1:]], "input": identity},
+        overwrite=manner.force,
+        save_fit=manner.save_fit,
+        inputs=[input_path(job.signal)],
+    )
     if job.figure is not None:
         from blasso_flow.plots import draw_recovery, save_figure
 

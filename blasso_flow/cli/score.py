@@ -36,9 +36,7 @@ def score(result: str, truth: str | None, tolerance: float | None, as_json: bool
     from blasso_flow.cli.stored import result_with_signal
     from blasso_flow.scoring import score as compare
 
-    recovery = result_with_signal(result, truth)
-    signal = recovery.signal
-    assert signal is not None
+    recovery, signal = result_with_signal(result, truth)
     if signal.truth is None:
         raise DataError(f"{signal.name}: no /truth in this signal", mend="name a signal file that has it")
     if tolerance is None:
@@ -67,7 +65,7 @@ def score_lines(scores: Scores, units: str) -> list[str]:
         *lines,
         f"tolerance {scores.tolerance:.4g}{unit}; position bias {short(overall.position_bias)}{unit}; "
         f"relative weight error {short(overall.weight_relative_rmse)} (bias {short(overall.weight_relative_bias)})",
-        f"95 % intervals hold {short(overall.position_coverage)} of the positions and {short(overall.weight_coverage)} of the weights",
+        f"95 % intervals hold {short(overall.position_coverage)} of the positions, {short(overall.weight_coverage)} of the weights",
     ]
 
 

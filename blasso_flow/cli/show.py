@@ -80,6 +80,11 @@ def show(result: str, channels: bool, optimum: bool, as_csv: bool, as_json: bool
         click.echo("\n".join(spike_lines(stored, optimum)))
 
 
+def position_units(stored: StoredResult) -> str:
+    """Units of the signal's axis, empty when unknown."""
+    return stored.axis.units if stored.axis is not None else ""
+
+
 def plain_columns(rows: Spikes | Optimum, names: Sequence[str]) -> Columns:
     """Columns of a result as plain Python values."""
     return {name: getattr(rows, name).tolist() for name in names}
@@ -115,7 +120,7 @@ def document(stored: StoredResult, columns: Columns) -> dict[str, object]:
         for row in zip(*columns.values(), strict=True)
     ]
     return {
-        "position_units": stored.position_units,
+        "position_units": position_units(stored),
         "weight_units": stored.weight_units,
         "settings": stored.recovery.settings,
         "rows": rows,
@@ -126,7 +131,7 @@ def spike_lines(stored: StoredResult, optimum: bool) -> list[str]:
     """The table of spikes, or of the certified measure."""
     recovery = stored.recovery
     several = len(recovery.channels) > 1
-    position, weight = with_units("position", stored.position_units), with_units("weight", stored.weight_units)
+    position, weight = with_units("position", position_units(stored)), with_units("weight", stored.weight_units)
     if optimum:
         header = [position, weight, "eta"]
         o = recovery.optimum

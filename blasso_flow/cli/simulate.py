@@ -13,7 +13,7 @@ from blasso_flow.cli.streams import STREAM, check_output
 
 @click.command(
     epilog=options.example(
-        "blasso-flow simulate --filter gaussian:sd=0.02 --samples 1000 --range 0 1 --spikes 10 --min-separation 0.05 --snr 20 -o made.h5"
+        "blasso-flow simulate --filter gaussian:sd=0.02 --range 0 1 --spikes 10 --min-separation 0.05 --snr 20 -o made.h5"
     )
 )
 @click.option("--filter", metavar="NAME:KEY=VALUE,...", required=True, help="The filter, lengths in axis units.")

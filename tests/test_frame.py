@@ -1,0 +1,91 @@
+"""The frame: what installs, what is imported when, what the examples are made of."""
+
+from __future__ import annotations
+
+import configparser
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from command import DATA, ROOT, environment
+
+import blasso_flow
+from blasso_flow.files import read_signal
+
+HEAVY = ("numba", "scipy", "matplotlib", "h5py")
+
+
+def python(code: str) -> str:
+    """Output of a fresh interpreter."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment()).stdout
+
+
+def test_the_import_is_light() -> None:
+    code = f"import blasso_flow, sys; blasso_flow.Signal; print([name for name in {(*HEAVY, 'click')} if name in sys.modules])"
+    assert python(code).strip() == "[]"
+
+
+def test_help_imports_no_numerics() -> None:
+    code = (
+        "import sys; from blasso_flow.cli.program import program\n"
+        "try: program.main(['--help'])\n"
+        f"except SystemExit: print([name for name in {(*HEAVY, 'numpy')} if name in sys.modules])"
+    )
+    assert python(code).strip().splitlines()[-1] == "[]"
+
+
+def test_help_is_as_quick_as_click() -> None:
+    def quickest(*command: str) -> float:
+        times = []
+        for _ in range(5):
+            begin = time.perf_counter()
+            subprocess.run([sys.executable, *command], capture_output=True, check=True)
+            times.append(time.perf_counter() - begin)
+        return min(times)
+
+    assert quickest("-m", "blasso_flow", "--help") < 3 * quickest("-c", "import click")
+
+
+@pytest.mark.parametrize("name", sorted(blasso_flow.__all__))
+def test_every_public_name_resolves(name: str) -> None:
+    assert getattr(blasso_flow, name) is not None
+    assert name in dir(blasso_flow)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nothing_of_this_name"):
+        _ = blasso_flow.nothing_of_this_name
+
+
+def test_the_core_has_six_dependencies_with_lower_bounds() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    required = config["options"]["install_requires"].split()
+    assert sorted(line.partition(">=")[0] for line in required) == ["click", "h5py", "matplotlib", "numba", "numpy", "scipy"]
+    assert all(">=" in line for line in required)
+
+
+def test_the_example_signals_are_small_and_come_from_their_seeds(tmp_path) -> None:
+    assert sum(path.stat().st_size for path in DATA.rglob("*") if path.is_file()) < 300_000
+    for turn in ("first", "second"):
+        folder = tmp_path / turn
+        stamp = f"{sys.prefix}/.installed"
+        command = ["make", "-s", "-o", stamp, f"VENV={sys.prefix}", f"DATA={folder}", "data"]
+        subprocess.run(command, cwd=ROOT, capture_output=True, check=True, env=environment())
+    names = sorted(path.name for path in DATA.glob("*.h5"))
+    assert names == sorted(path.name for path in (tmp_path / "first").iterdir())
+    for name in names:
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+        committed, made = read_signal(DATA / name), read_signal(tmp_path / "first" / name)
+        np.testing.assert_allclose(made.values, committed.values, rtol=1e-12, atol=1e-12)
+        assert committed.truth is not None
+        assert made.truth is not None
+        np.testing.assert_allclose(made.truth.position, committed.truth.position, rtol=1e-12)
+
+
+def test_make_lists_its_targets() -> None:
+    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True, env=environment()).stdout
+    for target in ("help", "demo", "test", "lint", "bench", "bench-quick", "batch", "data", "clean"):
+        assert f"make {target} " in listed
