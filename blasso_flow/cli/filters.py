@@ -15,10 +15,11 @@ from blasso_flow.errors import UsageError
 
 if TYPE_CHECKING:
     from blasso_flow.filters import Filter
-    from blasso_flow.filters.kinds import FilterKind, Parameter
+    from blasso_flow.filters.kinds import FilterKind
 
 FINE = 40  # samples a width when no spacing is given: a figure needs no coarser one
 MOST_SAMPLES = 1_000_000
+PERIODIC_SAMPLES = 1000
 
 
 @click.command(epilog=options.example("blasso-flow filters gaussian:sd=0.02 --plot gaussian.png"))
@@ -60,22 +61,11 @@ def kind_lines(kind: FilterKind) -> list[str]:
     lines = [f"{kind.name}: {kind.summary}" + (f" ({', '.join(marks)})" if marks else "")]
     if kind.parameters:
         rows = [
-            [f"  {parameter.name}", parameter.dimension, parameter.allowed(), _need(kind, parameter), parameter.meaning]
+            [f"  {parameter.name}", parameter.dimension, parameter.allowed(), kind.need(parameter), parameter.meaning]
             for parameter in kind.parameters
         ]
         lines += table(["  parameter", "dimension", "range", "default", "meaning"], rows, left=range(5))
     return lines
-
-
-def _need(kind: FilterKind, parameter: Parameter) -> str:
-    if parameter.default is not None:
-        return f"{parameter.default:g}"
-    others = [
-        other.name
-        for other in kind.parameters
-        if parameter.choice and other.choice == parameter.choice and other is not parameter
-    ]
-    return f"this or {' or '.join(others)}" if others else "required"
 
 
 def filter_lines(filter: Filter) -> list[str]:
@@ -97,6 +87,9 @@ def _tabulated(spec: str, spacing: float | None, samples: int | None, normalisat
 
     description = describe(spec)
     kind = kind_of(description.kind)
+    if kind.periodic:  # the record is the period: 1 when nothing else is said
+        samples = samples or PERIODIC_SAMPLES
+        return build(description, Axis(0.0, spacing or 1 / samples, samples, periodic=True), normalisation)
     if spacing is None:
         parameters = kind.checked(description)
         spacing = kind.design(description, parameters, 1.0, samples or 1).width / FINE

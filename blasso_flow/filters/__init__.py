@@ -6,6 +6,8 @@ build(description, axis)            description to table
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import decay, emg, gaussian, lorentzian, lowpass, measured, ricker
 from blasso_flow.filters.kinds import FilterKind
@@ -16,7 +18,7 @@ KINDS: dict[str, FilterKind] = {
     module.KIND.name: module.KIND for module in (gaussian, ricker, decay, lorentzian, emg, lowpass, measured)
 }
 
-__all__ = ["KINDS", "NORMALISATIONS", "Filter", "build", "describe", "kind_of"]
+__all__ = ["KINDS", "NORMALISATIONS", "Filter", "build", "completed", "describe", "kind_of"]
 
 
 def kind_of(name: str) -> FilterKind:
@@ -42,9 +44,15 @@ def describe(text: str) -> FilterDescription:
         except ValueError:
             raise UsageError(f"filter {name}: {key} is not a number", received=value, allowed="a number") from None
     description = FilterDescription(name, parameters)
-    if name != "measured":
-        kind_of(name).checked(description)
+    kind_of(name).checked(description)
     return description
+
+
+def completed(description: FilterDescription, stored: FilterDescription | None) -> FilterDescription:
+    """A measured filter described without its impulse response takes the one stored with the signal, if there is one."""
+    if description.kind != "measured" or description.response is not None or stored is None:
+        return description
+    return replace(description, lag=stored.lag, response=stored.response)
 
 
 def build(description: FilterDescription, axis: Axis, normalisation: str = "peak") -> Filter:

@@ -93,7 +93,7 @@ def design(description: FilterDescription, parameters: Mapping[str, float], spac
         support=(-exposure / 2, tail_end(in_samples, top, decay)),
         width=_width(rise, exposure),
         knots=(-exposure / 2, exposure / 2) if exposure > 0 else (0.0,),
-        advice="a longer rise, or an exposure of 1, makes it wider",
+        advice="a longer rise makes it wider" + (", and so does exposure=1" if exposure < 1 else ""),
     )
 
 

@@ -9,42 +9,53 @@ from collections.abc import Callable
 
 import numpy as np
 
-from blasso_flow.filters.polynomials import chebyshev_nodes, derivative, powers_to_bernstein, values_to_powers
-from blasso_flow.signals import FloatArray
+from blasso_flow.filters.polynomials import (
+    chebyshev_nodes,
+    chebyshev_to_powers,
+    derivative,
+    powers_to_bernstein,
+    values_to_chebyshev,
+)
+from blasso_flow.signals import FloatArray, IntArray
 
 DEGREE = 9
 ORDERS = 5  # the response and its derivatives 1 to 4
+ROUNDING = 4e-16  # of the values in a cell: coefficients below it are noise, which derivatives would magnify
 
 
 def fit(response: Callable[[FloatArray], FloatArray], edges: FloatArray, first: int, taps: int) -> FloatArray:
     """Polynomials of the response and its derivatives 1 to 4 by position, shape (5, p, DEGREE + 1, taps)."""
     half = np.diff(edges) / 2
     table = np.empty((ORDERS, half.size, DEGREE + 1, taps))
-    table[0] = values_to_powers(DEGREE) @ response(_lags(edges, first, taps, chebyshev_nodes(DEGREE)))
+    values = response(_lags(edges, first, taps, chebyshev_nodes(DEGREE)))
+    coefficients = values_to_chebyshev(DEGREE) @ values
+    coefficients[np.abs(coefficients) < ROUNDING * np.abs(values).max(axis=1, keepdims=True)] = 0.0
+    table[0] = chebyshev_to_powers(DEGREE) @ coefficients
     for order in range(1, ORDERS):
         table[order] = derivative(table[order - 1], axis=1) / half[:, None, None]
     return table
 
 
 def l2_norm(table: FloatArray, edges: FloatArray) -> float:
-    """L2 norm over all lags: the squared polynomials integrated exactly by Gauss-Legendre."""
-    nodes, weights = np.polynomial.legendre.leggauss(DEGREE + 1)
-    squares = (_values(table, nodes) ** 2).sum(axis=-1)  # (p, nodes)
-    return float(np.sqrt(np.diff(edges) @ squares @ (weights / 2)))
+    """L2 norm over all lags, exact: the Gram matrix of the coefficients against the integrals of v^(i + j)."""
+    gram = table @ np.swapaxes(table, 1, 2)  # (p, DEGREE + 1, DEGREE + 1)
+    return float(np.sqrt(np.diff(edges) @ np.einsum("ij,pij->p", _mean_powers()[_sums()], gram)))
 
 
 def area(table: FloatArray, edges: FloatArray) -> float:
     """Integral over all lags (samples), exact."""
-    even = np.where(np.arange(DEGREE + 1) % 2 == 0, 1 / (np.arange(DEGREE + 1) + 1.0), 0.0)
-    return float(np.diff(edges) @ (even @ table.sum(axis=-1).T))
+    return float(np.diff(edges) @ table.sum(axis=-1) @ _mean_powers()[: DEGREE + 1])
 
 
 def peak(table: FloatArray) -> float:
     """Largest |response| over all lags, with its sign dropped."""
-    sampled = np.abs(_values(table, np.linspace(-1, 1, 33))).max(axis=1)  # (p, taps)
+    coarse = np.abs(_values(table, np.linspace(-1, 1, 5))).max(axis=1)  # (p, taps)
+    cell, tap = np.nonzero(coarse >= 0.98 * coarse.max())
+    near = table[cell, :, tap]  # (candidates, DEGREE + 1)
+    fine = np.abs(near @ (np.linspace(-1, 1, 33) ** np.arange(DEGREE + 1)[:, None])).max(axis=1)
     result = 0.0
-    for cell, tap in np.argwhere(sampled >= (1 - 1e-4) * sampled.max())[:64]:
-        polynomial = np.polynomial.Polynomial(table[cell, :, tap])
+    for coefficients in near[fine >= (1 - 1e-5) * fine.max()]:
+        polynomial = np.polynomial.Polynomial(coefficients)
         turns = polynomial.deriv().roots()
         turns = turns.real[(np.abs(turns.imag) < 1e-6) & (np.abs(turns.real) <= 1)]
         result = max(result, float(np.abs(polynomial(np.append(turns, [-1.0, 1.0]))).max()))
@@ -75,6 +86,16 @@ def jumps(table: FloatArray, periodic: bool) -> FloatArray:
         left = np.concatenate([np.zeros((left.shape[0], 1)), left], axis=1)
         right = np.concatenate([np.zeros((right.shape[0], 1)), right], axis=1)
     return np.asarray(np.sqrt(((left - np.concatenate([previous[None], right[:-1]])) ** 2).sum(axis=-1)))
+
+
+def _sums() -> IntArray:
+    return np.add.outer(np.arange(DEGREE + 1), np.arange(DEGREE + 1))
+
+
+def _mean_powers() -> FloatArray:
+    """Mean of v^k over [-1, 1] for k to twice the degree."""
+    power = np.arange(2 * DEGREE + 1)
+    return np.where(power % 2 == 0, 1 / (power + 1.0), 0.0)
 
 
 def _lags(edges: FloatArray, first: int, taps: int, v: FloatArray) -> FloatArray:

@@ -116,6 +116,15 @@ class FilterKind:
                 )
         return values
 
+    def need(self, parameter: Parameter) -> str:
+        """Default of one of its parameters, or in words whether it must be given."""
+        if parameter.default is not None:
+            return f"{parameter.default:g}"
+        others = [p.name for p in self.parameters if parameter.choice and p.choice == parameter.choice and p != parameter]
+        if others:
+            return f"this or {' or '.join(others)}"
+        return "required" if parameter.required else "optional"
+
 
 def scaled(
     response: Callable[..., FloatArray],
@@ -139,11 +148,11 @@ def taper(t: FloatArray) -> FloatArray:
     t = np.clip(t, 0.0, 1.0)
     near = np.minimum(t, 1 - t)
     step = near**5 * (126 + near * (-420 + near * (540 + near * (-315 + near * 70))))
-    return np.where(t > 0.5, step, 1 - step)
+    return np.asarray(np.where(t > 0.5, step, 1 - step))
 
 
 def tail_end(response: Callable[[FloatArray], FloatArray], apex: float, step: float) -> float:
-    """Lag after ``apex`` from which a tail that falls is negligible. ``apex``: lag of the largest value; ``step``: first guess."""
+    """Lag after ``apex`` from which a tail that falls is negligible. ``apex``: lag of the largest value; ``step``: a guess."""
     threshold = NEGLIGIBLE * float(response(np.array(apex)))
     reached = step
     while float(response(np.array(apex + reached))) > threshold:

@@ -21,14 +21,21 @@ def chebyshev_nodes(degree: int) -> FloatArray:
 
 
 @cache
-def values_to_powers(degree: int) -> FloatArray:
-    """Matrix taking values at `chebyshev_nodes` to power coefficients in v, shape (degree + 1, degree + 1)."""
-    to_chebyshev = np.linalg.inv(chebyshev.chebvander(chebyshev_nodes(degree), degree))
-    to_powers = np.zeros((degree + 1, degree + 1))
+def values_to_chebyshev(degree: int) -> FloatArray:
+    """Matrix taking values at `chebyshev_nodes` to Chebyshev coefficients, shape (degree + 1, degree + 1)."""
+    matrix = 2 / (degree + 1) * chebyshev.chebvander(chebyshev_nodes(degree), degree).T
+    matrix[0] /= 2
+    return np.asarray(matrix)
+
+
+@cache
+def chebyshev_to_powers(degree: int) -> FloatArray:
+    """Matrix taking Chebyshev coefficients to power coefficients in v, shape (degree + 1, degree + 1)."""
+    matrix = np.zeros((degree + 1, degree + 1))
     for order in range(degree + 1):
         powers = chebyshev.cheb2poly(np.eye(degree + 1)[order])
-        to_powers[: powers.size, order] = powers
-    return to_powers @ to_chebyshev
+        matrix[: powers.size, order] = powers
+    return matrix
 
 
 @cache

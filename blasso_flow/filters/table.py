@@ -21,7 +21,7 @@ from blasso_flow.filters.kinds import CELLS_PER_WIDTH, Design, FilterKind
 from blasso_flow.signals import FilterDescription, FloatArray
 
 NARROWEST = 0.4  # samples
-LARGEST_ERROR = 1e-12  # of the peak: above it, the table gets more cells
+LARGEST_ERROR = 1e-13  # of the peak: above it, the table gets more cells
 MOST_CELLS = 100  # a sample
 MOST_NUMBERS = 60_000_000  # in one table: 480 MB
 EDGE_TOLERANCE = 1e-9  # knots closer than this share an edge
@@ -74,7 +74,7 @@ class Filter:
     @property
     def taps(self) -> int:
         """Number of samples one position reaches."""
-        return self.coefficients.shape[-1]
+        return int(self.coefficients.shape[-1])
 
     @property
     def support(self) -> tuple[float, float]:
@@ -186,7 +186,7 @@ def _too_narrow(description: FilterDescription, design: Design, width: float, sp
         f"filter {description} is too narrow for the spacing {spacing:g}",
         received=f"a width of {width:.3g} samples",
         allowed=f"at least {NARROWEST:g} samples",
-        mend=", and ".join(part for part in (times, design.advice) if part),
+        mend="; ".join(part for part in (times, design.advice) if part),
     )
 
 
