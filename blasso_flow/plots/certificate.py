@@ -66,7 +66,7 @@ def certificate_panel(ax: Axes, curves: Curves, wrap: int = 94) -> None:
     ax.set_ylim(min(bottom, -0.1) - 0.12, max(high, 1.0) + 0.25)
     if curves.positive and low < LOWEST:
         ax.annotate(
-            f"falls to {style.power_of_ten(low)}: only above 1 counts, since weights are non-negative",
+            f"η falls to {style.power_of_ten(low)}; only η > 1 would count, as weights are non-negative",
             (0.995, 0.04),
             xycoords="axes fraction",
             ha="right",

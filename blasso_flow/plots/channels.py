@@ -12,13 +12,13 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 
 from blasso_flow.filters import Filter
 from blasso_flow.plots import style
-from blasso_flow.plots.curves import filter_of, gather, signal_of
-from blasso_flow.plots.fit import small_fit, x_limits
+from blasso_flow.plots.curves import Curves, filter_of, gather, signal_of
+from blasso_flow.plots.fit import SMALL_FIT_NOTE, small_fit, x_limits
 from blasso_flow.plots.gap import FLOOR
 from blasso_flow.spikes import Recovery, Status
 
 SMALL_FITS = 6
-GROWING = LinearSegmentedColormap.from_list("blasso-growing", ["#9CCBEA", style.BLUE, "#1B0A3C"])
+GROWING = LinearSegmentedColormap.from_list("blasso-growing", ["#7DBBE6", style.BLUE, "#1B0A3C"])
 SIGNED = LinearSegmentedColormap.from_list("blasso-signed", ["#7A2E00", style.VERMILLION, "#C9C9C9", style.BLUE, "#012A45"])
 
 
@@ -31,17 +31,18 @@ def draw_channels(recovery: Recovery, filter: Filter | None = None) -> Figure:
     filter = filter_of(recovery) if filter is None else filter
     shown = min(SMALL_FITS, len(recovery.channels))
     lines = -(-shown // 3)
-    figure = style.new_figure(style.WIDTH, 5.6 + 1.75 * lines)
+    figure = style.new_figure(style.WIDTH, 5.65 + 1.75 * lines)
     style.headline(figure, headline(recovery))
     raster_panel(style.panel(figure, style.GUTTER, 0.75, 5.2, 4.2), style.panel(figure, 6.12, 0.75, 0.12, 4.2), recovery, filter)
-    gaps_panel(style.panel(figure, 7.7, 0.75, 2.15, 1.65), recovery)
-    status_panel(style.panel(figure, 7.7, 3.3, 2.15, 1.65), recovery)
+    gaps_panel(style.panel(figure, 7.7, 0.75, 2.05, 1.65), recovery)
+    status_panel(style.panel(figure, 7.7, 3.3, 2.05, 1.65), recovery)
+    style.note(figure, 5.4, f"The first channels. {SMALL_FIT_NOTE}")
     width = (style.WIDTH - style.GUTTER - 0.2 + 0.5) / 3 - 0.5
     for number in range(shown):
         row, column = divmod(number, 3)
-        ax = style.panel(figure, style.GUTTER + column * (width + 0.5), 5.8 + 1.75 * row, width, 1.2)
+        ax = style.panel(figure, style.GUTTER + column * (width + 0.5), 5.95 + 1.75 * row, width, 1.2)
         curves = gather(recovery, number, filter, certificate=False)
-        small_fit(ax, curves, *x_limits(curves))
+        small_fit(ax, curves, *present_limits(curves))
         found = style.counted(curves.position.size, "spike")
         style.heading(ax, f"Channel {number}: {found}", small=True)
         last = number + 3 >= shown
@@ -54,9 +55,19 @@ def draw_channels(recovery: Recovery, filter: Filter | None = None) -> Figure:
     return figure
 
 
+def present_limits(curves: Curves) -> tuple[float, float]:
+    """Limits that hold the samples that are there and the spikes: padding with missing samples is left out."""
+    present = np.flatnonzero(np.isfinite(curves.signal.values))
+    if not present.size:
+        return x_limits(curves)
+    ends = np.concatenate([curves.axis.from_samples(present[[0, -1]]), curves.position])
+    room = max(0.02 * float(np.ptp(ends)), 0.5 * curves.axis.spacing)
+    return float(ends.min()) - room, float(ends.max()) + room
+
+
 def headline(recovery: Recovery) -> str:
     """The result in one line."""
-    name = style.plain(signal_of(recovery).name, 40)
+    name = style.source(signal_of(recovery).name)
     total = style.counted(len(recovery.spikes), "spike")
     proven = sum(report.status is Status.CONVERGED for report in recovery.channels)
     return f"{name}: {total} in {len(recovery.channels):,} channels, optimality proven for {proven:,}"
@@ -74,7 +85,7 @@ def raster_panel(ax: Axes, scale: Axes, recovery: Recovery, filter: Filter) -> N
     room = max(0.01 * (high - low), 0.5 * signal.axis.spacing)
     ax.set_xlim(low - room, high + room)
     ax.set_ylim(channels - 0.4, -0.6)
-    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, steps=[1, 2, 5, 10]))
     unfinished = [number for number, report in enumerate(recovery.channels) if report.status is not Status.CONVERGED]
     ax.barh(unfinished, high - low + 2 * room, left=low - room, height=1.0, color="#FBE3D2", lw=0, zorder=0)
     if not len(spikes):
@@ -84,7 +95,7 @@ def raster_panel(ax: Axes, scale: Axes, recovery: Recovery, filter: Filter) -> N
     size = np.abs(spikes.weight)
     largest = float(np.percentile(size, 98)) or 1.0
     signed = bool((spikes.weight < 0).any())
-    half = 0.12 + 0.33 * np.sqrt(np.minimum(size / largest, 1.0))
+    half = 0.22 + 0.26 * np.sqrt(np.minimum(size / largest, 1.0))
     ends = np.stack([spikes.channel - half, spikes.channel + half], axis=1)
     segments = np.stack([np.repeat(spikes.position[:, None], 2, axis=1), ends], axis=2)
     bars = LineCollection(
@@ -92,7 +103,7 @@ def raster_panel(ax: Axes, scale: Axes, recovery: Recovery, filter: Filter) -> N
         array=spikes.weight,
         cmap=SIGNED if signed else GROWING,
         norm=Normalize(-largest if signed else 0.0, largest),
-        linewidths=1.6 if len(spikes) <= style.MANY else 0.8,
+        linewidths=2.0 if len(spikes) <= style.MANY else 0.8,
         zorder=2,
         rasterized=len(spikes) > style.MANY,
     )
@@ -100,7 +111,7 @@ def raster_panel(ax: Axes, scale: Axes, recovery: Recovery, filter: Filter) -> N
     bar = Colorbar(scale, bars, extend="both" if signed else "max")
     units = style.weight_units(filter.normalisation, signal.units, signal.axis.units)
     bar.set_label(style.with_units("weight", units), fontsize=style.SMALL, color=style.TEXT)
-    scale.yaxis.set_label_coords(5.5, 0.5)
+    scale.yaxis.set_label_coords(4.6, 0.5)
     scale.tick_params(labelsize=style.SMALL - 1, color=style.TEXT, labelcolor=style.TEXT)
     bar.outline.set_visible(False)
 
@@ -108,7 +119,7 @@ def raster_panel(ax: Axes, scale: Axes, recovery: Recovery, filter: Filter) -> N
 def gaps_panel(ax: Axes, recovery: Recovery) -> None:
     """Histogram of proven gaps by decades, with the tolerance."""
     style.dress(ax, xlabel="proven relative gap", ylabel="channels")
-    style.heading(ax, "Gaps")
+    style.heading(ax, "Gaps (dashed: tolerance)")
     gaps = np.array([report.gap for report in recovery.channels], dtype=np.float64)
     gaps = np.maximum(gaps[np.isfinite(gaps)], FLOOR)
     if not gaps.size:

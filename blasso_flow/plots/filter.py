@@ -47,7 +47,7 @@ def draw_filter(filter: Filter, units: str = "", samples: bool = True) -> Figure
         below, xlabel=style.with_units("lag", units), ylabel="slope" + (f" (per {style.plain(units, 16)})" if units else "")
     )
     top.tick_params(labelbottom=False)
-    style.heading(top, style.plain(f"Filter {filter.description}", 70), filter_words(filter, units, bool(dots.size)), wrap=96)
+    style.heading(top, style.plain(f"Filter {filter.description}", 70), filter_words(filter, units, bool(dots.size)), wrap=88)
     style.heading(below, "Slope: derivative by position")
     top.set_xlim(low * spacing, high * spacing)
     return figure

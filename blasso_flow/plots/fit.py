@@ -14,6 +14,9 @@ from blasso_flow.signals import FloatArray
 from blasso_flow.spikes import Recovery
 
 NINETY_FIVE = 1.96  # standard errors in half a 95 % interval
+SMALL_FIT_NOTE = "Grey: signal. Blue: fit. Orange: spikes, rising from the baseline by what each adds to the signal at its peak."
+    "Grey: signal. Blue: fit. Orange: spikes, each as high above the baseline as what it adds to the signal at its peak."
+)
 FEW_SAMPLES = 400  # below this the model is drawn between the samples too
 ZOOM_WIDTHS = 40.0  # filter widths a zoom shows
 CROWDED = 130.0  # filter widths in a record above which single responses are too narrow to see
@@ -26,7 +29,7 @@ def draw_fit(recovery: Recovery, channel: int = 0, filter: Filter | None = None)
     """
     curves = gather(recovery, channel, filter, certificate=False)
     zooms = zoom_ranges(curves)
-    figure = style.new_figure(style.WIDTH, 8.1 if zooms else 6.0)
+    figure = style.new_figure(style.WIDTH, 8.4 if zooms else 6.0)
     left, width = style.GUTTER, style.WIDTH - style.GUTTER - 0.2
     top = style.panel(figure, left, 0.4, width, 2.3)
     panels = [top, style.panel(figure, left, 3.05, width, 1.15, top), style.panel(figure, left, 4.55, width, 0.95, top)]
@@ -43,6 +46,8 @@ def zoom_row(figure: Figure, curves: Curves, zooms: list[tuple[float, float, str
     width = (style.WIDTH - style.GUTTER - 0.2 + 0.5) / 3 - 0.5
     for index, zoom in enumerate(zooms):
         zoom_panel(style.panel(figure, style.GUTTER + index * (width + 0.5), top, width, 1.35), curves, index, zoom)
+    if zooms:
+        style.note(figure, top + 1.8, SMALL_FIT_NOTE)
 
 
 def share_x(panels: list[Axes], curves: Curves) -> None:
@@ -67,7 +72,7 @@ def fit_panel(ax: Axes, curves: Curves, zooms: list[tuple[float, float, str]] | 
     """Signal, model and baseline; missing stretches shaded; zooms numbered above."""
     style.dress(ax, ylabel=value_label(curves))
     x = curves.axis.positions()
-    missing = draw_missing(ax, curves)
+    draw_missing(ax, curves)
     draw_signal(ax, curves, x, curves.signal.values)
     if curves.baseline.size and curves.settings.get("baseline") != "none":
         ax.plot(*envelope(x, curves.baseline), color=style.BASELINE_COLOUR, lw=1.4, ls=(0, (5, 2)), label="baseline", zorder=5)
@@ -90,7 +95,7 @@ def fit_panel(ax: Axes, curves: Curves, zooms: list[tuple[float, float, str]] | 
             )
         low, high = ax.get_ylim()
         ax.set_ylim(low, high + 0.12 * (high - low))
-    style.heading(ax, "Signal and fit" + (f" ({missing})" if missing else ""))
+    style.heading(ax, "Signal and fit")
     style.legend_above(ax)
 
 
@@ -115,21 +120,20 @@ def draw_signal(ax: Axes, curves: Curves, x: FloatArray, values: FloatArray, sma
         ax.plot(*envelope(x, values), color="#A6A6A6", lw=0.6, label="signal", zorder=2)
 
 
-def draw_missing(ax: Axes, curves: Curves) -> str:
-    """Shade runs of missing samples, each at least a hair wide; returns their count in words, empty when none is missing."""
+def draw_missing(ax: Axes, curves: Curves) -> None:
+    """Shade runs of missing samples, each at least a hair wide."""
     values, axis = curves.signal.values, curves.axis
     runs = missing_runs(values)
     total = int(np.isnan(values).sum())
     if not total:
-        return ""
+        return
     if runs.shape[0] > COLUMNS:  # shade only what a column of pixels shows as missing throughout
         runs = runs[runs[:, 1] - runs[:, 0] >= axis.size / COLUMNS]
     hair = axis.size / COLUMNS
     for index, (start, stop) in enumerate(runs):
         room = max(0.0, hair - (stop - start)) / 2
         low, high = axis.from_samples(np.array([start - 0.5 - room, stop - 0.5 + room]))
-        ax.axvspan(low, high, fc=style.PALE, lw=0, zorder=0, label="missing" if index == 0 else None)
-    return f"{total:,} of {values.size:,} samples missing"
+        ax.axvspan(low, high, fc=style.PALE, lw=0, zorder=0, label=f"missing ({total:,})" if index == 0 else None)
 
 
 def spike_panel(ax: Axes, curves: Curves) -> None:
@@ -145,7 +149,8 @@ def spike_panel(ax: Axes, curves: Curves) -> None:
         style.message(ax, "no spikes")
     ax.axhline(0, color=style.TEXT, lw=0.8, zorder=1)
     low, high = ax.get_ylim()
-    ax.set_ylim(min(low, 0.0) if low < 0 else 0.0, high + 0.05 * (high - low))
+    room = 0.06 * (high - low)
+    ax.set_ylim(low - room if low < 0 else 0.0, high + room)
     style.heading(ax, f"Spikes ({curves.position.size:,})")
     style.legend_above(ax)
 
@@ -195,8 +200,8 @@ def stems(ax: Axes, position: FloatArray, weight: FloatArray, curves: Curves) ->
         lines.set_label("spike")
         return
     x_error, y_error = NINETY_FIVE * curves.position_errors, NINETY_FIVE * curves.weight_errors
-    ax.vlines(position, weight - y_error, weight + y_error, color=style.BLACK, lw=1.0, zorder=4, label="95 % error bars")
-    ax.hlines(weight, position - x_error, position + x_error, color=style.BLACK, lw=1.0, zorder=4)
+    ax.vlines(position, weight - y_error, weight + y_error, color=style.BLACK, lw=1.0, zorder=4.8, label="95 % error bars")
+    ax.hlines(weight, position - x_error, position + x_error, color=style.BLACK, lw=1.0, zorder=4.8)
     single = ~curves.unresolved
     size = 5.5 if count <= 60 else 3.0
     for chosen, face, label in ((single, colour, "spike"), (~single, "white", "spike not resolved from its neighbour")):

@@ -39,7 +39,7 @@ def gap_panels(top: Axes, below: Axes, report: ChannelReport, tolerance: object)
     """Gap above, spikes below, one axis of rounds."""
     style.dress(top, ylabel="proven relative gap")
     style.dress(below, xlabel="round", ylabel="spikes")
-    style.heading(top, "Gap against rounds" if not np.isfinite(report.gap) else f"Gap: at most {style.at_most(report.gap)}")
+    style.heading(top, "Gap against rounds" if not np.isfinite(report.gap) else f"Gap ≤ {style.at_most(report.gap)}")
     top.tick_params(labelbottom=False)
     rounds, gaps, spikes = rounds_and_gaps(report)
     below.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
@@ -57,12 +57,12 @@ def gap_panels(top: Axes, below: Axes, report: ChannelReport, tolerance: object)
         top.axhline(tolerance, color=style.SPIKE_COLOUR, lw=1.2, ls=(0, (4, 2)), zorder=2)
         top.annotate(
             f"tolerance {style.power_of_ten(float(tolerance))}",
-            (1, tolerance),
+            (0.02, tolerance),
             xycoords=("axes fraction", "data"),
-            xytext=(0, 2),
+            xytext=(0, -2),
             textcoords="offset points",
-            ha="right",
-            va="bottom",
+            ha="left",
+            va="top",
             fontsize=style.SMALL - 1,
             color=style.SPIKE_COLOUR,
         )

@@ -40,12 +40,7 @@ def render(figure: Figure, format: str) -> bytes:
     """The bytes of a figure: no dates, no random names, fonts embedded so that text stays text in PDF."""
     buffer = io.BytesIO()
     # SVG takes the salt of its element names only from the settings, so they are set for the length of this call.
-    fixed: dict[Any, Any] = {
-        "svg.hashsalt": "blasso-flow",
-        "pdf.fonttype": 42,
-        "savefig.bbox": None,
-        "savefig.transparent": False,
-    }
+    fixed: Any = {"svg.hashsalt": "blasso-flow", "pdf.fonttype": 42, "savefig.bbox": None, "savefig.transparent": False}
     with warnings.catch_warnings(), matplotlib.rc_context(fixed):
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)  # names in any script
         figure.savefig(buffer, format=format, dpi=DPI, metadata=UNDATED[format])

@@ -65,6 +65,12 @@ def headline(figure: Figure, text: str) -> None:
     figure.text(0.012, 1 - 0.1 / down, text, ha="left", va="top", fontsize=BASE + 3, fontweight="bold", color=BLACK)
 
 
+def note(figure: Figure, top: float, text: str) -> None:
+    """A line of explanation, ``top`` inches below the figure's upper edge."""
+    across, down = (float(length) for length in figure.get_size_inches())
+    figure.text(GUTTER / across, 1 - top / down, text, ha="left", va="top", fontsize=SMALL, color=TEXT)
+
+
 def dress(ax: Axes, xlabel: str = "", ylabel: str = "", small: bool = False) -> None:
     """Frame, ticks and labels of a panel; numbers on the ticks stay short."""
     size = SMALL - 1 if small else SMALL
@@ -137,6 +143,12 @@ def plain(text: str, longest: int = 60) -> str:
     return line.replace("$", r"\$")
 
 
+def source(name: str) -> str:
+    """The name of a signal without its folders, as a label."""
+    file, colons, dataset = name.partition("::")
+    return plain(file.rstrip("/").rpartition("/")[2] + colons + dataset, 40)
+
+
 def with_units(name: str, units: str) -> str:
     """``name (units)``, or the name alone."""
     return f"{plain(name)} ({plain(units, 24)})" if units else plain(name)
@@ -160,10 +172,11 @@ def power_of_ten(value: float, digits: int = 2) -> str:
     if not math.isfinite(value):
         return "unknown" if math.isnan(value) else "infinite"
     if value == 0 or 1e-3 <= abs(value) < 1e5:
-        return f"{value:.{max(digits, 3)}g}"
+        return f"{value:.{max(digits, 3)}g}".replace("-", "−")
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    mantissa = mantissa.replace("-", "−")
     power = f"10{str(int(exponent)).translate(SUPERSCRIPTS)}"
-    return power if float(mantissa) == 1 else f"{mantissa}\N{MULTIPLICATION SIGN}{power}"
+    return power if mantissa.strip(".0") == "1" else f"{mantissa}\N{MULTIPLICATION SIGN}{power}"
 
 
 def powers(ax_axis: MatplotlibAxis) -> None:

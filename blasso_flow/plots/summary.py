@@ -18,7 +18,7 @@ from blasso_flow.plots.gap import gap_panels
 from blasso_flow.signals import FloatArray
 from blasso_flow.spikes import Recovery, Status
 
-LETTERS = 34  # in a line of the column of facts
+LETTERS = 33  # in a line of the column of facts
 
 
 def draw_recovery(recovery: Recovery, channel: int | None = None, filter: Filter | None = None) -> Figure:
@@ -42,28 +42,27 @@ def draw_summary(
     """Fit, spikes, residual and certificate of one channel over one axis; the gap's history and the numbers beside them."""
     curves = gather(recovery, channel, filter, eta_position, eta)
     zooms = zoom_ranges(curves)
-    figure = style.new_figure(style.WIDTH, 10.4 if zooms else 8.35)
+    figure = style.new_figure(style.WIDTH, 10.5 if zooms else 8.2)
     style.headline(figure, headline(curves, recovery))
     left, width = style.GUTTER, 6.5
-    top = style.panel(figure, left, 0.75, width, 2.1)
-    panels = [top] + [
-        style.panel(figure, left, *place, top) for place in ((3.2, width, 1.15), (4.7, width, 0.95), (6.4, width, 1.45))
-    ]
+    top = style.panel(figure, left, 0.65, width, 2.1)
+    places = ((3.1, 1.15), (4.6, 0.95), (6.25, 1.45))
+    panels = [top, *(style.panel(figure, left, place, width, height, top) for place, height in places)]
     fit_panel(panels[0], curves, zooms)
     spike_panel(panels[1], curves)
     residual_panel(panels[2], curves)
     certificate_panel(panels[3], curves)
     share_x(panels, curves)
-    facts_panel(style.panel(figure, 7.55, 0.75, 2.3, 3.6), curves)
-    above = style.panel(figure, 8.3, 4.7, 1.55, 1.85)
-    gap_panels(above, style.panel(figure, 8.3, 6.75, 1.55, 1.1, above), curves.report, curves.settings.get("tol"))
-    zoom_row(figure, curves, zooms, 8.6)
+    facts_panel(style.panel(figure, 7.55, 0.65, 2.3, 3.6), curves)
+    above = style.panel(figure, 8.3, 4.6, 1.55, 1.8)
+    gap_panels(above, style.panel(figure, 8.3, 6.6, 1.55, 1.1, above), curves.report, curves.settings.get("tol"))
+    zoom_row(figure, curves, zooms, 8.4)
     return figure
 
 
 def headline(curves: Curves, recovery: Recovery) -> str:
     """The result in one line."""
-    where = style.plain(curves.signal.name, 40)
+    where = style.source(curves.signal.name)
     if len(recovery.channels) > 1:
         where = f"{where}, channel {curves.number}"
     found = style.counted(curves.position.size, "spike")
@@ -93,16 +92,15 @@ def facts(curves: Curves) -> list[tuple[str, str]]:
     best, found = (style.counted(column.size, "spike") for column in (curves.optimum_position, curves.position))
     sign = "weights not negative" if curves.positive else "weights of either sign"
     rows.append(("Optimum", f"{best}, {sign}; the proof is about this one"))
-    rows.append(
-        ("Answer", f"{found}: refitted and pruned" if curves.settings.get("refit", True) else "the optimum itself (no refit)")
-    )
+    refitted = bool(curves.settings.get("refit", True))
+    rows.append(("Answer", f"{found}: refitted and pruned" if refitted else "the optimum itself (no refit)"))
     return rows
 
 
 def facts_panel(ax: Axes, curves: Curves) -> None:
     """The facts as a column of text."""
     ax.set_axis_off()
-    line, place = 12.5, 0.0
+    line, place = 12.0, 0.0
     for name, value in facts(curves):
         lines = textwrap.wrap(style.plain(value, 160), LETTERS) or [""]
         for text, offset, colour, size in (
@@ -121,4 +119,4 @@ def facts_panel(ax: Axes, curves: Curves) -> None:
                 linespacing=1.15,
                 annotation_clip=False,
             ).set_in_layout(False)
-        place += line * (1 + len(lines)) + 1.0
+        place += line * (1 + len(lines)) + 3.0
