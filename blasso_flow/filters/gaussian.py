@@ -32,4 +32,5 @@ KIND = FilterKind(
         Parameter("fwhm", "full width at half maximum (2.3548 sd)", choice="width"),
     ),
     design=design,
+    example="gaussian:sd=0.02",
 )
