@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from blasso_flow.filters import Filter
 from blasso_flow.plots import style
 from blasso_flow.plots.curves import Curves, gather
 from blasso_flow.plots.evaluate import envelope
-from blasso_flow.plots.fit import share_x
+from blasso_flow.plots.fit import share_x, zoom_places, zoom_ranges
 from blasso_flow.signals import FloatArray
 from blasso_flow.spikes import Recovery, Status
 
+Chosen = NDArray[np.bool_]
 LOWEST = -2.5  # positive weights: what lies below is of no interest and would hide the line at 1
 
 
@@ -26,11 +29,26 @@ def draw_certificate(
 ) -> Figure:
     """Certificate of one channel; ``eta`` (M,) at ``eta_position`` (M,) in axis units, evaluated here when not given."""
     curves = gather(recovery, channel, filter, eta_position, eta)
-    figure = style.new_figure(style.WIDTH, 3.6)
+    zooms = zoom_ranges(curves)
+    figure = style.new_figure(style.WIDTH, 5.2 if zooms else 3.6)
     ax = style.panel(figure, style.GUTTER, 0.75, style.WIDTH - style.GUTTER - 0.2, 2.4)
     certificate_panel(ax, curves, wrap=125)
     share_x([ax], curves)
+    certificate_zooms(figure, curves, zooms, 3.9)
     return figure
+
+
+def certificate_zooms(figure: Figure, curves: Curves, zooms: list[tuple[float, float, str]], top: float) -> None:
+    """The certificate in the zooms of the fit, 0.8 inches high, ``top`` inches below the figure's upper edge."""
+    for index, ((low, high, why), (left, width)) in enumerate(zip(zooms, zoom_places(len(zooms)), strict=True)):
+        ax = style.panel(figure, left, top, width, 0.8)
+        near = (curves.eta_position >= low) & (curves.eta_position <= high)
+        touching = (curves.optimum_position >= low) & (curves.optimum_position <= high)
+        draw_eta(ax, curves, near, touching)
+        ax.set_xlim(low, high)
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
+        style.heading(ax, f"{index + 1}: {why}", small=True)
+        style.dress(ax, xlabel=style.axis_label(curves.axis), ylabel="certificate η" if index == 0 else "", small=True)
 
 
 def certificate_panel(ax: Axes, curves: Curves, wrap: int = 94) -> None:
@@ -41,29 +59,8 @@ def certificate_panel(ax: Axes, curves: Curves, wrap: int = 94) -> None:
         style.message(ax, "no certificate: nothing was solved")
         ax.set_yticks([])
         return
-    ax.plot(*envelope(curves.eta_position, curves.eta), color=style.FIT_COLOUR, lw=1.1, zorder=3)
-    ax.axhline(1, color=style.BLACK, lw=1.6, zorder=2)
-    if curves.positive:
-        ax.axhline(-1, color=style.GREY, lw=0.7, ls=":", zorder=2)
-    else:
-        ax.axhline(-1, color=style.BLACK, lw=1.6, zorder=2)
-    ax.axhline(0, color=style.PALE, lw=0.8, zorder=1)
-    count = curves.optimum_position.size
-    ax.plot(
-        curves.optimum_position,
-        curves.eta_at_optimum,
-        ls="",
-        marker="o",
-        ms=6 if count <= 60 else 3.5 if count <= 400 else 1.5,
-        mfc="white" if count <= 400 else style.SPIKE_COLOUR,
-        mec=style.SPIKE_COLOUR,
-        mew=1.4 if count <= 60 else 0.8,
-        zorder=4,
-        rasterized=count > style.MANY,
-    )
-    low, high = float(np.nanmin(curves.eta)), float(np.nanmax(curves.eta))
-    bottom = max(low, LOWEST) if curves.positive else min(low, -1.0)
-    ax.set_ylim(min(bottom, -0.1) - 0.12, max(high, 1.0) + 0.25)
+    low = float(np.min(curves.eta))
+    draw_eta(ax, curves)
     if curves.positive and low < LOWEST:
         ax.annotate(
             f"η falls to {style.power_of_ten(low)}; only η > 1 would count, as weights are non-negative",
@@ -76,6 +73,37 @@ def certificate_panel(ax: Axes, curves: Curves, wrap: int = 94) -> None:
             bbox={"fc": "white", "ec": "none", "alpha": 0.85, "pad": 1.5},
             zorder=5,
         )
+
+
+def draw_eta(ax: Axes, curves: Curves, near: Chosen | None = None, touching: Chosen | None = None) -> None:
+    """The curve, its bounds and the rings, of the whole domain or of the points chosen."""
+    every = slice(None)
+    at, eta = curves.eta_position[every if near is None else near], curves.eta[every if near is None else near]
+    chosen = every if touching is None else touching
+    spikes, height = curves.optimum_position[chosen], curves.eta_at_optimum[chosen]
+    ax.plot(*envelope(at, eta), color=style.FIT_COLOUR, lw=1.1, zorder=3)
+    ax.axhline(1, color=style.BLACK, lw=1.6, zorder=2)
+    ax.axhline(0, color=style.PALE, lw=0.8, zorder=1)
+    if curves.positive:
+        ax.axhline(-1, color=style.GREY, lw=0.7, ls=":", zorder=2)
+    else:
+        ax.axhline(-1, color=style.BLACK, lw=1.6, zorder=2)
+    count = spikes.size
+    ax.plot(
+        spikes,
+        height,
+        ls="",
+        marker="o",
+        ms=6 if count <= 60 else 3.5 if count <= 400 else 1.5,
+        mfc="white" if count <= 400 else style.SPIKE_COLOUR,
+        mec=style.SPIKE_COLOUR,
+        mew=1.4 if count <= 60 else 0.8,
+        zorder=4,
+        rasterized=count > style.MANY,
+    )
+    low, high = (float(eta.min()), float(eta.max())) if eta.size else (0.0, 0.0)
+    bottom = min(max(low, LOWEST), -0.1) if curves.positive else min(low, -1.0)
+    ax.set_ylim(bottom - 0.12, max(high, 1.0) + 0.25)
 
 
 def certificate_words(curves: Curves) -> tuple[str, str]:

@@ -31,7 +31,7 @@ def draw_channels(recovery: Recovery, filter: Filter | None = None) -> Figure:
     filter = filter_of(recovery) if filter is None else filter
     shown = min(SMALL_FITS, len(recovery.channels))
     lines = -(-shown // 3)
-    figure = style.new_figure(style.WIDTH, 5.65 + 1.75 * lines)
+    figure = style.new_figure(style.WIDTH, 5.8 + 1.75 * lines)
     style.headline(figure, headline(recovery))
     raster_panel(style.panel(figure, style.GUTTER, 0.75, 5.2, 4.2), style.panel(figure, 6.12, 0.75, 0.12, 4.2), recovery, filter)
     gaps_panel(style.panel(figure, 7.7, 0.75, 2.05, 1.65), recovery)

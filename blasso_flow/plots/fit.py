@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from blasso_flow.filters import Filter
 from blasso_flow.plots import style
@@ -15,8 +16,6 @@ from blasso_flow.spikes import Recovery
 
 NINETY_FIVE = 1.96  # standard errors in half a 95 % interval
 SMALL_FIT_NOTE = "Grey: signal. Blue: fit. Orange: spikes, rising from the baseline by what each adds to the signal at its peak."
-    "Grey: signal. Blue: fit. Orange: spikes, each as high above the baseline as what it adds to the signal at its peak."
-)
 FEW_SAMPLES = 400  # below this the model is drawn between the samples too
 ZOOM_WIDTHS = 40.0  # filter widths a zoom shows
 CROWDED = 130.0  # filter widths in a record above which single responses are too narrow to see
@@ -37,17 +36,27 @@ def draw_fit(recovery: Recovery, channel: int = 0, filter: Filter | None = None)
     spike_panel(panels[1], curves)
     residual_panel(panels[2], curves)
     share_x(panels, curves)
-    zoom_row(figure, curves, zooms, 6.3)
+    zoom_row(figure, curves, zooms, 6.7)
     return figure
 
 
-def zoom_row(figure: Figure, curves: Curves, zooms: list[tuple[float, float, str]], top: float) -> None:
-    """Zooms side by side, ``top`` inches below the figure's upper edge."""
+def zoom_places(count: int) -> list[tuple[float, float]]:
+    """Left ends and widths (inches) of up to three panels side by side."""
     width = (style.WIDTH - style.GUTTER - 0.2 + 0.5) / 3 - 0.5
-    for index, zoom in enumerate(zooms):
-        zoom_panel(style.panel(figure, style.GUTTER + index * (width + 0.5), top, width, 1.35), curves, index, zoom)
-    if zooms:
-        style.note(figure, top + 1.8, SMALL_FIT_NOTE)
+    return [(style.GUTTER + index * (width + 0.5), width) for index in range(count)]
+
+
+def zoom_row(figure: Figure, curves: Curves, zooms: list[tuple[float, float, str]], top: float) -> None:
+    """Zooms side by side, 1.35 inches high, ``top`` inches below the figure's upper edge, and what they show 0.4 above."""
+    if not zooms:
+        return
+    style.note(figure, top - 0.5, SMALL_FIT_NOTE)
+    for index, (zoom, (left, width)) in enumerate(zip(zooms, zoom_places(len(zooms)), strict=True)):
+        low, high, why = zoom
+        ax = style.panel(figure, left, top, width, 1.35)
+        small_fit(ax, curves, low, high)
+        style.heading(ax, f"{index + 1}: {why}", small=True)
+        style.dress(ax, xlabel=style.axis_label(curves.axis), ylabel=value_label(curves) if index == 0 else "", small=True)
 
 
 def share_x(panels: list[Axes], curves: Curves) -> None:
@@ -263,14 +272,6 @@ def zoom_ranges(curves: Curves) -> list[tuple[float, float, str]]:
     return chosen
 
 
-def zoom_panel(ax: Axes, curves: Curves, index: int, zoom: tuple[float, float, str]) -> None:
-    """One zoom: a small fit with its reason as the title."""
-    low, high, why = zoom
-    small_fit(ax, curves, low, high)
-    style.heading(ax, f"{index + 1}: {why}", small=True)
-    style.dress(ax, xlabel=style.axis_label(curves.axis), ylabel=value_label(curves) if index == 0 else "", small=True)
-
-
 def small_fit(ax: Axes, curves: Curves, low: float, high: float) -> None:
     """Signal and fit of one stretch; each stem rises from the baseline by what its spike adds to the signal at its peak."""
     style.dress(ax, small=True)
@@ -293,4 +294,5 @@ def small_fit(ax: Axes, curves: Curves, low: float, high: float) -> None:
         ax.vlines(place, foot, foot + height, color=style.SPIKE_COLOUR, lw=1.3, zorder=3)
         ax.plot(place, foot + height, "o", ms=3.5, color=style.SPIKE_COLOUR, zorder=4.5)
         ax.vlines(place, foot + height - error, foot + height + error, color=style.BLACK, lw=0.9, zorder=4.4)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
     ax.set_xlim(low, high)
