@@ -38,7 +38,9 @@ def draw_certificate(
     return figure
 
 
-def certificate_zooms(figure: Figure, curves: Curves, zooms: list[tuple[float, float, str]], top: float) -> None:
+def certificate_zooms(
+    figure: Figure, curves: Curves, zooms: list[tuple[float, float, str]], top: float, titled: bool = True
+) -> None:
     """The certificate in the zooms of the fit, 0.8 inches high, ``top`` inches below the figure's upper edge."""
     for index, ((low, high, why), (left, width)) in enumerate(zip(zooms, zoom_places(len(zooms)), strict=True)):
         ax = style.panel(figure, left, top, width, 0.8)
@@ -46,8 +48,9 @@ def certificate_zooms(figure: Figure, curves: Curves, zooms: list[tuple[float, f
         touching = (curves.optimum_position >= low) & (curves.optimum_position <= high)
         draw_eta(ax, curves, near, touching)
         ax.set_xlim(low, high)
-        ax.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
-        style.heading(ax, f"{index + 1}: {why}", small=True)
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
+        if titled:
+            style.heading(ax, f"{index + 1}: {why}", small=True)
         style.dress(ax, xlabel=style.axis_label(curves.axis), ylabel="certificate η" if index == 0 else "", small=True)
 
 

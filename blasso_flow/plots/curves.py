@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -131,7 +132,7 @@ def gather(
         optimum_weight=optimum.weight[best],
         eta_position=eta_position,
         eta=eta,
-        eta_at_optimum=sampled.at_spikes() if solved else np.full(int(best.sum()), np.nan),
+        eta_at_optimum=sampled.at_spikes if solved else np.full(int(best.sum()), np.nan),
     )
 
 
@@ -182,29 +183,28 @@ class _Certificate:
         self.report = report
         self.position = problem.axis.to_samples(position)
         self.weight = weight
-        self._gradient: FloatArray | None = None
 
+    @cached_property
     def gradient(self) -> FloatArray:
         """W (model - y), shape (N,), with the optimum's spikes and baseline."""
-        if self._gradient is None:
-            problem = self.problem
-            model = filtered(problem.filter, self.position, self.weight, problem.axis.size)
-            if self.report.baseline.size:
-                model = model + problem.baseline @ self.report.baseline
-            self._gradient = problem.sample_weights * (model - problem.values)
-        return self._gradient
+        problem = self.problem
+        model = filtered(problem.filter, self.position, self.weight, problem.axis.size)
+        if self.report.baseline.size:
+            model = model + problem.baseline @ self.report.baseline
+        return problem.sample_weights * (model - problem.values)
 
+    @cached_property
     def at_spikes(self) -> FloatArray:
         """Certificate at the optimum's spikes, shape (K,)."""
-        return -products(self.problem.filter, self.position, self.gradient()) / self.problem.strength
+        return -products(self.problem.filter, self.position, self.gradient) / self.problem.strength
 
     def curve(self) -> tuple[FloatArray, FloatArray]:
         """Positions (axis units) over the domain, the optimum's spikes among them, and the certificate there."""
         problem = self.problem
         density = 16 if problem.axis.size <= 4 * COLUMNS else 6
-        at, correlation = correlation_curve(problem.filter, problem.domain, self.gradient(), density)
+        at, correlation = correlation_curve(problem.filter, problem.domain, self.gradient, density)
         at = np.concatenate([at, self.position])
-        eta = np.concatenate([-correlation / problem.strength, self.at_spikes()])
+        eta = np.concatenate([-correlation / problem.strength, self.at_spikes])
         order = np.argsort(at, kind="stable")
         return problem.axis.from_samples(at[order]), eta[order]
 

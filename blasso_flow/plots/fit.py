@@ -46,8 +46,11 @@ def zoom_places(count: int) -> list[tuple[float, float]]:
     return [(style.GUTTER + index * (width + 0.5), width) for index in range(count)]
 
 
-def zoom_row(figure: Figure, curves: Curves, zooms: list[tuple[float, float, str]], top: float) -> None:
-    """Zooms side by side, 1.35 inches high, ``top`` inches below the figure's upper edge, and what they show 0.4 above."""
+def zoom_row(figure: Figure, curves: Curves, zooms: list[tuple[float, float, str]], top: float, labelled: bool = True) -> None:
+    """Zooms side by side, 1.35 inches high, ``top`` inches below the figure's upper edge, and what they show above.
+
+    Not ``labelled``: for a row right above another one with the same axes.
+    """
     if not zooms:
         return
     style.note(figure, top - 0.5, SMALL_FIT_NOTE)
@@ -56,7 +59,12 @@ def zoom_row(figure: Figure, curves: Curves, zooms: list[tuple[float, float, str
         ax = style.panel(figure, left, top, width, 1.35)
         small_fit(ax, curves, low, high)
         style.heading(ax, f"{index + 1}: {why}", small=True)
-        style.dress(ax, xlabel=style.axis_label(curves.axis), ylabel=value_label(curves) if index == 0 else "", small=True)
+        style.dress(ax, ylabel=value_label(curves) if index == 0 else "", small=True)
+        if labelled:
+            ax.set_xlabel(style.axis_label(curves.axis), fontsize=style.SMALL - 1, color=style.TEXT, labelpad=2)
+        else:
+            ax.tick_params(labelbottom=False)
+            ax.xaxis.get_offset_text().set_visible(False)
 
 
 def share_x(panels: list[Axes], curves: Curves) -> None:
@@ -201,13 +209,14 @@ def draw_truth(ax: Axes, curves: Curves) -> None:
 def stems(ax: Axes, position: FloatArray, weight: FloatArray, curves: Curves) -> None:
     """Stems with markers and error bars; crowded ones get thinner and lose their markers."""
     count = position.size
-    rasterized = count > style.MANY
     width = 1.6 if count <= 60 else 1.0 if count <= 400 else 0.5
     colour = style.SPIKE_COLOUR
-    lines = ax.vlines(position, 0, weight, color=colour, lw=width, zorder=3, rasterized=rasterized)
-    if count > 400:
-        lines.set_label("spike")
+    if count > 400:  # one broken line is drawn many times faster than as many lines
+        foot, gap = np.zeros(count), np.full(count, np.nan)
+        x, y = (np.stack(columns, axis=1).ravel() for columns in ((position, position, gap), (foot, weight, gap)))
+        ax.plot(x, y, color=colour, lw=width, zorder=3, rasterized=count > style.MANY, label="spike")
         return
+    ax.vlines(position, 0, weight, color=colour, lw=width, zorder=3)
     x_error, y_error = NINETY_FIVE * curves.position_errors, NINETY_FIVE * curves.weight_errors
     ax.vlines(position, weight - y_error, weight + y_error, color=style.BLACK, lw=1.0, zorder=4.8, label="95 % error bars")
     ax.hlines(weight, position - x_error, position + x_error, color=style.BLACK, lw=1.0, zorder=4.8)
@@ -294,5 +303,5 @@ def small_fit(ax: Axes, curves: Curves, low: float, high: float) -> None:
         ax.vlines(place, foot, foot + height, color=style.SPIKE_COLOUR, lw=1.3, zorder=3)
         ax.plot(place, foot + height, "o", ms=3.5, color=style.SPIKE_COLOUR, zorder=4.5)
         ax.vlines(place, foot + height - error, foot + height + error, color=style.BLACK, lw=0.9, zorder=4.4)
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
     ax.set_xlim(low, high)

@@ -42,7 +42,7 @@ def draw_summary(
     """Fit, spikes, residual and certificate of one channel over one axis; the gap's history and the numbers beside them."""
     curves = gather(recovery, channel, filter, eta_position, eta)
     zooms = zoom_ranges(curves)
-    figure = style.new_figure(style.WIDTH, 11.7 if zooms else 8.2)
+    figure = style.new_figure(style.WIDTH, 11.55 if zooms else 8.2)
     style.headline(figure, headline(curves, recovery))
     left, width = style.GUTTER, 6.5
     top = style.panel(figure, left, 0.65, width, 2.1)
@@ -56,8 +56,8 @@ def draw_summary(
     facts_panel(style.panel(figure, 7.55, 0.65, 2.3, 3.6), curves)
     above = style.panel(figure, 8.3, 4.6, 1.55, 1.8)
     gap_panels(above, style.panel(figure, 8.3, 6.6, 1.55, 1.1, above), curves.report, curves.settings.get("tol"))
-    zoom_row(figure, curves, zooms, 8.75)
-    certificate_zooms(figure, curves, zooms, 10.45)
+    zoom_row(figure, curves, zooms, 8.75, labelled=False)
+    certificate_zooms(figure, curves, zooms, 10.3, titled=False)
     return figure
 
 
