@@ -179,9 +179,9 @@ def _prove(measured: _Measured, filter: Filter, baseline: FloatArray, allowed: f
     size = np.abs(u) * (magnitude + np.abs(columns) @ np.abs(best) + np.abs(y))
     leak = float(np.sum(np.abs(columns.T @ u) * np.abs(best))) if best.size else 0.0
     rounding = ROUNDING * (float(np.sum(size)) + objective) + leak
-    excess = max(objective - dual_value, 0.0) + rounding
     if objective <= 0:
         return objective, dual_value, 0.0, bound, 0.0
+    excess = max(objective - dual_value, 0.0) + rounding
     return objective, dual_value, excess / objective, bound, rounding / objective
 
 

@@ -28,7 +28,7 @@ from blasso_flow.filters import Filter
 from blasso_flow.signals import FloatArray, IntArray
 
 EPS = float(np.finfo(np.float64).eps)
-BLOCK = 1_000_000  # products of a residual sample and a tap held at once
+BLOCK = 100_000  # products of a residual sample and a tap held at once
 MOST_ROUNDS = 60
 MOST_PIECES = 4_000_000
 ORDERS = 4  # value and derivatives 1 to 3
@@ -95,7 +95,7 @@ def bound_certificate(
         pieces = table.refine(pieces)
         evaluations += pieces.bound.size
         attained = max(attained, float(pieces.value.max()))
-    supremum = max(settled, float(pieces.bound.max(initial=-np.inf)))
+    supremum = max(float(settled), float(pieces.bound.max(initial=-np.inf)))
     return Bound(supremum, attained, evaluations)
 
 
