@@ -35,7 +35,7 @@ def draw_certificate(
     certificate_panel(ax, curves, wrap=125)
     share_x([ax], curves)
     certificate_zooms(figure, curves, zooms, 3.9)
-    return figure
+    return style.finish(figure)
 
 
 def certificate_zooms(

@@ -52,7 +52,7 @@ def draw_channels(recovery: Recovery, filter: Filter | None = None) -> Figure:
             ylabel=style.with_units("signal", signal.units) if number % 3 == 0 else "",
             small=True,
         )
-    return figure
+    return style.finish(figure)
 
 
 def present_limits(curves: Curves) -> tuple[float, float]:

@@ -50,7 +50,7 @@ def draw_filter(filter: Filter, units: str = "", samples: bool = True) -> Figure
     style.heading(top, style.plain(f"Filter {filter.description}", 70), filter_words(filter, units, bool(dots.size)), wrap=88)
     style.heading(below, "Slope: derivative by position")
     top.set_xlim(low * spacing, high * spacing)
-    return figure
+    return style.finish(figure)
 
 
 def lag_range(filter: Filter) -> tuple[float, float]:
@@ -66,36 +66,22 @@ def lag_range(filter: Filter) -> tuple[float, float]:
 
 
 def mark_width(ax: Axes, filter: Filter, units: str) -> None:
-    """An arrow as long as the width, from the peak outwards."""
+    """A bar as long as the width, from the peak outwards, explained in the corner that the response leaves free."""
     low, high = lag_range(filter)
     lag = np.linspace(low, high, POINTS)
     values = filter.response(lag)
     top = int(np.argmax(np.abs(values)))
     height = float(values[top]) * float(np.exp(-0.5))
     start, end = lag[top] * filter.spacing, (lag[top] + filter.width) * filter.spacing
-    ax.annotate(
-        "",
-        (end, height),
-        xytext=(start, height),
-        arrowprops={
-            "arrowstyle": "|-|,widthA=0.35,widthB=0.35",
-            "color": style.SPIKE_COLOUR,
-            "lw": 1.4,
-            "shrinkA": 0,
-            "shrinkB": 0,
-        },
-        zorder=5,
-    )
-    ax.annotate(
-        f"width {style.power_of_ten(filter.width * filter.spacing)} {style.plain(units, 16)}".rstrip(),
-        (end, height),
-        xytext=(8, 0),
-        textcoords="offset points",
-        va="center",
+    words = f"width {style.power_of_ten(filter.width * filter.spacing)} {style.plain(units, 16)}".rstrip()
+    ax.plot([start, end], [height, height], color=style.SPIKE_COLOUR, lw=1.6, marker="|", ms=8, mew=1.6, zorder=5, label=words)
+    right = np.abs(values[-POINTS // 3 :]).max() < 0.6 * abs(values[top])
+    ax.legend(
+        loc="upper right" if right else "upper left",
         fontsize=style.SMALL,
-        color=style.SPIKE_COLOUR,
-        bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 1},
-        zorder=5,
+        frameon=False,
+        borderaxespad=0.2,
+        labelcolor=style.SPIKE_COLOUR,
     )
 
 

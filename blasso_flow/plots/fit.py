@@ -14,6 +14,7 @@ from blasso_flow.plots.evaluate import COLUMNS, envelope, missing_runs
 from blasso_flow.signals import FloatArray
 from blasso_flow.spikes import Recovery
 
+Zoom = tuple[float, float, str]  # low and high end (axis units), and why it is shown
 NINETY_FIVE = 1.96  # standard errors in half a 95 % interval
 SMALL_FIT_NOTE = "Grey: signal. Blue: fit. Orange: spikes, rising from the baseline by what each adds to the signal at its peak."
 FEW_SAMPLES = 400  # below this the model is drawn between the samples too
@@ -37,7 +38,7 @@ def draw_fit(recovery: Recovery, channel: int = 0, filter: Filter | None = None)
     residual_panel(panels[2], curves)
     share_x(panels, curves)
     zoom_row(figure, curves, zooms, 6.7)
-    return figure
+    return style.finish(figure)
 
 
 def zoom_places(count: int) -> list[tuple[float, float]]:
@@ -46,7 +47,7 @@ def zoom_places(count: int) -> list[tuple[float, float]]:
     return [(style.GUTTER + index * (width + 0.5), width) for index in range(count)]
 
 
-def zoom_row(figure: Figure, curves: Curves, zooms: list[tuple[float, float, str]], top: float, labelled: bool = True) -> None:
+def zoom_row(figure: Figure, curves: Curves, zooms: list[Zoom], top: float, labelled: bool = True) -> None:
     """Zooms side by side, 1.35 inches high, ``top`` inches below the figure's upper edge, and what they show above.
 
     Not ``labelled``: for a row right above another one with the same axes.
@@ -85,7 +86,7 @@ def x_limits(curves: Curves) -> tuple[float, float]:
     return low - room, high + room
 
 
-def fit_panel(ax: Axes, curves: Curves, zooms: list[tuple[float, float, str]] | None = None) -> None:
+def fit_panel(ax: Axes, curves: Curves, zooms: list[Zoom] | None = None) -> None:
     """Signal, model and baseline; missing stretches shaded; zooms numbered above."""
     style.dress(ax, ylabel=value_label(curves))
     x = curves.axis.positions()
@@ -252,7 +253,7 @@ def residual_panel(ax: Axes, curves: Curves) -> None:
     style.legend_above(ax)
 
 
-def zoom_ranges(curves: Curves) -> list[tuple[float, float, str]]:
+def zoom_ranges(curves: Curves) -> list[Zoom]:
     """Up to three stretches of a long record worth a closer look: low, high (axis units) and why. Empty for short records."""
     axis = curves.axis
     span = ZOOM_WIDTHS * curves.filter.width * axis.spacing
@@ -271,7 +272,7 @@ def zoom_ranges(curves: Curves) -> list[tuple[float, float, str]]:
         misfit = misfit / curves.noise_sd
     worst = np.argsort(-misfit, kind="stable")[:1000] if misfit.size < 10**5 else np.argpartition(-misfit, 1000)[:1000]
     candidates.append(("the largest residual", axis.from_samples(worst[np.argsort(-misfit[worst], kind="stable")])))
-    chosen: list[tuple[float, float, str]] = []
+    chosen: list[Zoom] = []
     for why, centres in candidates:
         for centre in centres[:1000]:
             low = float(np.clip(centre - span / 2, axis.first, max(axis.first, axis.last - span)))

@@ -20,7 +20,7 @@ def draw_gap(recovery: Recovery, channel: int = 0) -> Figure:
     top = style.panel(figure, style.GUTTER, 0.4, 5.0, 2.2)
     below = style.panel(figure, style.GUTTER, 2.8, 5.0, 1.3, top)
     gap_panels(top, below, recovery.channels[channel], recovery.settings.get("tol"))
-    return figure
+    return style.finish(figure)
 
 
 def rounds_and_gaps(report: ChannelReport) -> tuple[FloatArray, FloatArray, FloatArray]:

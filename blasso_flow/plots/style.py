@@ -85,10 +85,30 @@ def dress(ax: Axes, xlabel: str = "", ylabel: str = "", small: bool = False) -> 
         formatter = axis.get_major_formatter()
         if isinstance(formatter, ScalarFormatter):
             formatter.set_powerlimits((-3, 5))
+            formatter.set_useOffset(axis is ax.xaxis)
     if xlabel:
         ax.set_xlabel(xlabel, fontsize=size, color=TEXT, labelpad=2)
     if ylabel:
         ax.set_ylabel(ylabel, fontsize=size, color=TEXT)
+
+
+def finish(figure: Figure) -> Figure:
+    """Move common powers of ten from the ends of the axes into their labels: ``time (10⁻⁹ s)``; call it last."""
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            formatter = axis.get_major_formatter()
+            if not isinstance(formatter, ScalarFormatter) or not axis.get_offset_text().get_visible():
+                continue
+            formatter.set_locs(list(axis.get_majorticklocs()))
+            exponent = formatter.get_offset().replace("−", "-").removeprefix("1e")
+            if not exponent.lstrip("-").isdigit():  # none, or a sum, which stays where it is
+                continue
+            power = f"10{exponent.translate(SUPERSCRIPTS)}"
+            name, bracket, units = axis.get_label_text().rpartition(" (")
+            axis.set_label_text(f"{name} ({power} {units}" if bracket else f"{units} ({power})".lstrip())
+            axis.label.set_fontsize(axis.label.get_fontsize() if name or units else SMALL - 1)
+            axis.get_offset_text().set_visible(False)
+    return figure
 
 
 def heading(ax: Axes, title: str, detail: str = "", wrap: int = 100, small: bool = False) -> None:

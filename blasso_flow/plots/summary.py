@@ -58,7 +58,7 @@ def draw_summary(
     gap_panels(above, style.panel(figure, 8.3, 6.6, 1.55, 1.1, above), curves.report, curves.settings.get("tol"))
     zoom_row(figure, curves, zooms, 8.75, labelled=False)
     certificate_zooms(figure, curves, zooms, 10.3, titled=False)
-    return figure
+    return style.finish(figure)
 
 
 def headline(curves: Curves, recovery: Recovery) -> str:
