@@ -12,7 +12,8 @@ from blasso_flow.filters import Filter
 from blasso_flow.plots import style
 from blasso_flow.plots.curves import Curves, gather
 from blasso_flow.plots.evaluate import envelope
-from blasso_flow.plots.fit import share_x, zoom_places, zoom_ranges
+from blasso_flow.plots.panels import share_x
+from blasso_flow.plots.zooms import zoom_places, zoom_ranges
 from blasso_flow.signals import FloatArray
 from blasso_flow.spikes import Recovery, Status
 
@@ -123,7 +124,5 @@ def certificate_words(curves: Curves) -> tuple[str, str]:
     bound = "1" if report.violation <= 0 else f"1 + {style.at_most(report.violation)}"
     if not curves.optimum_position.size:
         title = f"Proof of optimality: η stays within {lines}, so having no spikes is optimal"
-    return title, (
-        f"Proven: {size} ≤ {bound} on the whole domain, hence no other set of spikes lowers the objective "
-        f"by more than {style.at_most(report.gap)} of it (the gap)."
-    )
+    excess = f" by more than {style.at_most(report.gap)} of it (the gap)" if report.gap > 0 else ""
+    return title, f"Proven: {size} ≤ {bound} on the whole domain, hence no other set of spikes lowers the objective{excess}."

@@ -13,11 +13,13 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from blasso_flow.filters import Filter
 from blasso_flow.plots import style
 from blasso_flow.plots.curves import Curves, filter_of, gather, signal_of
-from blasso_flow.plots.fit import SMALL_FIT_NOTE, small_fit, x_limits
 from blasso_flow.plots.gap import FLOOR
+from blasso_flow.plots.panels import x_limits
+from blasso_flow.plots.zooms import SMALL_FIT_NOTE, small_fit, zoom_places
 from blasso_flow.spikes import Recovery, Status
 
 SMALL_FITS = 6
+VISIBLE = 800  # a bar this part of the panel high, twice, can still be seen
 GROWING = LinearSegmentedColormap.from_list("blasso-growing", ["#7DBBE6", style.BLUE, "#1B0A3C"])
 SIGNED = LinearSegmentedColormap.from_list("blasso-signed", ["#7A2E00", style.VERMILLION, "#C9C9C9", style.BLUE, "#012A45"])
 
@@ -37,10 +39,11 @@ def draw_channels(recovery: Recovery, filter: Filter | None = None) -> Figure:
     gaps_panel(style.panel(figure, 7.7, 0.75, 2.05, 1.65), recovery)
     status_panel(style.panel(figure, 7.7, 3.3, 2.05, 1.65), recovery)
     style.note(figure, 5.4, f"The first channels. {SMALL_FIT_NOTE}")
-    width = (style.WIDTH - style.GUTTER - 0.2 + 0.5) / 3 - 0.5
+    places = zoom_places(3)
     for number in range(shown):
         row, column = divmod(number, 3)
-        ax = style.panel(figure, style.GUTTER + column * (width + 0.5), 5.95 + 1.75 * row, width, 1.2)
+        left, width = places[column]
+        ax = style.panel(figure, left, 5.95 + 1.75 * row, width, 1.2)
         curves = gather(recovery, number, filter, certificate=False)
         small_fit(ax, curves, *present_limits(curves))
         found = style.counted(curves.position.size, "spike")
@@ -95,7 +98,7 @@ def raster_panel(ax: Axes, scale: Axes, recovery: Recovery, filter: Filter) -> N
     size = np.abs(spikes.weight)
     largest = float(np.percentile(size, 98)) or 1.0
     signed = bool((spikes.weight < 0).any())
-    half = 0.22 + 0.26 * np.sqrt(np.minimum(size / largest, 1.0))
+    half = np.maximum(0.22 + 0.26 * np.sqrt(np.minimum(size / largest, 1.0)), channels / VISIBLE)
     ends = np.stack([spikes.channel - half, spikes.channel + half], axis=1)
     segments = np.stack([np.repeat(spikes.position[:, None], 2, axis=1), ends], axis=2)
     bars = LineCollection(

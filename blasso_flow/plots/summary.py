@@ -13,8 +13,9 @@ from blasso_flow.plots import style
 from blasso_flow.plots.certificate import certificate_panel, certificate_zooms
 from blasso_flow.plots.channels import draw_channels
 from blasso_flow.plots.curves import Curves, gather
-from blasso_flow.plots.fit import fit_panel, residual_panel, share_x, spike_panel, zoom_ranges, zoom_row
 from blasso_flow.plots.gap import gap_panels
+from blasso_flow.plots.panels import fit_panel, residual_panel, share_x, spike_panel
+from blasso_flow.plots.zooms import zoom_ranges, zoom_row
 from blasso_flow.signals import FloatArray
 from blasso_flow.spikes import Recovery, Status
 
@@ -76,6 +77,11 @@ def headline(curves: Curves, recovery: Recovery) -> str:
     return f"{where}: {outcome}"
 
 
+def because(rule: str) -> str:
+    """Where a number came from, where that is known."""
+    return f": {rule}" if rule else ""
+
+
 def facts(curves: Curves) -> list[tuple[str, str]]:
     """The numbers behind the figure: name and value."""
     report, axis = curves.report, curves.axis
@@ -85,8 +91,8 @@ def facts(curves: Curves) -> list[tuple[str, str]]:
     rows = [
         ("Samples", f"{axis.size:,}" + (f" ({missing:,} missing)" if missing else "")),
         ("Filter", f"{filter.description}, {filter.normalisation} normalisation, width {width} = {filter.width:.3g} samples"),
-        ("Noise sd", f"{style.power_of_ten(report.noise_sd)} {curves.signal.units}".rstrip() + f": {report.noise_rule}"),
-        ("Strength of the penalty", f"{style.power_of_ten(report.strength)}: {report.strength_rule}"),
+        ("Noise sd", f"{style.power_of_ten(report.noise_sd)} {curves.signal.units}".rstrip() + because(report.noise_rule)),
+        ("Strength of the penalty", style.power_of_ten(report.strength) + because(report.strength_rule)),
     ]
     if not curves.eta.size:
         return [*rows, ("Message", report.message)]
