@@ -1,0 +1,136 @@
+"""The solver: against a slow one, on known cases, and every status."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import naive
+import numpy as np
+import pytest
+from problems import FILTERS, make
+
+from blasso_flow.flow import solve
+from blasso_flow.flow.loop import STALLED_ROUNDS, message
+from blasso_flow.flow.newton import windows
+from blasso_flow.recovery import largest_strength
+from blasso_flow.spikes import Status
+
+
+@pytest.mark.parametrize("filter_name", ["gaussian", "ricker", "decay", "measured", "lowpass"])
+@pytest.mark.parametrize("positive", [True, False])
+def test_two_solvers_agree(filter_name, positive):
+    problem = make(filter_name, seed=4, samples=120, spikes=4, positive=positive, baseline="const", missing=0.05).problem
+    solution = solve(problem, tol=1e-10, tol_noise=np.inf)
+    slow = naive.solve(
+        problem.filter,
+        problem.values,
+        problem.sample_weights,
+        problem.strength,
+        positive=positive,
+        columns=problem.baseline,
+        domain=problem.domain,
+    )
+    assert solution.objective <= slow.objective * (1 + 1e-9)
+    assert slow.objective == pytest.approx(solution.objective, rel=1e-6)
+    assert solution.baseline == pytest.approx(slow.baseline, abs=1e-3)
+
+
+def test_baseline_is_the_weighted_least_squares_one():
+    made = make("gaussian", baseline="const", missing=0.2, weighted=True)
+    problem = made.problem
+    solution = solve(problem)
+    fit = naive.model(problem.filter, solution.position, solution.weight, problem.values.size)
+    best = naive.best_baseline(problem.values, problem.sample_weights, fit, problem.baseline)
+    np.testing.assert_allclose(solution.baseline, best, rtol=1e-10)
+    fit = fit + problem.baseline @ best
+    expected = naive.objective(problem.values, problem.sample_weights, fit, problem.strength, solution.weight)
+    assert solution.objective == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("filter_name", FILTERS)
+def test_no_spikes_from_the_largest_strength_on(filter_name):
+    problem = make(filter_name, seed=6, positive=False, baseline="const").problem
+    largest = largest_strength(problem)
+    above = solve(replace(problem, strength=largest * 1.001))
+    below = solve(replace(problem, strength=largest * 0.98))
+    assert above.position.size == 0
+    assert above.status is Status.CONVERGED
+    assert below.position.size > 0
+
+
+def test_missing_samples_carry_nothing():
+    """What stands at a missing sample makes no difference."""
+    problem = make("gaussian", seed=2, missing=0.2).problem
+    garbage = np.where(problem.sample_weights == 0, 1e3, problem.values)
+    first, second = solve(problem), solve(replace(problem, values=garbage))
+    np.testing.assert_allclose(first.position, second.position)
+    assert first.objective == pytest.approx(second.objective)
+
+
+def test_honest_status_when_stopped_early():
+    problem = make("gaussian", seed=3, spikes=8, noise=1e-3).problem
+    solution = solve(problem, tol=1e-13, tol_noise=np.inf, max_rounds=1)
+    assert solution.status is Status.GAP_ABOVE_TOLERANCE
+    assert solution.rounds == 1
+    assert "--max-rounds" in solution.message
+    assert solution.gap > 1e-13
+    full = solve(problem)
+    assert solution.objective - solution.dual_value >= solution.objective - full.objective
+
+
+def test_messages_name_the_demand_that_was_missed():
+    assert "noise units" in message(False, 1e-9, 3.0, 60, 0, 1e-6, 0.5)
+    assert "double precision" in message(False, 1e-3, 3.0, 60, STALLED_ROUNDS, 1e-6, 0.5)
+
+
+def test_gap_in_noise_units_is_asked_too():
+    problem = make("gaussian", seed=3, spikes=8, noise=0.05).problem
+    solution = solve(problem, tol=0.9, tol_noise=1e-4)
+    assert solution.gap_noise <= 1e-4
+
+
+def test_trace_falls_and_the_best_is_kept():
+    solution = solve(make("gaussian", seed=9, spikes=9, positive=False).problem, tol=1e-9)
+    gaps = [row.gap for row in solution.trace]
+    assert gaps == sorted(gaps, reverse=True)
+    assert gaps[-1] == solution.gap
+    assert min(row.objective for row in solution.trace) == solution.objective
+    assert [row.round for row in solution.trace] == list(range(solution.rounds + 1))
+
+
+def test_same_problem_same_bits():
+    problem = make("gaussian", seed=11, spikes=20, samples=600).problem
+    first, second = solve(problem), solve(problem)
+    assert first.position.tobytes() == second.position.tobytes()
+    assert first.weight.tobytes() == second.weight.tobytes()
+
+
+def test_many_spikes_go_through_windows():
+    """More spikes than one window holds, with and without a baseline, reach the same optimum as the joint system."""
+    for baseline in ("none", "const"):
+        problem = make("gaussian", seed=12, samples=4000, spikes=250, baseline=baseline).problem
+        solution = solve(problem)
+        assert solution.status is Status.CONVERGED
+        assert solution.position.size > 96
+
+
+def test_dense_spikes_at_forty_decibels():
+    problem = make("wide", seed=1, samples=1000, spikes=40, noise=0.02).problem
+    solution = solve(problem)
+    assert solution.gap <= 1e-6
+
+
+def test_windows_cover_all_bad_spikes_and_alternate():
+    random = np.random.default_rng(0)
+    x = np.sort(random.uniform(0, 1000, 300))
+    bad = random.random(300) < 0.5
+    for shifted in (False, True):
+        starts, ends = windows(bad, x, 10.0, 80.0, 48, shifted)
+        covered = np.zeros(300, dtype=bool)
+        for a, b in zip(starts, ends, strict=True):
+            assert not covered[a:b].any()
+            assert 0 < b - a <= 48
+            covered[a:b] = True
+        assert covered[bad].all()
+    first, second = (windows(np.ones(300, dtype=bool), x, 10.0, 80.0, 48, shifted) for shifted in (False, True))
+    assert set(first[0][1:]).isdisjoint(second[0][1:])

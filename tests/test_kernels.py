@@ -1,0 +1,137 @@
+"""Compiled kernels against slow oracles."""
+
+from __future__ import annotations
+
+import naive
+import numpy as np
+import pytest
+from problems import FILTERS, make
+
+from blasso_flow.certificate import Certifier, eta_and_slopes
+from blasso_flow.kernels import cells, spikes
+
+
+@pytest.mark.parametrize("filter_name", FILTERS)
+def test_model_correlation_and_norms(filter_name):
+    problem = make(filter_name, missing=0.1, weighted=True, margin=(0, 0) if filter_name == "lowpass" else (6, 4)).problem
+    low, high = problem.domain
+    random = np.random.default_rng(0)
+    position = np.sort(random.uniform(low, high, 9))
+    weight = random.normal(size=9)
+    samples = problem.values.size
+    np.testing.assert_allclose(
+        problem.unpadded(problem.model(position, weight)),
+        naive.model(problem.filter, position, weight, samples),
+        atol=1e-12,
+    )
+    residual = problem.residual(position, weight, np.empty(0))
+    u = problem.unpadded(problem.root * residual)
+    for order in range(3):
+        np.testing.assert_allclose(
+            eta_and_slopes(problem, position, residual, 3)[order],
+            naive.certificate(problem.filter, u, problem.strength, position, order),
+            rtol=1e-10,
+            atol=1e-10,
+        )
+    dense = naive.response_matrix(problem.filter, position, samples)
+    np.testing.assert_allclose(problem.squared_norms(position), (problem.sample_weights[:, None] * dense**2).sum(axis=0))
+
+
+@pytest.mark.parametrize("filter_name", FILTERS)
+def test_model_is_the_adjoint_of_correlation(filter_name):
+    """<A w, r> = <w, A^T r>: the dot-product test."""
+    problem = make(filter_name, missing=0.1).problem
+    random = np.random.default_rng(1)
+    position = random.uniform(*problem.domain, 6)
+    weight, residual = random.normal(size=6), problem.root * problem.padded(random.normal(size=160))
+    left = float(problem.root * problem.model(position, weight) @ residual)
+    right = float(-eta_and_slopes(problem, position, residual, 1)[0] * problem.strength @ weight)
+    assert left == pytest.approx(right, rel=1e-12)
+
+
+@pytest.mark.parametrize("filter_name", FILTERS)
+def test_slope_and_curvature_by_finite_differences(filter_name):
+    problem = make(filter_name).problem
+    residual = problem.residual(np.array([50.0]), np.array([1.0]), np.empty(0))
+    position = np.array([30.37, 61.81, 90.213])
+    step = 1e-4
+    eta, slope, curvature = eta_and_slopes(problem, position, residual, 3)
+    above, below = (eta_and_slopes(problem, position + d, residual, 1)[0] for d in (step, -step))
+    size = np.abs(eta).max() / problem.filter.width
+    np.testing.assert_allclose((above - below) / (2 * step), slope, atol=1e-5 * size)
+    np.testing.assert_allclose((above - 2 * eta + below) / step**2, curvature, atol=1e-3 * size / problem.filter.width)
+
+
+@pytest.mark.parametrize("filter_name", FILTERS)
+def test_nodes_are_eta_at_cell_edges(filter_name):
+    problem = make(filter_name, margin=(0, 0) if filter_name == "lowpass" else (5, 2)).problem
+    certifier = Certifier(problem)
+    gradient = problem.padded(np.random.default_rng(2).normal(size=160))
+    nodes = certifier._nodes(gradient)
+    low, high = problem.domain
+    place = (np.arange(low, high)[:, None] + problem.filter.edges[:-1]).ravel()
+    u = problem.unpadded(gradient)
+    inside = place + 1e-9  # one-sided where the slope jumps
+    np.testing.assert_allclose(nodes.value[: place.size], naive.certificate(problem.filter, u, problem.strength, place), atol=1e-9)
+    slopes = naive.certificate(problem.filter, u, problem.strength, inside, 1)
+    np.testing.assert_allclose(nodes.slope[: place.size], slopes, atol=1e-6 * np.abs(slopes).max())
+
+
+def test_short_and_long_filters_agree(monkeypatch):
+    """Direct sums and FFT give the same nodes."""
+    problem = make("gaussian").problem
+    gradient = problem.padded(np.random.default_rng(4).normal(size=160))
+    direct = Certifier(problem)._nodes(gradient)
+    monkeypatch.setattr("blasso_flow.certificate.DIRECT_TAPS", 0)
+    by_fft = Certifier(problem)._nodes(gradient)
+    np.testing.assert_allclose(direct.value, by_fft.value, atol=by_fft.rounding)
+    np.testing.assert_allclose(direct.slope, by_fft.slope, atol=by_fft.rounding)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_sup_of_polynomial_bounds_and_is_tight(seed):
+    random = np.random.default_rng(seed)
+    bernstein = random.normal(size=10) * 10.0 ** random.uniform(-3, 3)
+    if seed % 3 == 0:  # nearly flat tops, the case at a converged spike
+        bernstein = 1 - 1e-9 * np.abs(bernstein)
+    stack, levels = np.empty((cells.DEPTH + 2, 10)), np.empty(cells.DEPTH + 2, dtype=np.int64)
+    bound = cells._sup_of_polynomial(bernstein.copy(), -np.inf, 1e-10, stack, levels)
+    s = np.linspace(0, 1, 20001)
+    values = np.zeros_like(s)
+    weight = 1.0
+    for i in range(10):
+        values += weight * s**i * (1 - s) ** (9 - i) * bernstein[i]
+        weight *= (9 - i) / (i + 1)
+    assert bound >= values.max() - 1e-13 * np.abs(bernstein).max()
+    assert bound <= values.max() + 1e-10 + 1e-7 * np.ptp(bernstein)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 12])
+def test_banded_cholesky(size):
+    random = np.random.default_rng(size)
+    width = min(3, size - 1) if size > 1 else 1
+    dense = np.zeros((size, size))
+    for j in range(size):
+        for k in range(min(width, size - 1 - j) + 1):
+            dense[j + k, j] = dense[j, j + k] = random.normal()
+    dense += np.eye(size) * 10
+    band = np.zeros((size, width + 1))
+    for j in range(size):
+        for k in range(min(width, size - 1 - j) + 1):
+            band[j, k] = dense[j + k, j]
+    sides = random.normal(size=(2, size))
+    expected = np.linalg.solve(dense, sides.T).T
+    assert spikes._cholesky_solve(band.copy(), size, width, sides)
+    np.testing.assert_allclose(sides, expected, rtol=1e-10)
+    band[-1, 0] = -100.0
+    assert not spikes._cholesky_solve(band, size, width, sides)
+
+
+def test_small_solve():
+    random = np.random.default_rng(0)
+    root = random.normal(size=(3, 3))
+    matrix, side = root @ root.T + np.eye(3), random.normal(size=3)
+    expected = np.linalg.solve(matrix, side)
+    assert spikes._solve_small(matrix.copy(), side)
+    np.testing.assert_allclose(side, expected)
+    assert not spikes._solve_small(-matrix, side)
