@@ -27,8 +27,8 @@ NARROW = 3.0  # samples: a narrower filter's signal reaches into the fourth diff
 QUANTISATION_SAMPLES = 20_000
 WHITENESS_BLOCK = 32  # samples, at least
 WHITENESS_BLOCKS = 12  # at least
-WHITENESS_DEVIATION = 5.0  # standard errors
-WHITENESS_EFFECT = 0.1  # of the variance
+WHITENESS_DEVIATION = 4.0  # standard errors
+WHITENESS_EFFECT = 0.03  # of the variance
 RULE_ALLOWED = "a number above 0, auto, a multiple such as 0.5auto, or a fraction such as 0.05max"
 
 
@@ -115,11 +115,11 @@ def estimate_noise(values: FloatArray, filter: Filter | None = None) -> NoiseEst
     sd, rule, notes = _from_differences(values, present, quantum)
     if quantum and sd < quantum / np.sqrt(12):
         return NoiseEstimate(
-            quantum / float(np.sqrt(12)), f"floor: rounding noise of data quantised in steps of {quantum:.6g}", notes, True
+            quantum / float(np.sqrt(12)), f"floor: rounding noise of data quantised in steps of {quantum:.6g}", tuple(notes), True
         )
-    finest = min(sd, _difference_sd(values, 8, quantum) if present.size > ENOUGH + 8 else sd)
+    finest = min(sd, _difference_sd(values, 8, quantum) or sd)
     if not quantum and finest < NOISE_FREE * size:
-        return NoiseEstimate(RANGE_FLOOR * size, "floor: 0.001 of the signal's range, the data show no noise", notes, True)
+        return NoiseEstimate(RANGE_FLOOR * size, "floor: 0.001 of the signal's range, the data show no noise", tuple(notes), True)
     if filter is not None and filter.width < NARROW and finest < 0.8 * sd:
         notes.append(
             f"the filter is narrow ({filter.width:.2g} samples): its signal inflates the noise sd of the fourth differences"
@@ -200,10 +200,10 @@ def _from_differences(values: FloatArray, present: FloatArray, quantum: float) -
 
 
 def _difference_sd(values: FloatArray, order: int, quantum: float = 0.0) -> float:
-    """sd of white noise from the median absolute difference of one order; 0.0 without a complete window."""
+    """sd of white noise from the median absolute difference of one order; 0.0 with too few complete windows."""
     size = np.abs(np.diff(values, n=order))
     size = size[~np.isnan(size)]
-    if size.size == 0:
+    if size.size < (ENOUGH if order > 1 else 1):
         return 0.0
     middle = float(np.median(size))
     if quantum:  # median of grouped data: a level stands for all values that round to it
@@ -219,56 +219,61 @@ def _difference_sd(values: FloatArray, order: int, quantum: float = 0.0) -> floa
 def whiteness(values: FloatArray, filter: Filter | None = None) -> Whiteness:
     """Whether the noise of values (N,), NaN where missing, is white.
 
-    A signal of the filter adds E1 to the mean square first difference and E2 to the second, with E2 <= c E1 and
-    c = ||phi''''|| / ||phi''|| (about twice the ratio of one spike). More than that in E2 is low-pass noise; less than
-    nothing in E1 or E2 is noise stronger at high frequencies. Judged on the quietest quarter of blocks, chosen by differences
-    at a lag beyond 4 samples, which for white noise are uncorrelated with those of order 1, 2 and 4.
+    Mean squares of differences of order 0 (about a block's mean), 1 and 2 are compared with what white noise of the level of
+    the eighth differences gives. A signal adds E0, E1 and E2 to them, and with c = 2 ||phi4|| / ||phi2|| (derivatives of
+    order 4 and 2: above the square of any frequency that matters in the filter) E1 <= c E0 and E2 <= c E1. More than that is
+    low-pass noise; E1 or E2 below 0 is noise stronger at high frequencies. Judged on quiet blocks, chosen by differences at a
+    lag beyond 8 samples, which for white noise are uncorrelated with those of lower order.
     """
     values = np.asarray(values, dtype=np.float64)
     first, second, fourth = (_difference_sd(values, order) for order in (1, 2, 4))
-    width = filter.width if filter is not None else 0.0
-    squares = _block_squares(values, max(5, round(width)), max(WHITENESS_BLOCK, int(4 * width)))
+
+    def found(white: bool | None, sentence: str) -> Whiteness:
+        return Whiteness(first, second, fourth, white, sentence)
+
+    if filter is None or filter.width < NARROW:
+        return found(None, "whiteness cannot be judged without a filter of width 3 samples or more")
+    squares = _block_squares(values, max(9, round(filter.width)), max(WHITENESS_BLOCK, int(4 * filter.width)))
     if squares.shape[1] < WHITENESS_BLOCKS:
-        return Whiteness(first, second, fourth, None, "too few samples to tell whether the noise is white")
-    quiet = np.argsort(squares[3], kind="stable")[: max(WHITENESS_BLOCKS, squares.shape[1] // 4)]
-    one, two, four, _ = squares[:, quiet]
-    four = four / DIFFERENCE_GAIN[4]
-    scale = float(four.mean())
-    extra_one, extra_two = one - DIFFERENCE_GAIN[1] * four, two - DIFFERENCE_GAIN[2] * four
-    shape = filter.norm4 / filter.norm2 if filter is not None else 0.0
+        return found(None, "too few samples to tell whether the noise is white")
+    order = np.argsort(squares[4], kind="stable")
+    quiet = int(np.count_nonzero(squares[4] <= 2 * squares[4, order[order.size // 4]]))
+    zeroth, one, two, reference, _ = squares[:, order[: max(WHITENESS_BLOCKS, quiet)]]
+    extra = zeroth - reference, one - DIFFERENCE_GAIN[1] * reference, two - DIFFERENCE_GAIN[2] * reference
+    bound = 2 * filter.norm4 / filter.norm2
 
-    def beyond(blocks: FloatArray, gain: float) -> float:
+    def beyond(blocks: FloatArray, gain: float) -> bool:
         error = float(blocks.std(ddof=1)) / np.sqrt(blocks.size)
-        return (float(blocks.mean()) - WHITENESS_DEVIATION * error) / (gain * scale) if scale > 0 else 0.0
+        return bool(blocks.mean() - WHITENESS_DEVIATION * error > WHITENESS_EFFECT * gain * reference.mean())
 
-    if filter is not None and beyond(extra_two - shape * extra_one, DIFFERENCE_GAIN[2]) > WHITENESS_EFFECT:
-        words = "the noise is not white: neighbouring samples move together, so its sd is underestimated; give noise_sd"
-        return Whiteness(first, second, fourth, False, words)
-    narrow = filter is None or filter.width < NARROW
-    if not narrow and max(beyond(-extra_one, 2.0), beyond(-extra_two, 6.0)) > WHITENESS_EFFECT:
-        words = "the noise is not white: it is stronger at high frequencies, so its sd is overestimated; give noise_sd"
-        return Whiteness(first, second, fourth, False, words)
-    if filter is None or narrow:
-        return Whiteness(first, second, fourth, None, "whiteness cannot be judged without a filter of width 3 samples or more")
-    return Whiteness(
-        first, second, fourth, True, "differences of order 1, 2 and 4 agree with white noise and the filter's signal"
-    )
+    if beyond(extra[1] - bound * extra[0], 2.0) or beyond(extra[2] - bound * extra[1], 6.0):
+        return found(
+            False, "the noise is not white: neighbouring samples move together, so its sd is underestimated; give noise_sd"
+        )
+    if beyond(-extra[1], 2.0) or beyond(-extra[2], 6.0):
+        return found(
+            False, "the noise is not white: it is stronger at high frequencies, so its sd is overestimated; give noise_sd"
+        )
+    return found(True, "differences of order 1, 2 and 8 agree with white noise and the filter's signal")
 
 
 def _block_squares(values: FloatArray, lag: int, block: int) -> FloatArray:
-    """Mean squares per block of differences of order 1, 2, 4 and at a lag, shape (4, blocks) without blocks half missing."""
-    windows = values.size - max(4, lag)
-    blocks = windows // block
+    """Per block, shape (5, blocks), without blocks half missing: variance about the mean, mean squares of differences of order
+    1 and 2, the noise variance by order 8, and the mean square of differences at a lag."""
+    blocks = (values.size - max(8, lag)) // block
     if blocks < 1:
-        return np.empty((4, 0))
-    differences = (np.diff(values)[1:], np.diff(values, n=2)[1:], np.diff(values, n=4), values[lag:] - values[:-lag])
-    squares = np.stack([d[: blocks * block] for d in differences]) ** 2
-    squares = squares.reshape(4, blocks, block)
-    present = ~np.isnan(squares).any(axis=0)
+        return np.empty((5, 0))
+    span = blocks * block
+    differences = (np.diff(values)[3:], np.diff(values, n=2)[3:], np.diff(values, n=8), values[lag:] - values[:-lag])
+    squares = np.stack([values[4 : 4 + span], *(d[:span] ** 2 for d in differences)]).reshape(5, blocks, block)
+    present = np.asarray(~np.isnan(squares).any(axis=0))
+    kept = present.sum(axis=1) >= block / 2
+    squares, present = squares[:, kept], present[kept]
     counts = present.sum(axis=1)
-    sums = np.where(present, squares, 0.0).sum(axis=2)
-    kept = counts >= block / 2
-    result: FloatArray = sums[:, kept] / counts[kept]
+    centred = squares[0] - np.where(present, squares[0], 0.0).sum(axis=1, keepdims=True) / counts[:, None]
+    squares[0] = centred**2 * (counts / (counts - 1))[:, None]
+    squares[3] /= DIFFERENCE_GAIN[8]
+    result: FloatArray = np.where(present, squares, 0.0).sum(axis=2) / counts
     return result
 
 
