@@ -39,11 +39,11 @@ def fit_panel(ax: Axes, curves: Curves, zooms: list[Zoom] | None = None) -> None
     x = curves.axis.positions()
     draw_missing(ax, curves)
     draw_signal(ax, curves, x, curves.signal.values)
-    if curves.baseline.size and curves.settings.get("baseline") != "none":
-        ax.plot(*envelope(x, curves.baseline), color=style.BASELINE_COLOUR, lw=1.4, ls=(0, (5, 2)), label="baseline", zorder=5)
-    fine = fine_positions(curves, x)
-    model = envelope(x, curves.model) if fine is None else (fine, model_at(curves, fine))
-    ax.plot(*model, color=style.FIT_COLOUR, lw=1.5 if x.size <= 4 * COLUMNS else 0.8, label="fit", zorder=4)
+    if np.isfinite(curves.signal.values).any():
+        draw_model(ax, curves, x)
+    else:
+        style.message(ax, "all samples are missing")
+        ax.set_yticks([])
     if zooms:
         for index, (low, high, _) in enumerate(zooms):
             ax.axvspan(low, high, color=style.ORANGE, alpha=0.35, lw=0)
@@ -62,6 +62,16 @@ def fit_panel(ax: Axes, curves: Curves, zooms: list[Zoom] | None = None) -> None
         ax.set_ylim(low, high + 0.12 * (high - low))
     style.heading(ax, "Signal and fit")
     style.legend_above(ax)
+
+
+def draw_model(ax: Axes, curves: Curves, x: FloatArray) -> None:
+    """Baseline dashed, fit solid; between the samples too where there are few."""
+    if curves.settings.get("baseline") != "none":
+        dashes = (0, (5, 2))
+        ax.plot(*envelope(x, curves.baseline), color=style.BASELINE_COLOUR, lw=1.4, ls=dashes, label="baseline", zorder=5)
+    fine = fine_positions(curves, x)
+    model = envelope(x, curves.model) if fine is None else (fine, model_at(curves, fine))
+    ax.plot(*model, color=style.FIT_COLOUR, lw=1.5 if x.size <= 4 * COLUMNS else 0.8, label="fit", zorder=4)
 
 
 def value_label(curves: Curves) -> str:
