@@ -18,13 +18,15 @@ DEPTH = 60
 def filter_nodes(gradient, begin, taps, count, out):
     """out[o, i] = sum_k taps[o, k] gradient[begin + i + k] for i < count, two orders at once."""
     width = taps.shape[1]
+    values = taps[0]
+    slopes = taps[1]
     for i in range(count):
+        part = gradient[begin + i : begin + i + width]
         s0 = 0.0
         s1 = 0.0
         for k in range(width):
-            g = gradient[begin + i + k]
-            s0 += taps[0, k] * g
-            s1 += taps[1, k] * g
+            s0 += values[k] * part[k]
+            s1 += slopes[k] * part[k]
         out[0, i] = s0
         out[1, i] = s1
 
@@ -61,27 +63,25 @@ def screen(value, slope, right_value, right_slope, edges, local_norm, fourth, va
 
 
 @compiled
-def _cell_polynomial(gradient, start, table, cell, scale, powers):
-    """Coefficients in v of scale * <gradient, phi_x> on one cell."""
-    terms, taps = table.shape[2], table.shape[3]
-    for power in range(terms):
-        total = 0.0
-        for k in range(taps):
-            total += table[0, cell, power, k] * gradient[(start + k)]
-        powers[power] = scale * total
+def _dot(a, b):
+    """Sum of products of two rows."""
+    total = 0.0
+    for k in range(a.size):
+        total += a[k] * b[k]
+    return total
 
 
 @compiled
-def _cell_polynomial_periodic(gradient, start, table, cell, scale, powers):
-    """The same on a periodic record, where tap k reads sample (start + k) modulo the period."""
+def _cell_polynomial(gradient, start, period, table, cell, scale, powers):
+    """Coefficients in v of scale * <gradient, phi_x> on one cell; on a torus tap k reads sample (start + k) modulo the period."""
     terms, taps = table.shape[2], table.shape[3]
-    turn = start % taps
+    turn = start % period if period > 0 else 0
     for power in range(terms):
-        total = 0.0
-        for k in range(taps - turn):
-            total += table[0, cell, power, k] * gradient[turn + k]
-        for k in range(taps - turn, taps):
-            total += table[0, cell, power, k] * gradient[turn + k - taps]
+        row = table[0, cell, power]
+        if period > 0:
+            total = _dot(row[: taps - turn], gradient[turn:taps]) + _dot(row[taps - turn :], gradient[:turn])
+        else:
+            total = _dot(row, gradient[start : start + taps])
         powers[power] = scale * total
 
 
@@ -197,10 +197,7 @@ def decide(
     for c in range(cells.size):
         i = cells[c] // p
         q = cells[c] - i * p
-        if period > 0:
-            _cell_polynomial_periodic(gradient, begin + i, table, q, scale, powers)
-        else:
-            _cell_polynomial(gradient, begin + i, table, q, scale, powers)
+        _cell_polynomial(gradient, begin + i, period, table, q, scale, powers)
         for a in range(terms):
             total = 0.0
             for b in range(terms):
@@ -225,10 +222,7 @@ def peaks(cells, signs, gradient, begin, period, table, scale, coordinate, value
     for c in range(cells.size):
         i = cells[c] // p
         q = cells[c] - i * p
-        if period > 0:
-            _cell_polynomial_periodic(gradient, begin + i, table, q, scale, powers)
-        else:
-            _cell_polynomial(gradient, begin + i, table, q, scale, powers)
+        _cell_polynomial(gradient, begin + i, period, table, q, scale, powers)
         low = -1.0
         high = 1.0
         v = 0.0

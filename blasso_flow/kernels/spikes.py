@@ -17,9 +17,42 @@ MERGE = 1e-2  # widths
 
 
 @compiled
+def _dot(a, b):
+    """Sum of products of two rows."""
+    total = 0.0
+    for k in range(a.size):
+        total += a[k] * b[k]
+    return total
+
+
+@compiled
+def _dot3(a, b, c):
+    """Sum of products of three rows."""
+    total = 0.0
+    for k in range(a.size):
+        total += a[k] * b[k] * c[k]
+    return total
+
+
+@compiled
+def _add(factor, row, target):
+    """target += factor * row."""
+    for k in range(row.size):
+        target[k] += factor * row[k]
+
+
+@compiled
+def _horner(c, v, out):
+    """Polynomials of degree 9 with coefficients c (10, W) at v, into out (W,). Written out, so that it becomes SIMD."""
+    for k in range(out.size):
+        high = (((c[9, k] * v + c[8, k]) * v + c[7, k]) * v + c[6, k]) * v + c[5, k]
+        out[k] = ((((high * v + c[4, k]) * v + c[3, k]) * v + c[2, k]) * v + c[1, k]) * v + c[0, k]
+
+
+@compiled
 def fill(x, table, edges, offset, period, orders, out):
     """Response and derivatives by position of one particle into out (orders, W); returns the padded index of out[:, 0]."""
-    cells, terms, taps = table.shape[1], table.shape[2], table.shape[3]
+    cells, taps = table.shape[1], table.shape[3]
     base = int(np.floor(x))
     fraction = x - base
     cell = min(int(fraction * cells), cells - 1)
@@ -29,24 +62,14 @@ def fill(x, table, edges, offset, period, orders, out):
         cell += 1
     v = (2 * fraction - edges[cell] - edges[cell + 1]) / (edges[cell + 1] - edges[cell])
     start = base + offset
-    turn = 0
-    if period > 0:
-        turn = start % period
-        start = 0
     for order in range(orders):
-        top = terms - 1 - order
-        for part in range(2):
-            # a periodic window is the record itself: its taps are written in two runs, from the turn on and before it
-            low = 0 if part == 0 else taps - turn
-            high = taps - turn if part == 0 else taps
-            shift = turn if part == 0 else turn - taps
-            for k in range(low, high):
-                out[order, k + shift] = table[order, cell, top, k]
-            for power in range(top - 1, -1, -1):
-                for k in range(low, high):
-                    out[order, k + shift] = out[order, k + shift] * v + table[order, cell, power, k]
-            if turn == 0:
-                break
+        _horner(table[order, cell], v, out[order])
+    if period > 0:  # the window is the record itself: turn the taps to where they fall
+        turn = start % period
+        for order in range(orders):
+            turned = np.concatenate((out[order, taps - turn :], out[order, : taps - turn]))
+            out[order] = turned
+        start = 0
     return start
 
 
@@ -57,8 +80,7 @@ def add_responses(position, weight, table, edges, offset, period, model):
     row = np.empty((1, taps))
     for i in range(position.size):
         start = fill(position[i], table, edges, offset, period, 1, row)
-        for k in range(taps):
-            model[start + k] += weight[i] * row[0, k]
+        _add(weight[i], row[0], model[start : start + taps])
 
 
 @compiled
@@ -69,10 +91,7 @@ def correlate(position, residual, root, table, edges, offset, period, orders, ou
     for i in range(position.size):
         start = fill(position[i], table, edges, offset, period, orders, rows)
         for order in range(orders):
-            total = 0.0
-            for k in range(taps):
-                total += rows[order, k] * root[start + k] * residual[start + k]
-            out[order, i] = total
+            out[order, i] = _dot3(rows[order], root[start : start + taps], residual[start : start + taps])
 
 
 @compiled
@@ -82,10 +101,8 @@ def squared_norms(position, root, table, edges, offset, period, out):
     row = np.empty((1, taps))
     for i in range(position.size):
         start = fill(position[i], table, edges, offset, period, 1, row)
-        total = 0.0
-        for k in range(taps):
-            total += (row[0, k] * root[start + k]) ** 2
-        out[i] = total
+        weights = root[start : start + taps] ** 2
+        out[i] = _dot3(row[0], row[0], weights)
 
 
 @compiled
@@ -101,23 +118,20 @@ def _cholesky_solve(band, size, width, sides):
         pivot = np.sqrt(pivot)
         band[j, 0] = pivot
         reach = min(width, size - 1 - j)
-        for k in range(1, reach + 1):
-            band[j, k] /= pivot
-        for k in range(1, reach + 1):
-            factor = band[j, k]
-            if factor != 0.0:
-                for q in range(k, reach + 1):
-                    band[j + k, q - k] -= band[j, q] * factor
+        below = band[j, 1 : reach + 1]
+        for k in range(reach):
+            below[k] /= pivot
+        for k in range(reach):
+            if below[k] != 0.0:
+                _add(-below[k], below[k:], band[j + k + 1, : reach - k])
     for s in range(sides.shape[0]):
         for j in range(size):
+            reach = min(width, size - 1 - j)
             sides[s, j] /= band[j, 0]
-            value = sides[s, j]
-            for k in range(1, min(width, size - 1 - j) + 1):
-                sides[s, j + k] -= band[j, k] * value
+            _add(-sides[s, j], band[j, 1 : reach + 1], sides[s, j + 1 : j + 1 + reach])
         for j in range(size - 1, -1, -1):
-            value = sides[s, j]
-            for k in range(1, min(width, size - 1 - j) + 1):
-                value -= band[j, k] * sides[s, j + k]
+            reach = min(width, size - 1 - j)
+            value = sides[s, j] - _dot(band[j, 1 : reach + 1], sides[s, j + 1 : j + 1 + reach])
             sides[s, j] = value / band[j, 0]
     return True
 
@@ -153,9 +167,11 @@ def _rows(x, count, table, edges, offset, period, root, orders, first, out, begi
     taps = table.shape[3]
     for i in range(count):
         start = fill(x[i], table, edges, offset, period, orders, out[:, i])
+        weights = root[start : start + taps]
         for order in range(orders):
+            row = out[order, i]
             for k in range(taps):
-                out[order, i, k] *= root[start + k]
+                row[k] *= weights[k]
         begin[i] = start - first
 
 
@@ -181,19 +197,19 @@ def _assemble(rows, begin, w, count, band):
             lag = begin[j] - begin[i]
             if lag >= taps:
                 break
+            a0 = rows[0, i, lag:]
+            a1 = rows[1, i, lag:]
+            b0 = rows[0, j, : taps - lag]
+            b1 = rows[1, j, : taps - lag]
             g00 = 0.0
             g01 = 0.0
             g10 = 0.0
             g11 = 0.0
             for k in range(taps - lag):
-                a0 = rows[0, i, k + lag]
-                a1 = rows[1, i, k + lag]
-                b0 = rows[0, j, k]
-                b1 = rows[1, j, k]
-                g00 += a0 * b0
-                g01 += a0 * b1
-                g10 += a1 * b0
-                g11 += a1 * b1
+                g00 += a0[k] * b0[k]
+                g01 += a0[k] * b1[k]
+                g10 += a1[k] * b0[k]
+                g11 += a1[k] * b1[k]
             d = 2 * (j - i)
             band[2 * i, d] = g00
             band[2 * i, d + 1] = g01 * w[j]
@@ -296,11 +312,9 @@ def relax(
     while count > 0:
         kkt = 0.0
         for i in range(count):
+            part = residual[begin[i] : begin[i] + taps]
             for order in range(3):
-                total = 0.0
-                for k in range(taps):
-                    total += rows[order, i, k] * residual[begin[i] + k]
-                c[order, i] = total
+                c[order, i] = _dot(rows[order, i], part)
             sign = 1.0 if w[i] > 0 else -1.0
             fixed[i] = period == 0 and _outward(x[i], c[1, i], w[i], low, high)
             worst = abs(c[0, i] + strength * sign)
@@ -321,13 +335,9 @@ def relax(
         for i in range(count):
             gauss[2 * i, 1] += c[1, i]
             for a in range(borders):
-                p0 = 0.0
-                p1 = 0.0
-                for k in range(taps):
-                    p0 += columns[a, begin[i] + k] * rows[0, i, k]
-                    p1 += columns[a, begin[i] + k] * rows[1, i, k]
-                coupling[a, 2 * i] = p0
-                coupling[a, 2 * i + 1] = 0.0 if fixed[i] else p1 * w[i]
+                part = columns[a, begin[i] : begin[i] + taps]
+                coupling[a, 2 * i] = _dot(rows[0, i], part)
+                coupling[a, 2 * i + 1] = 0.0 if fixed[i] else _dot(rows[1, i], part) * w[i]
         for i in range(count):
             if fixed[i]:
                 j = 2 * i + 1
@@ -374,8 +384,7 @@ def relax(
                 change = 0.0
                 r2[:] = residual
                 for a in range(borders):
-                    for n in range(length):
-                        r2[n] += step[a] * columns[a, n]
+                    _add(step[a], columns[a], r2)
                 for i in range(count):
                     w2[i] = w[i] + sides[0, 2 * i]
                     shift = min(max(sides[0, 2 * i + 1], -0.5 * width), 0.5 * width)
@@ -388,12 +397,10 @@ def relax(
                         x2[i] = min(max(x2[i], low), high)
                     if w2[i] * w[i] <= 0:
                         w2[i] = 0.0
-                    for k in range(taps):
-                        r2[begin[i] + k] -= w[i] * rows[0, i, k]
+                    _add(-w[i], rows[0, i], r2[begin[i] : begin[i] + taps])
                     if w2[i] != 0.0:
                         _rows(x2[i : i + 1], 1, table, edges, offset, period, root, 1, first, moved, begin2)
-                        for k in range(taps):
-                            r2[begin2[0] + k] += w2[i] * moved[0, 0, k]
+                        _add(w2[i], moved[0, 0], r2[begin2[0] : begin2[0] + taps])
                     change += strength * (abs(w2[i]) - abs(w[i]))
                 for n in range(length):
                     change += 0.5 * (r2[n] - residual[n]) * (r2[n] + residual[n])
