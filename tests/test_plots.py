@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -249,7 +250,7 @@ def test_zooms_of_long_records_do_not_overlap() -> None:
     zooms = zoom_ranges(gather(example(samples=20_000), certificate=False))
     assert 1 <= len(zooms) <= 3
     ends = sorted((low, high) for low, high, _ in zooms)
-    assert all(high <= low + 1e-9 for (_, high), (low, _) in zip(ends[:-1], ends[1:], strict=True))
+    assert all(high <= low + 1e-9 for (_, high), (low, _) in pairwise(ends))
 
 
 def test_histogram_and_statuses_count_every_channel() -> None:
@@ -412,12 +413,12 @@ def test_what_is_needed_is_asked_for() -> None:
 def test_no_pyplot_and_no_changed_settings() -> None:
     program = (
         "import sys, matplotlib\n"
-        "before = dict(matplotlib.rcParams)\n"
+        "before = matplotlib.rcParams.copy()\n"
         "sys.path.insert(0, sys.argv[1])\n"
         "from test_plots import example, render\n"
         "from blasso_flow import plots\n"
         "for format in ('png', 'svg', 'pdf'): render(plots.draw_recovery(example()), format)\n"
-        "assert dict(matplotlib.rcParams) == before\n"
+        "assert dict.__eq__(matplotlib.rcParams, before)\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "assert 'numba' not in sys.modules\n"
     )
