@@ -309,12 +309,20 @@ def test_the_title_claims_no_more_than_was_proven() -> None:
 
 @given(st.floats(1e-300, 1e300))
 def test_an_upper_bound_is_rounded_up(value: float) -> None:
-    shown = style.at_most(value).translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789"))
-    found = re.fullmatch(r"(?:([\d.]+)×)?10(-?\d+)", shown)
-    number = float(shown) if found is None or ("." in shown.split("×")[0] and "×" not in shown) else None
-    if number is None:
-        number = float(f"{found[1] or '1'}e{found[2]}")
+    shown = style.at_most(value)
+    mantissa, times, power = shown.rpartition("×")
+    exponent = power[2:].translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789"))
+    scientific = any(letter in shown for letter in "⁰¹²³⁴⁵⁶⁷⁸⁹")
+    number = float(f"{mantissa if times else 1}e{exponent}" if scientific else shown)
     assert value * (1 - 1e-8) <= number <= value * 1.11
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.0, "0"), (0.0123, "0.0123"), (2134.4, "2134"), (-5.0, "−5"), (3.14e-10, "3.1×10⁻¹⁰"), (1e-6, "10⁻⁶"), (NAN, "unknown")],
+)
+def test_numbers_for_a_reader(value: float, shown: str) -> None:
+    assert style.power_of_ten(value) == shown
 
 
 def test_names_are_never_read_as_formulas() -> None:

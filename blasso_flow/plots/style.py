@@ -192,7 +192,7 @@ def power_of_ten(value: float, digits: int = 2) -> str:
     if not math.isfinite(value):
         return "unknown" if math.isnan(value) else "infinite"
     if value == 0 or 1e-3 <= abs(value) < 1e5:
-        return f"{value:.{max(digits, 3)}g}".replace("-", "−")
+        return (f"{value:.{max(digits, 3)}g}" if abs(value) < 1000 else f"{value:.0f}").replace("-", "−")
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     mantissa = mantissa.replace("-", "−")
     power = f"10{str(int(exponent)).translate(SUPERSCRIPTS)}"
