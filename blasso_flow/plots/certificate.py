@@ -125,4 +125,4 @@ def certificate_words(curves: Curves) -> tuple[str, str]:
     if not curves.optimum_position.size:
         title = f"Proof of optimality: η stays within {lines}, so having no spikes is optimal"
     excess = f" by more than {style.at_most(report.gap)} of it (the gap)" if report.gap > 0 else ""
-    return title, f"Proven: {size} ≤ {bound} on the whole domain, hence no other set of spikes lowers the objective{excess}."
+    return title, f"Proven: {size} ≤ {bound} on the whole domain, and no other set of spikes lowers the objective{excess}."

@@ -81,7 +81,6 @@ def raster_panel(ax: Axes, scale: Axes, recovery: Recovery, filter: Filter) -> N
     signal, spikes = signal_of(recovery), recovery.spikes
     channels = len(recovery.channels)
     style.dress(ax, xlabel=style.axis_label(signal.axis), ylabel="channel")
-    style.heading(ax, "Spikes of all channels")
     low, high = signal.axis.first, signal.axis.last
     if len(spikes):
         low, high = min(low, float(spikes.position.min())), max(high, float(spikes.position.max()))
@@ -90,6 +89,7 @@ def raster_panel(ax: Axes, scale: Axes, recovery: Recovery, filter: Filter) -> N
     ax.set_ylim(channels - 0.4, -0.6)
     ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, steps=[1, 2, 5, 10]))
     unfinished = [number for number, report in enumerate(recovery.channels) if report.status is not Status.CONVERGED]
+    style.heading(ax, "Spikes of all channels" + (" (shaded: not proven)" if unfinished else ""))
     ax.barh(unfinished, high - low + 2 * room, left=low - room, height=1.0, color="#FBE3D2", lw=0, zorder=0)
     if not len(spikes):
         style.message(ax, "no spikes in any channel")

@@ -86,11 +86,13 @@ def facts(curves: Curves) -> list[tuple[str, str]]:
     """The numbers behind the figure: name and value."""
     report, axis = curves.report, curves.axis
     filter = curves.filter
-    width = f"{style.power_of_ten(filter.width * axis.spacing)} {axis.units}".rstrip()
+    width = f"{filter.width:.3g} samples"
+    if axis.units or axis.spacing != 1:
+        width = f"{style.power_of_ten(filter.width * axis.spacing)} {axis.units}".rstrip() + f" = {width}"
     missing = int(np.isnan(curves.signal.values).sum())
     rows = [
         ("Samples", f"{axis.size:,}" + (f" ({missing:,} missing)" if missing else "")),
-        ("Filter", f"{filter.description}, {filter.normalisation} normalisation, width {width} = {filter.width:.3g} samples"),
+        ("Filter", f"{filter.description}, {filter.normalisation} normalisation, width {width}"),
         ("Noise sd", f"{style.power_of_ten(report.noise_sd)} {curves.signal.units}".rstrip() + because(report.noise_rule)),
         ("Strength of the penalty", style.power_of_ten(report.strength) + because(report.strength_rule)),
     ]
