@@ -8,7 +8,7 @@ import numpy as np
 from blasso_flow.errors import DataError
 from blasso_flow.files.axes import precision, uniform
 from blasso_flow.files.columns import write_axis, write_column, write_scale
-from blasso_flow.files.guard import Memory, checked, number_of, read_numbers, resolve, text_of
+from blasso_flow.files.guard import Memory, checked, number_of, read_numbers, resolve, scales_of, text_of
 from blasso_flow.files.layout import FILTER, IMPULSE_RESPONSE, LAG, SPIKE, TRUTH
 from blasso_flow.signals import FilterDescription, FloatArray, Truth
 
@@ -45,7 +45,7 @@ def _measured(
     where = f"{name}: {response.name}"
     if response.ndim != 1 or response.size < 2:
         raise DataError(f"{where}: the impulse response needs one dimension and two lags", received=f"shape {response.shape}")
-    scales = list(response.dims[0].values())
+    scales = scales_of(response, 0, name)
     stored = scales[0] if scales else resolve(file, f"{FILTER}/{LAG}", name)
     if not isinstance(stored, h5py.Dataset):
         raise DataError(f"{where}: the impulse response has no lags", mend=f"add the dimension scale /{FILTER}/{LAG}")

@@ -172,6 +172,12 @@ def check_numeric(dataset: h5py.Dataset, name: str) -> None:
             )
 
 
+def scales_of(dataset: h5py.Dataset, dimension: int, name: str) -> list[h5py.Dataset]:
+    """The scales of a dimension. One by one: asking h5py for their labels too ends the process on a damaged label."""
+    scales = dataset.dims[dimension]
+    return [checked(scales[number], name) for number in range(len(scales))]
+
+
 def chunk_bytes(dataset: h5py.Dataset) -> int:
     """Bytes of one chunk once it is unpacked; 0 for a dataset without chunks."""
     return math.prod(dataset.chunks) * dataset.dtype.itemsize if dataset.chunks else 0

@@ -15,7 +15,7 @@ import numpy as np
 from blasso_flow.errors import DataError, UsageError
 from blasso_flow.files import foreign
 from blasso_flow.files.axes import axis_from_attributes, axis_from_dataset, axis_from_edges
-from blasso_flow.files.guard import Node, check_numeric, checked, resolve, text, text_of
+from blasso_flow.files.guard import Node, check_numeric, checked, resolve, scales_of, text, text_of
 from blasso_flow.files.layout import FILTER, NOISE, SIGNAL, TRUTH
 from blasso_flow.files.layout_version import check_version, refuse_result
 from blasso_flow.files.source import Source
@@ -231,8 +231,8 @@ def _axis_of(source: Source, dataset: h5py.Dataset, group: h5py.Group | None, sp
         return Axis(0.0, float(spacing), size)
     if group is not None and (stored := _nxdata_axis(source, group)) is not None:
         return axis_from_dataset(stored, size, name, memory)
-    if (scale := _dimension_scale(dataset, along)) is not None:
-        return axis_from_dataset(checked(scale, name), size, name, memory)
+    if (scale := _dimension_scale(dataset, along, name)) is not None:
+        return axis_from_dataset(scale, size, name, memory)
     if (edges := foreign.bin_edges(source.file, dataset, name)) is not None:
         axis = axis_from_edges(checked(edges, name), size, name, memory)
         return Axis(axis.first, axis.spacing, size, "energy", axis.units or "keV")
@@ -264,9 +264,9 @@ def _nxdata_axis(source: Source, group: h5py.Group) -> h5py.Dataset | None:
     return dataset
 
 
-def _dimension_scale(dataset: h5py.Dataset, along: int) -> h5py.Dataset | None:
+def _dimension_scale(dataset: h5py.Dataset, along: int, name: str) -> h5py.Dataset | None:
     """The first scale of a dimension; netCDF dimensions without positions do not count."""
-    for scale in dataset.dims[along].values():
+    for scale in scales_of(dataset, along, name):
         if not text_of(scale, "NAME").startswith(NO_VARIABLE):
             return scale
     return None
