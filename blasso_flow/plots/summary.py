@@ -111,7 +111,7 @@ def facts_panel(ax: Axes, curves: Curves) -> None:
     ax.set_axis_off()
     line, place = 12.0, 0.0
     for name, value in facts(curves):
-        lines = textwrap.wrap(style.plain(value, 160), LETTERS) or [""]
+        lines = textwrap.wrap(style.plain(value, 3 * LETTERS - 6), LETTERS) or [""]
         for text, offset, colour, size in (
             (name, 0.0, style.GREY, style.SMALL - 1),
             ("\n".join(lines), line - 1.5, style.BLACK, style.SMALL),
