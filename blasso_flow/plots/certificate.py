@@ -33,7 +33,7 @@ def draw_certificate(
     zooms = zoom_ranges(curves)
     figure = style.new_figure(style.WIDTH, 5.2 if zooms else 3.6)
     ax = style.panel(figure, style.GUTTER, 0.75, style.WIDTH - style.GUTTER - 0.2, 2.4)
-    certificate_panel(ax, curves, wrap=125)
+    certificate_panel(ax, curves, wrap=135)
     share_x([ax], curves)
     certificate_zooms(figure, curves, zooms, 3.9)
     return style.finish(figure)
