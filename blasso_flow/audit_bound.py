@@ -133,7 +133,7 @@ class _Table:
         attained, settled = -np.inf, -np.inf
         kept: list[_Pieces] = []
         for start in range(0, self.count, rows):
-            block = np.ascontiguousarray(self.windows[start : start + rows])
+            block = np.array(self.windows[start : start + rows])  # a copy, also of a single row
             local = (block @ columns).reshape(-1, ORDERS, self.cells)
             np.abs(block, out=block)
             fourth, rounding = np.moveaxis((block @ limits).reshape(-1, 2, self.cells), 1, 0)

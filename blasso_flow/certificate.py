@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blasso_flow import losses
-from blasso_flow.filters.polynomials import powers_to_bernstein
+from blasso_flow import losses, penalties
 from blasso_flow.filters.fitting import DEGREE
+from blasso_flow.filters.polynomials import powers_to_bernstein
 from blasso_flow.problem import Problem
 from blasso_flow.signals import FloatArray, IntArray
 
@@ -136,8 +136,8 @@ class Certifier:
             SLACK,
             decided,
         )
-        candidates = np.nonzero(bound > birth_level)[0]
-        position, eta = self._peaks(gradient, nodes, candidates, birth_level)
+        hidden = unclear[decided > birth_level]
+        position, eta = self._peaks(gradient, nodes, np.nonzero(bound > birth_level)[0], hidden, birth_level)
         bound[unclear] = decided
         sup = float(bound.max())
         return (sup if np.isfinite(sup) else np.inf), position, eta
@@ -192,27 +192,40 @@ class Certifier:
         squares = sums[begin + table.taps : begin + table.taps + self.blocks] - sums[begin : begin + self.blocks]
         return np.sqrt(np.maximum(squares, 0.0) + 4 * EPSILON * gradient.size * sums[-1]) * (1 + 1e-12)
 
-    def _peaks(self, gradient: FloatArray, nodes: _Nodes, cells: IntArray, birth_level: float) -> tuple[FloatArray, FloatArray]:
-        """Local maxima above ``birth_level`` among ``cells``: inside a cell, at a kink, and at the ends of the domain."""
+    def _peaks(
+        self, gradient: FloatArray, nodes: _Nodes, cells: IntArray, hidden: IntArray, birth_level: float
+    ) -> tuple[FloatArray, FloatArray]:
+        """Local maxima above ``birth_level``: inside cells, at kinks, and at the ends of the domain.
+
+        Among ``cells`` those are searched whose ends' slopes point inwards; the ``hidden`` ones are higher inside than at
+        any node, whatever their slopes.
+        """
         from blasso_flow.kernels import cells as kernel
 
         problem, table = self.problem, self.problem.filter
         middle = nodes.value[cells] + nodes.right_value[cells]
         sign = np.ones(cells.size) if problem.positive else np.where(middle < 0, -1.0, 1.0)
         inside = (nodes.slope[cells] * sign > 0) & (nodes.right_slope[cells] * sign < 0)
+        inside |= np.isin(cells, hidden, assume_unique=True)
         chosen, signs = cells[inside], sign[inside]
         coordinate, eta = np.empty(chosen.size), np.empty(chosen.size)
         kernel.peaks(
-            chosen, signs, gradient, self.low + problem.offset, table.period, table.coefficients, -1 / problem.strength,
-            coordinate, eta,
-        )  # fmt: skip
+            chosen,
+            signs,
+            gradient,
+            self.low + problem.offset,
+            table.period,
+            table.coefficients,
+            -1 / problem.strength,
+            coordinate,
+            eta,
+        )
         q = chosen % self.cells
         half = np.diff(table.edges) / 2
         position = self.low + chosen // self.cells + table.edges[q] + half[q] * (coordinate + 1)
         edges, edge_eta = self._edge_peaks(nodes, cells, sign)
         position, eta = np.concatenate([position, edges]), np.concatenate([eta, edge_eta])
-        level = eta if problem.positive else np.abs(eta)
-        above = level > birth_level
+        above = penalties.level(eta, problem.positive) > birth_level
         order = np.argsort(position[above], kind="stable")
         return position[above][order], eta[above][order]
 

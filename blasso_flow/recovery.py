@@ -130,10 +130,7 @@ def tabulated(signal: Signal, settings: Settings) -> Filter:
             f"{signal.name}: no filter is stored with the signal",
             mend="give one with --filter, for example --filter gaussian:sd=0.02 (axis units); see `blasso-flow filters`",
         )
-    if description.kind == "measured" and description.response is None and signal.filter is not None:
-        # a measured response lives in the signal's file; parameters such as scale= come from the command line
-        description = replace(signal.filter, parameters=description.parameters)
-    return filters.build(description, signal.axis, settings.normalisation)
+    return filters.build(filters.completed(description, signal.filter), signal.axis, settings.normalisation)
 
 
 def recover_channel(channel: Signal, number: int, filter: Filter, settings: Settings) -> ChannelRecovery:

@@ -47,7 +47,7 @@ class Axis:
 
     def positions(self) -> FloatArray:
         """Positions of all samples, shape (size,)."""
-        return self.first + np.arange(self.size) * self.spacing
+        return np.asarray(self.first + np.arange(self.size) * self.spacing, dtype=np.float64)
 
     def to_samples(self, position: ArrayLike) -> FloatArray:
         """Axis units to fractional sample numbers."""

@@ -80,7 +80,7 @@ def test_honest_status_when_stopped_early():
 
 def test_messages_name_the_demand_that_was_missed():
     assert "noise units" in message(False, 1e-9, 3.0, 60, 0, 1e-6, 0.5)
-    assert "double precision" in message(False, 1e-3, 3.0, 60, STALLED_ROUNDS, 1e-6, 0.5)
+    assert "no progress" in message(False, 1e-3, 3.0, 60, STALLED_ROUNDS, 1e-6, 0.5)
 
 
 def test_gap_in_noise_units_is_asked_too():

@@ -178,5 +178,5 @@ def message(reached: bool, gap: float, gap_noise: float, rounds: int, stalled: i
         return f"proven gap {gap:.1e} after {rounds} rounds"
     demand = f"gap {gap:.1e}, asked {tol:.1e}" if gap > tol else f"gap {gap_noise:.2g} noise units, asked {tol_noise:g}"
     if stalled >= STALLED_ROUNDS:
-        return f"{demand}: no progress in {stalled} rounds, the limit of double precision here; accept it with a larger --tol"
+        return f"{demand}: no progress in {stalled} rounds; accept it with a larger --tol"
     return f"{demand}: stopped after {rounds} rounds; raise --max-rounds or --tol"

@@ -12,6 +12,7 @@ import numpy as np
 from blasso_flow.kernels import compiled
 
 DEPTH = 60
+PIECES = 8  # of a cell, searched for a maximum each
 
 
 @compiled
@@ -213,9 +214,10 @@ def decide(
 
 @compiled
 def peaks(cells, signs, gradient, begin, period, table, scale, coordinate, value):
-    """Local maximum of sign * eta inside each listed cell (its slope is positive at the left end, negative at the right).
+    """Largest local maximum of sign * eta inside each listed cell.
 
-    Writes the local coordinate v in [-1, 1] and the signed eta there. Bisection on the slope of the exact polynomial.
+    Writes the local coordinate v in [-1, 1] and the signed eta there; value 0 where the cell has no maximum inside. The
+    cell is cut into pieces, because a cell can hold two maxima, or one between two ends with the same slope.
     """
     p, terms = table.shape[1], table.shape[2]
     powers = np.empty(terms)
@@ -223,23 +225,37 @@ def peaks(cells, signs, gradient, begin, period, table, scale, coordinate, value
         i = cells[c] // p
         q = cells[c] - i * p
         _cell_polynomial(gradient, begin + i, period, table, q, scale, powers)
-        low = -1.0
-        high = 1.0
-        v = 0.0
-        for _ in range(40):
-            _, first, second = _horner(powers, v)
-            if first * signs[c] > 0.0:
-                low = v
-            else:
-                high = v
-            following = 0.5 * (low + high)
-            if second * signs[c] < 0.0:
-                newton = v - first / second
-                if low < newton < high:
-                    following = newton
-            if abs(following - v) < 1e-13:
-                v = following
-                break
-            v = following
-        coordinate[c] = v
-        value[c], _, _ = _horner(powers, v)
+        coordinate[c] = 0.0
+        value[c] = 0.0
+        _, left, _ = _horner(powers, -1.0)
+        for piece in range(PIECES):
+            high = -1.0 + 2.0 * (piece + 1) / PIECES
+            _, right, _ = _horner(powers, high)
+            if left * signs[c] > 0.0 and right * signs[c] <= 0.0:
+                v = _maximum(powers, signs[c], high - 2.0 / PIECES, high)
+                here, _, _ = _horner(powers, v)
+                if here * signs[c] > value[c] * signs[c]:
+                    coordinate[c] = v
+                    value[c] = here
+            left = right
+
+
+@compiled
+def _maximum(powers, sign, low, high):
+    """Where the slope of sign * polynomial changes from + to - between low and high: Newton kept inside a bisection."""
+    v = 0.5 * (low + high)
+    for _ in range(40):
+        _, first, second = _horner(powers, v)
+        if first * sign > 0.0:
+            low = v
+        else:
+            high = v
+        following = 0.5 * (low + high)
+        if second * sign < 0.0:
+            newton = v - first / second
+            if low < newton < high:
+                following = newton
+        if abs(following - v) < 1e-13:
+            return following
+        v = following
+    return v

@@ -66,9 +66,15 @@ def fill(x, table, edges, offset, period, orders, out):
         _horner(table[order, cell], v, out[order])
     if period > 0:  # the window is the record itself: turn the taps to where they fall
         turn = start % period
+        turned = np.empty(taps)
         for order in range(orders):
-            turned = np.concatenate((out[order, taps - turn :], out[order, : taps - turn]))
-            out[order] = turned
+            row = out[order]
+            for k in range(taps - turn):
+                turned[k + turn] = row[k]
+            for k in range(taps - turn, taps):
+                turned[k + turn - taps] = row[k]
+            for k in range(taps):
+                row[k] = turned[k]
         start = 0
     return start
 
@@ -163,13 +169,13 @@ def _solve_small(matrix, side):
 
 @compiled
 def _rows(x, count, table, edges, offset, period, root, orders, first, out, begin):
-    """Weighted responses root * d^o phi of all particles into out (orders, count, W); begin[i] counts from ``first``."""
+    """Weighted responses root * d^o phi of all particles into out (count, orders, W); begin[i] counts from ``first``."""
     taps = table.shape[3]
     for i in range(count):
-        start = fill(x[i], table, edges, offset, period, orders, out[:, i])
+        start = fill(x[i], table, edges, offset, period, orders, out[i])
         weights = root[start : start + taps]
         for order in range(orders):
-            row = out[order, i]
+            row = out[i, order]
             for k in range(taps):
                 row[k] *= weights[k]
         begin[i] = start - first
@@ -197,10 +203,10 @@ def _assemble(rows, begin, w, count, band):
             lag = begin[j] - begin[i]
             if lag >= taps:
                 break
-            a0 = rows[0, i, lag:]
-            a1 = rows[1, i, lag:]
-            b0 = rows[0, j, : taps - lag]
-            b1 = rows[1, j, : taps - lag]
+            a0 = rows[i, 0, lag:]
+            a1 = rows[i, 1, lag:]
+            b0 = rows[j, 0, : taps - lag]
+            b1 = rows[j, 1, : taps - lag]
             g00 = 0.0
             g01 = 0.0
             g10 = 0.0
@@ -286,7 +292,7 @@ def relax(
     taps = table.shape[3]
     length = residual.size
     borders = columns.shape[0]
-    rows = np.empty((3, count, taps))
+    rows = np.empty((count, 3, taps))
     moved = np.empty((1, 1, taps))
     single = np.empty((3, taps))
     begin = np.empty(count, np.int64)
@@ -314,7 +320,7 @@ def relax(
         for i in range(count):
             part = residual[begin[i] : begin[i] + taps]
             for order in range(3):
-                c[order, i] = _dot(rows[order, i], part)
+                c[order, i] = _dot(rows[i, order], part)
             sign = 1.0 if w[i] > 0 else -1.0
             fixed[i] = period == 0 and _outward(x[i], c[1, i], w[i], low, high)
             worst = abs(c[0, i] + strength * sign)
@@ -336,8 +342,8 @@ def relax(
             gauss[2 * i, 1] += c[1, i]
             for a in range(borders):
                 part = columns[a, begin[i] : begin[i] + taps]
-                coupling[a, 2 * i] = _dot(rows[0, i], part)
-                coupling[a, 2 * i + 1] = 0.0 if fixed[i] else _dot(rows[1, i], part) * w[i]
+                coupling[a, 2 * i] = _dot(rows[i, 0], part)
+                coupling[a, 2 * i + 1] = 0.0 if fixed[i] else _dot(rows[i, 1], part) * w[i]
         for i in range(count):
             if fixed[i]:
                 j = 2 * i + 1
@@ -397,7 +403,7 @@ def relax(
                         x2[i] = min(max(x2[i], low), high)
                     if w2[i] * w[i] <= 0:
                         w2[i] = 0.0
-                    _add(-w[i], rows[0, i], r2[begin[i] : begin[i] + taps])
+                    _add(-w[i], rows[i, 0], r2[begin[i] : begin[i] + taps])
                     if w2[i] != 0.0:
                         _rows(x2[i : i + 1], 1, table, edges, offset, period, root, 1, first, moved, begin2)
                         _add(w2[i], moved[0, 0], r2[begin2[0] : begin2[0] + taps])
