@@ -109,6 +109,13 @@ def test_bound_is_tight_to_rounding_at_touching_peaks():
     assert bound.evaluations < 4 * 4000 * filter.cells
 
 
+def test_blocks_do_not_change_the_bound(monkeypatch):
+    filter, u = table("narrow"), np.random.default_rng(0).standard_normal(SAMPLES)
+    whole = bound_certificate(filter, u, 0.5, (-1.0, 110.0), False, 1e-9)
+    monkeypatch.setattr(audit_bound, "BLOCK", 1)
+    assert bound_certificate(filter, u, 0.5, (-1.0, 110.0), False, 1e-9).supremum == pytest.approx(whole.supremum, abs=2e-9)
+
+
 def test_zero_dual_vector():
     bound = bound_certificate(table("gaussian"), np.zeros(SAMPLES), 1.0, (0.0, 109.0), False, 1e-9)
     assert bound.supremum == 0
