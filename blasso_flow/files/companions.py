@@ -45,8 +45,7 @@ def _measured(
     where = f"{name}: {response.name}"
     if response.ndim != 1 or response.size < 2:
         raise DataError(f"{where}: the impulse response needs one dimension and two lags", received=f"shape {response.shape}")
-    scales = scales_of(response, 0, name)
-    stored = scales[0] if scales else resolve(file, f"{FILTER}/{LAG}", name)
+    stored = next(iter(scales_of(response, 0, name)), None) or resolve(file, f"{FILTER}/{LAG}", name)
     if not isinstance(stored, h5py.Dataset):
         raise DataError(f"{where}: the impulse response has no lags", mend=f"add the dimension scale /{FILTER}/{LAG}")
     units = text_of(stored, "units")

@@ -173,9 +173,13 @@ def check_numeric(dataset: h5py.Dataset, name: str) -> None:
 
 
 def scales_of(dataset: h5py.Dataset, dimension: int, name: str) -> list[h5py.Dataset]:
-    """The scales of a dimension. One by one: asking h5py for their labels too ends the process on a damaged label."""
-    scales = dataset.dims[dimension]
-    return [checked(scales[number], name) for number in range(len(scales))]
+    """The scales of a dimension that still have a name: a reference to a deleted one leads to bytes that mean nothing.
+
+    Taken one by one, because asking h5py for their labels too ends the process on a damaged label.
+    """
+    attached = dataset.dims[dimension]
+    scales = [attached[number] for number in range(len(attached))]
+    return [checked(scale, name) for scale in scales if scale.name]
 
 
 def chunk_bytes(dataset: h5py.Dataset) -> int:
