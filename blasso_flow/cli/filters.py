@@ -44,13 +44,14 @@ def filters(
         click.echo("\n\n".join("\n".join(kind_lines(kind)) for kind in KINDS.values()))
         return
     if figure is not None:
+        from blasso_flow.plots import draw_filter, figure_format, save_figure
+
+        figure_format(figure)
         check_output(figure, force=force)
     tabulated = _tabulated(spec, spacing, samples, normalisation)
     for line in filter_lines(tabulated):
         click.echo(line)
     if figure is not None:
-        from blasso_flow.plots import draw_filter, save_figure
-
         save_figure(draw_filter(tabulated), figure)
         say(f"wrote {figure}")
 

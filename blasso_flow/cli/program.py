@@ -20,8 +20,8 @@ SUMMARIES = {
     "certify": "Check a result's proof by independent code.",
     "score": "Compare a result with the truth.",
     "inspect": "Say what a recording holds and what will be hard.",
-    "simulate": "Write a signal with known spikes.",
-    "filters": "List the filters, or draw one.",
+    "simulate": "Write a signal with known spikes, to try the other commands on.",
+    "filters": "List the filters with their parameters, or describe and draw one.",
 }
 
 

@@ -208,10 +208,13 @@ def _carry_out(job: Job, manner: Manner, several: bool) -> None:
     from blasso_flow.cli.channels import channel_lines, closing_line, note_lines
     from blasso_flow.cli.progress import channel_progress
     from blasso_flow.files import open_signal
+    from blasso_flow.kernels import announce_compilation
     from blasso_flow.recovery import recover as recover_signal
 
     with open_signal(job.signal, spacing=manner.spacing, max_memory=manner.max_memory) as file:
         signal, identity = file.read(), file.identity
+    if not manner.quiet:
+        announce_compilation(lambda: say("compiling kernels, first run only"))
     with channel_progress(signal.channels, job.name, shown=not manner.quiet) as on_channel:
         recovery = recover_signal(signal, on_channel=on_channel, **manner.settings)
     if all(channel.status in FAILED for channel in recovery.channels):

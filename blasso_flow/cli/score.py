@@ -65,7 +65,7 @@ def score_lines(scores: Scores, units: str) -> list[str]:
         *lines,
         f"tolerance {scores.tolerance:.4g}{unit}; position bias {short(overall.position_bias)}{unit}; "
         f"relative weight error {short(overall.weight_relative_rmse)} (bias {short(overall.weight_relative_bias)})",
-        f"95 % intervals hold {short(overall.position_coverage)} of the positions, {short(overall.weight_coverage)} of the weights",
+        f"95 % intervals hold {short(overall.position_coverage)} of positions, {short(overall.weight_coverage)} of weights",
     ]
 
 
