@@ -18,7 +18,7 @@ RECOVER_OPTIONS ?=
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help demo test lint bench bench-quick batch data clean
+.PHONY: help demo test lint bench bench-quick batch data figures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,11 @@ data: $(VENV)/.installed ## write the example signals of data/ anew (same bytes 
 	@$(BLASSO_FLOW) simulate --filter decay:rise=0.2,decay=0.6 --samples 600 --range 0 20 --spikes 6 --min-separation 0.5 \
 	  --channels 6 --missing 0.05 --offset 2 --snr 15 --axis-name time --axis-units s --units dF/F --seed 2 --force \
 	  --output $(DATA)/channels.h5
+
+figures: $(VENV)/.installed ## draw the README's figure anew
+	@mkdir -p docs $(OUT)
+	@$(BLASSO_FLOW) recover $(DATA)/gaussian.h5 --output $(OUT)/figure.h5 --force --quiet
+	@$(BIN)/python -c "from PIL import Image; Image.open('$(OUT)/figure.png').convert('RGB').quantize(64).save('docs/gaussian.png', optimize=True)"
 
 clean: ## remove results and caches, keep the virtual environment
 	@rm -rf $(OUT) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
