@@ -49,6 +49,11 @@ def random_measure(problem, random, count):
     return Particles.evaluate(problem, position, weight, np.zeros(problem.baseline.shape[1]))
 
 
+def certify(problem, particles):
+    objective = problem.objective(particles.residual, particles.weight)
+    return Certifier(problem)(particles.residual, particles.baseline, objective)
+
+
 def dense_eta(problem, particles):
     low, high = problem.domain
     u = problem.unpadded(problem.root * particles.residual)
@@ -62,10 +67,9 @@ def test_the_bound_is_above_dense_sampling_at_bad_iterates(filter_name, kind):
     random = np.random.default_rng(3)
     for seed in range(3):
         problem = make(filter_name, seed=seed, **variant(kind, filter_name)).problem
-        certifier = Certifier(problem)
         for count in (2, 7):
             particles = random_measure(problem, random, count)
-            certificate = certifier(particles.residual)
+            certificate = certify(problem, particles)
             _, eta = dense_eta(problem, particles)
             seen = float(np.max(eta if problem.positive else np.abs(eta)))
             assert certificate.sup >= seen
@@ -119,12 +123,11 @@ def test_the_gap_is_at_least_the_excess(filter_name, kind):
     tight = solve(problem, tol=1e-11, tol_noise=np.inf, max_rounds=80)
     assert tight.gap < (1e-6 if filter_name in SMOOTH else 0.1)
     random = np.random.default_rng(1)
-    certifier = Certifier(problem)
     for count in (2, 6):
         particles = random_measure(problem, random, count)
         objective = problem.objective(particles.residual, particles.weight)
         excess = objective - tight.objective
-        assert objective - certifier(particles.residual).dual_value >= excess
+        assert objective - certify(problem, particles).dual_value >= excess
     for tol in (0.5, 1e-2, 1e-4):
         loose = solve(problem, tol=tol, tol_noise=np.inf)
         assert loose.objective - loose.dual_value >= loose.objective - tight.objective
@@ -136,7 +139,7 @@ def test_dual_value_matches_the_formula(filter_name):
     made = make(filter_name, seed=2, missing=0.1, weighted=True, baseline="const")
     problem = made.problem
     particles = random_measure(problem, np.random.default_rng(0), 4)
-    certificate = Certifier(problem)(particles.residual)
+    certificate = certify(problem, particles)
     u = problem.unpadded(problem.root * particles.residual)
     best = naive.best_dual_value(problem.values, problem.sample_weights, u, max(1.0, certificate.sup))
     assert certificate.dual_value <= best + 1e-9 * abs(best)
@@ -189,3 +192,30 @@ def test_the_torus_has_no_seam():
         assert solution.gap <= 1e-10
         distance = np.abs((solution.position - at + 50) % 100 - 50)
         assert distance.max() < 1e-4
+
+
+def test_two_maxima_in_one_cell_are_both_candidates():
+    """A maximum between two nodes with the same slope is above every node; without it as a candidate the solver stalls."""
+    problem = make("measured", spikes=0, samples=80, noise=1e-3).problem
+    certifier = Certifier(problem)
+    random = np.random.default_rng(0)
+    found = 0
+    for _ in range(300):
+        gradient = problem.padded(random.standard_normal(80))
+        nodes = certifier._nodes(gradient)
+        bound, position, eta = certifier.supremum(gradient * 1.0001 / certifier.supremum(gradient)[0])
+        assert eta.max() == pytest.approx(bound, abs=1e-8)
+        cell = int(position[np.argmax(eta)])
+        found += cell < 79 and nodes.slope[cell] * nodes.right_slope[cell] > 0
+    assert position.size >= 1
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4, 1e8])
+def test_a_large_offset_does_not_spoil_the_proof(offset):
+    problem = make("gaussian", seed=3, baseline="const", noise=0.05).problem
+    shifted = replace(problem, values=problem.values + offset)
+    solution = solve(shifted, tol_noise=np.inf)
+    plain = solve(problem, tol=1e-11, tol_noise=np.inf)
+    assert solution.gap <= max(1e-6, 1e-13 * offset)
+    # the shifted values are rounded, so the problem itself moved by about eps * offset
+    assert solution.objective == pytest.approx(plain.objective, rel=1e-5 + 1e-12 * offset)

@@ -224,7 +224,15 @@ def test_error_bars_span_95_percent() -> None:
         stem = [[position, 0.0], [position, weight]]
         for expected in (wide, tall, stem):
             assert any(np.allclose(segment, expected) for segment in segments)
-    assert "spike not resolved from its neighbour" in texts(plots.draw_fit(recovery))
+    assert "not resolved from its neighbour" in texts(plots.draw_fit(recovery))
+
+
+def test_long_error_bars_do_not_hide_the_weights() -> None:
+    recovery = example()
+    errors = np.array([0.05, 1e5, 1e5])
+    ax = plots.draw_fit(replace(recovery, spikes=replace(recovery.spikes, weight_errors=errors))).axes[1]
+    assert ax.get_ylim()[1] < 2 * recovery.spikes.weight.max()
+    assert "95 % error bars (cut)" in ax.get_legend_handles_labels()[1]
 
 
 def test_missing_samples_are_shaded_and_counted() -> None:

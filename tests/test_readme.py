@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
 from command import DATA, ROOT, shell
 
 BLOCK = re.compile(r"<!-- (run|output|python|file: (?P<name>\S+)) -->\n```\w*\n(?P<text>.*?)```", re.DOTALL)

@@ -41,7 +41,8 @@ def inspect(
     """Say what a recording holds and what will be hard.
 
     Prints the datasets, axis, missing samples and filter, and for each channel (at most 20) the noise and the strength that
-    `blasso-flow recover` would choose. Writes nothing.
+    `blasso-flow recover` would choose; the least weight is that of the smallest lone spike that passes this strength.
+    Writes nothing.
     """
     check_inputs([signal])
     from blasso_flow.files import open_signal

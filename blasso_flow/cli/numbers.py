@@ -12,16 +12,29 @@ def rounded(value: float, error: float) -> str:
         return "-"
     if not (math.isfinite(error) and error > 0):
         return f"{value:.6g}"
-    digits = 1 - math.floor(math.log10(error))
-    if -6 < digits <= 12 and abs(value) < 1e7:
-        return f"{round(value, digits):.{max(digits, 0)}f}"
-    significant = max(1, digits + (math.floor(math.log10(abs(value))) if value else 0))
+    decimals = _decimals(error)
+    if _is_plain(decimals) and abs(value) < 1e7:
+        return f"{round(value, decimals):.{max(decimals, 0)}f}"
+    significant = max(1, decimals + (math.floor(math.log10(abs(value))) if value else 0))
     return f"{value:.{min(significant, 15)}e}"
 
 
 def error_text(error: float) -> str:
     """A standard error with two digits, a dash where it is not identifiable."""
-    return f"{error:.2g}" if math.isfinite(error) else "-"
+    if not math.isfinite(error):
+        return "-"
+    decimals = _decimals(error) if error > 0 else 0
+    return f"{round(error, decimals):.{max(decimals, 0)}f}" if _is_plain(decimals) else f"{error:.1e}"
+
+
+def _decimals(error: float) -> int:
+    """Decimals that show two digits of an error; negative where it has more than two before the point."""
+    return 1 - math.floor(math.log10(error))
+
+
+def _is_plain(decimals: int) -> bool:
+    """Whether such numbers are read more easily without an exponent."""
+    return -6 < decimals <= 9
 
 
 def short(value: float, digits: int = 3) -> str:
