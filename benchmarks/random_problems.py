@@ -61,7 +61,8 @@ def draw(seed: int) -> Case:
         offset=float(random.normal()) if baseline == "const" else 0.0,
         seed=seed,
     )
-    words = f"{spec} {samples} samples {spikes} spikes {'positive' if positive else 'signed'} {snr:.0f} dB {baseline} missing {missing:g} ends {ends}"
+    sign = "positive" if positive else "signed"
+    words = f"{spec} {samples} samples {spikes} spikes {sign} {snr:.0f} dB {baseline} missing {missing:g} ends {ends}"
     settings = Settings(positive=positive, baseline=baseline, tol=TOLERANCE, refit=False)
     return Case(replace(signal.channel(0), name=f"seed {seed}"), settings, snr, words)
 
@@ -81,12 +82,16 @@ def main() -> None:
         begun = perf_counter()
         found = recover_channel(case.signal, 0, table, case.settings)
         seconds = perf_counter() - begun
-        verdict = audit_channel(case.signal, table, found.report, found.optimum.position, found.optimum.weight, case.settings.described(table))
+        verdict = audit_channel(
+            case.signal, table, found.report, found.optimum.position, found.optimum.weight, case.settings.described(table)
+        )
         rows.append((case.snr, found.report.gap, seconds, verdict.agrees, found.report.rounds))
         if options.verbose and not (found.report.gap <= TOLERANCE and verdict.agrees):
             print(f"{seed}: {case.words}: {found.report.status} {found.report.message}; {verdict.reason}", flush=True)
     snr, gap, seconds, agrees, rounds = (np.array(column) for column in zip(*rows, strict=True))
-    print("| problems | count | proven gap <= 1e-6 | worst gap | median time (ms) | longest (ms) | median rounds | audit agrees |")
+    print(
+        "| problems | count | proven gap <= 1e-6 | worst gap | median time (ms) | longest (ms) | median rounds | audit agrees |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for name, chosen in (("all", snr > 0), ("at most 40 dB", snr <= 40), ("above 40 dB", snr > 40)):
         if chosen.any():

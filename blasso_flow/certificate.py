@@ -66,29 +66,39 @@ class Certifier:
         self.left_taps = np.ascontiguousarray(np.einsum("d,oqdk->qok", signs, table.coefficients[:2]))
         self.right_taps = np.ascontiguousarray(np.einsum("oqdk->qok", table.coefficients[:2]))
         to_bernstein = powers_to_bernstein(DEGREE)
-        largest = np.abs(np.einsum("ij,qjk->qik", to_bernstein, table.coefficients[0])).max(axis=(0, 1))
-        self.response_bound = float(np.linalg.norm(largest))
         self.kinked = bool((table.value_jump > KINK * table.norm).any() or (table.slope_jump > KINK * table.norm1).any())
         self.to_bernstein = to_bernstein
+        self.orthonormal_baseline = np.linalg.qr(problem.whitened_baseline.T)[0].T
         # products, sums over taps and the change of basis (whose entries are at most 2^degree): a generous multiple
-        self.relative_rounding = EPSILON * (table.taps + 64) * self.response_bound * 8
+        self.relative_rounding = EPSILON * (table.taps + 64) * table.response_bound * 8
 
-    def __call__(self, residual: FloatArray, birth_level: float = 1.0) -> Certificate:
-        """Certificate of a whitened residual (M,) whose baseline has been refitted; candidates above ``birth_level``."""
+    def __call__(self, residual: FloatArray, baseline: FloatArray, objective: float, birth_level: float = 1.0) -> Certificate:
+        """Certificate of a measure from its whitened residual (M,), refitted baseline coefficients (B,) and objective.
+
+        Candidates are local maxima above ``birth_level``. The dual value is taken relative to the present baseline, which
+        changes nothing in the mathematics and spares the digits of a large offset.
+        """
         problem = self.problem
         gradient = losses.gradient(residual, problem.root)
         sup, position, eta = self.supremum(gradient, birth_level)
-        value, allowance = losses.best_dual_value(residual, problem.whitened_values, 1 / max(1.0, sup))
-        allowance += self._baseline_allowance(residual)
+        above_baseline = problem.whitened_values - baseline @ problem.whitened_baseline
+        value, allowance = losses.best_dual_value(residual, above_baseline, 1 / max(1.0, sup))
+        allowance += self._baseline_allowance(residual, above_baseline, objective)
         return Certificate(sup=sup, dual_value=value - allowance, position=position, eta=eta)
 
-    def _baseline_allowance(self, residual: FloatArray) -> float:
-        """Rounding left in B^T u = 0, times how large a baseline coefficient could be."""
-        columns = self.problem.whitened_baseline
-        if not columns.size:
+    def _baseline_allowance(self, residual: FloatArray, above_baseline: FloatArray, objective: float) -> float:
+        """What rounding leaves of B^T u = 0, times how far the optimal baseline can be from the present one.
+
+        At the optimum 1/2 ||B b + phi * mu - y||^2 + strength |mu| is at most the present objective; the triangle
+        inequality then bounds ||B b||.
+        """
+        if not self.orthonormal_baseline.size:
             return 0.0
-        left = np.abs(columns @ residual) + EPSILON * np.linalg.norm(columns, axis=1) * np.linalg.norm(residual)
-        return float(left.sum() * 2 * np.abs(self.problem.values).max())
+        size = float(np.linalg.norm(residual))
+        left = float(np.linalg.norm(self.orthonormal_baseline @ residual)) + 4 * EPSILON * size
+        reach = np.sqrt(2 * objective) + np.linalg.norm(above_baseline)
+        reach += float(self.problem.root.max()) * self.problem.filter.response_bound * objective / self.problem.strength
+        return float(left * reach)
 
     def supremum(self, gradient: FloatArray, birth_level: float = 1.0) -> tuple[float, FloatArray, FloatArray]:
         """Proven bound of sup eta (sup |eta| when signed), and positions and eta of the local maxima above ``birth_level``."""
@@ -177,7 +187,7 @@ class Certifier:
                     out[order, :, q] = oaconvolve(part, taps[q, order, ::-1], mode="valid")
             size = np.log2(part.size + table.taps) + 8
             norm1 = float(np.linalg.norm(taps[:, 1], axis=-1).max())
-            scale = self.response_bound + norm1
+            scale = table.response_bound + norm1
             rounding = float(8 * EPSILON * size * np.linalg.norm(part) * scale / problem.strength)
         out *= -1 / problem.strength
         return out.reshape(2, -1)[:, : self.blocks * self.cells + 1], rounding

@@ -172,6 +172,24 @@ class Problem:
         """J from a whitened residual and the weights."""
         return losses.value(residual) + penalties.value(weight, self.strength)
 
+    def objective_rounding(self, residual: FloatArray, position: FloatArray, weight: FloatArray, baseline: FloatArray) -> float:
+        """Upper bound of how far the computed objective can be below the exact one of the same measure.
+
+        A sample sums at most ``overlap`` responses, so ||sum |w_i phi_i||| <= sqrt(overlap sum w_i^2 ||phi_i||^2); every
+        sum of the residual is off by at most a multiple of eps times these magnitudes.
+        """
+        epsilon = float(np.finfo(np.float64).eps)
+        overlap = position.size
+        if position.size and not self.filter.period:
+            overlap = int((np.searchsorted(position, position + self.filter.taps + 1) - np.arange(position.size)).max())
+        responses = float(np.sqrt(overlap) * np.linalg.norm(weight) * self.filter.response_bound * self.root.max())
+        curves = float(np.linalg.norm(self.whitened_values))
+        curves += float(np.abs(baseline) @ np.linalg.norm(self.whitened_baseline, axis=1))
+        off = epsilon * (overlap + 24) * (responses + curves)
+        size = float(np.linalg.norm(residual))
+        sums = 8 * epsilon * (np.log2(residual.size + 1) + 4) * self.objective(residual, weight)
+        return size * off + 0.5 * off**2 + sums
+
 
 def whole_margin(margin: tuple[float, float], axis: Axis, filter: Filter) -> tuple[int, int]:
     """Margins in whole samples, rounded up. Raises `UsageError` for a negative one, or any on a periodic domain."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -75,6 +76,11 @@ class Filter:
     def taps(self) -> int:
         """Number of samples one position reaches."""
         return int(self.coefficients.shape[-1])
+
+    @cached_property
+    def response_bound(self) -> float:
+        """Upper bound of the L2 norm over samples of the response, whatever the position."""
+        return float(fitting.bound(self.coefficients[0]).max())
 
     @property
     def support(self) -> tuple[float, float]:

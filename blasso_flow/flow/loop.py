@@ -1,7 +1,7 @@
 """The one loop: certificate, stop, birth, step. A method brings start, birth and step; everything proven is the loop's.
 
-The measure that is returned is the best one seen, and the dual value the largest one seen; the gap between them is
-proven whatever the method did.
+The measure that is returned is the one whose own certificate proves most, so that anyone can prove it again from the
+measure alone; the dual value is the largest one seen. The gap between them holds whatever the method did.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ class Solution:
 
 
 def relative_gap(objective: float, dual_value: float) -> float:
-    """(J - D) / J, 0 when J = 0; the dual value of the zero dual point, 0, is always at hand."""
-    return 0.0 if objective <= 0 else max(0.0, objective - max(dual_value, 0.0)) / objective
+    """(J - D) / J, 0 when J = 0."""
+    return 0.0 if objective <= 0 else max(0.0, objective - dual_value) / objective
 
 
 def solve(
@@ -121,46 +121,74 @@ def run(
     begun = perf_counter()
     certifier = Certifier(problem)
     particles = method.start(problem)
-    best, best_objective, best_sup, dual_value = particles, np.inf, np.inf, 0.0
+    best: _Seen | None = None
+    dual_value = 0.0  # of the zero dual point
     trace: list[TraceRow] = []
     stalled = 0
-    rounds = 0
     while True:
         objective = problem.objective(particles.residual, particles.weight)
-        target = absolute_tolerance(problem, min(objective, best_objective), tol, tol_noise)
+        target = absolute_tolerance(problem, objective, tol, tol_noise)
         level = 1 + BIRTH_SHARE * min(tol, target / objective if objective > 0 else tol)
-        certificate = certifier(particles.residual, level)
-        improved = objective < best_objective * (1 - 1e-13) or certificate.dual_value > dual_value
-        stalled = 0 if improved else stalled + 1
+        certificate = certifier(particles.residual, particles.baseline, objective, level)
+        rounding = problem.objective_rounding(particles.residual, particles.position, particles.weight, particles.baseline)
+        seen = _Seen(particles, objective, certificate.sup, rounding, objective - certificate.dual_value + rounding)
+        stalled = 0 if best is None or seen.excess < best.excess or certificate.dual_value > dual_value else stalled + 1
         dual_value = max(dual_value, certificate.dual_value)
-        if objective <= best_objective:
-            best, best_objective, best_sup = particles, objective, certificate.sup
-        gap = relative_gap(best_objective, dual_value)
-        trace.append(TraceRow(rounds, objective, gap, particles.position.size, perf_counter() - begun))
+        if best is None or seen.excess < best.excess:
+            best = seen
+        gap = relative_gap(best.objective, dual_value - best.rounding)
+        trace.append(TraceRow(len(trace), objective, gap, particles.position.size, perf_counter() - begun))
         if on_round is not None:
             on_round(trace[-1])
-        reached = best_objective - dual_value <= target
-        if reached or rounds >= max_rounds or stalled >= STALLED_ROUNDS:
+        reached = best.excess <= absolute_tolerance(problem, best.objective, tol, tol_noise)
+        if reached or len(trace) > max_rounds or stalled >= STALLED_ROUNDS:
             break
         particles = method.birth(problem, particles, certificate)
         particles = method.step(problem, particles, certificate)
-        rounds += 1
-    excess = max(0.0, best_objective - dual_value)
+    proven = max(0.0, dual_value - best.rounding)
+    return _solution(problem, best, proven, reached, stalled, tuple(trace), tol, tol_noise)
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """An iterate and what was proven of it; ``excess`` is J - D with its own dual value, so that it can be proven again."""
+
+    particles: Particles
+    objective: float
+    sup: float
+    rounding: float
+    excess: float
+
+
+def _solution(
+    problem: Problem,
+    best: _Seen,
+    dual_value: float,
+    reached: bool,
+    stalled: int,
+    trace: tuple[TraceRow, ...],
+    tol: float,
+    tol_noise: float,
+) -> Solution:
+    particles = best.particles
+    gap = relative_gap(best.objective, dual_value)
+    excess = max(0.0, best.objective - dual_value)
     gap_noise = excess / problem.noise_sd**2 if np.isfinite(problem.noise_sd) else np.nan
+    rounds = len(trace) - 1
     return Solution(
-        position=best.position,
-        weight=best.weight,
-        baseline=best.baseline,
-        eta=sample_eta(problem, best.position, best.residual),
-        objective=best_objective,
+        position=particles.position,
+        weight=particles.weight,
+        baseline=particles.baseline,
+        eta=sample_eta(problem, particles.position, particles.residual),
+        objective=best.objective,
         dual_value=dual_value,
-        violation=max(0.0, best_sup - 1),
+        violation=max(0.0, best.sup - 1),
         gap=gap,
         gap_noise=gap_noise,
         status=Status.CONVERGED if reached else Status.GAP_ABOVE_TOLERANCE,
         message=message(reached, gap, gap_noise, rounds, stalled, tol, tol_noise),
         rounds=rounds,
-        trace=tuple(trace),
+        trace=trace,
     )
 
 
