@@ -38,7 +38,7 @@ def fit_panel(ax: Axes, curves: Curves, zooms: list[Zoom] | None = None) -> None
     style.dress(ax, ylabel=value_label(curves))
     x = curves.axis.positions()
     draw_missing(ax, curves)
-    draw_signal(ax, curves, x, curves.signal.values)
+    draw_signal(ax, x, curves.signal.values)
     if np.isfinite(curves.signal.values).any():
         draw_model(ax, curves, x)
     else:
@@ -86,16 +86,17 @@ def fine_positions(curves: Curves, x: FloatArray) -> FloatArray | None:
     return np.linspace(x[0], x[-1], (x.size - 1) * max(1, int(np.ceil(2 * FEW_SAMPLES / x.size))) + 1)
 
 
-def draw_signal(ax: Axes, curves: Curves, x: FloatArray, values: FloatArray, small: bool = False) -> None:
+def draw_signal(ax: Axes, x: FloatArray, values: FloatArray, small: bool = False, named: bool = True) -> None:
     """Samples as dots where there are few, else as a thin line."""
+    label = "signal" if named else None
     if x.size <= COLUMNS:
         size = (5.0 if x.size <= 60 else 3.6 if x.size <= FEW_SAMPLES else 2.4) * (0.8 if small else 1.0)
-        ax.plot(x, values, ls="", marker="o", ms=size, mec="none", color=style.SAMPLE_COLOUR, label="signal", zorder=2)
+        ax.plot(x, values, ls="", marker="o", ms=size, mec="none", color=style.SAMPLE_COLOUR, label=label, zorder=2)
     else:
-        ax.plot(*envelope(x, values), color="#A6A6A6", lw=0.6, label="signal", zorder=2)
+        ax.plot(*envelope(x, values), color="#A6A6A6", lw=0.6, label=label, zorder=2)
 
 
-def draw_missing(ax: Axes, curves: Curves) -> None:
+def draw_missing(ax: Axes, curves: Curves, named: bool = True) -> None:
     """Shade runs of missing samples, each at least a hair wide."""
     values, axis = curves.signal.values, curves.axis
     runs = missing_runs(values)
@@ -108,7 +109,7 @@ def draw_missing(ax: Axes, curves: Curves) -> None:
     for index, (start, stop) in enumerate(runs):
         room = max(0.0, hair - (stop - start)) / 2
         low, high = axis.from_samples(np.array([start - 0.5 - room, stop - 0.5 + room]))
-        ax.axvspan(low, high, fc=style.PALE, lw=0, zorder=0, label=f"missing ({total:,})" if index == 0 else None)
+        ax.axvspan(low, high, fc=style.PALE, lw=0, zorder=0, label=f"missing ({total:,})" if named and index == 0 else None)
 
 
 def spike_panel(ax: Axes, curves: Curves) -> None:
@@ -123,11 +124,26 @@ def spike_panel(ax: Axes, curves: Curves) -> None:
     if not curves.position.size:
         style.message(ax, "no spikes")
     ax.axhline(0, color=style.TEXT, lw=0.8, zorder=1)
-    low, high = ax.get_ylim()
-    room = 0.06 * (high - low)
-    ax.set_ylim(low - room if low < 0 else 0.0, high + room)
+    ax.set_ylim(*weight_limits(curves)[:2])
     style.heading(ax, f"Spikes ({curves.position.size:,})")
     style.legend_above(ax)
+
+
+def weight_limits(curves: Curves) -> tuple[float, float, bool]:
+    """Limits that hold all weights and zero; and whether error bars reach beyond, as those of unresolved spikes may by far."""
+    truth = curves.signal.truth
+    known = truth.weight if truth is not None and truth.weight is not None else np.empty(0)
+    heights = np.concatenate([curves.weight, known, [0.0]])
+    low, high = float(heights.min()), float(heights.max())
+    if low == high:
+        return 0.0, 1.0, False
+    span = high - low
+    error = NINETY_FIVE * np.nan_to_num(curves.weight_errors)
+    longest = (curves.weight - error).min(initial=low), (curves.weight + error).max(initial=high)
+    bottom, top = max(longest[0], low - 0.35 * span), min(longest[1], high + 0.35 * span)
+    room = 0.08 * span
+    cut = bottom > longest[0] or top < longest[1]
+    return bottom - room if bottom < 0 else 0.0, top + room if top > 0 else 0.0, cut
 
 
 def draw_truth(ax: Axes, curves: Curves) -> None:
@@ -175,12 +191,13 @@ def stems(ax: Axes, position: FloatArray, weight: FloatArray, curves: Curves) ->
         ax.plot(x, y, color=colour, lw=width, zorder=3, rasterized=count > style.MANY, label="spike")
         return
     ax.vlines(position, 0, weight, color=colour, lw=width, zorder=3)
+    words = "95 % error bars" + (" (cut)" if weight_limits(curves)[2] else "")
     x_error, y_error = NINETY_FIVE * curves.position_errors, NINETY_FIVE * curves.weight_errors
-    ax.vlines(position, weight - y_error, weight + y_error, color=style.BLACK, lw=1.0, zorder=4.8, label="95 % error bars")
+    ax.vlines(position, weight - y_error, weight + y_error, color=style.BLACK, lw=1.0, zorder=4.8, label=words)
     ax.hlines(weight, position - x_error, position + x_error, color=style.BLACK, lw=1.0, zorder=4.8)
     single = ~curves.unresolved
     size = 5.5 if count <= 60 else 3.0
-    for chosen, face, label in ((single, colour, "spike"), (~single, "white", "spike not resolved from its neighbour")):
+    for chosen, face, label in ((single, colour, "spike"), (~single, "white", "not resolved from its neighbour")):
         if chosen.any():
             ax.plot(position[chosen], weight[chosen], "o", ms=size, mfc=face, mec=colour, mew=1.2, label=label, zorder=4.5)
 
@@ -189,7 +206,7 @@ def residual_panel(ax: Axes, curves: Curves) -> None:
     """Residual with the band that should hold 95 % of it."""
     style.dress(ax, ylabel=style.with_units("residual", curves.signal.units))
     x, residual = curves.axis.positions(), curves.residual
-    draw_missing(ax, curves)
+    draw_missing(ax, curves, named=False)
     present = np.isfinite(residual)
     title = "Residual"
     if curves.noise_sd is not None and present.any():
@@ -200,11 +217,7 @@ def residual_panel(ax: Axes, curves: Curves) -> None:
         ax.fill_between(edge_x, -edge, edge, color=style.SKY, alpha=0.35, lw=0, zorder=1, label="±2 noise sd")
         for side in (-edge, edge):
             ax.plot(edge_x, side, color=style.SKY, lw=1.0, zorder=3)
-    draw_signal(ax, curves, x, residual)
+    draw_signal(ax, x, residual, named=False)
     ax.axhline(0, color=style.TEXT, lw=0.8, zorder=3)
     style.heading(ax, title)
-    handles, labels = ax.get_legend_handles_labels()
-    band = [pair for pair in zip(handles, labels, strict=True) if pair[1].startswith("±")]
-    for handle, label in zip(handles, labels, strict=True):
-        handle.set_label(label if (handle, label) in band else "_" + label)
     style.legend_above(ax)

@@ -79,7 +79,7 @@ def small_fit(ax: Axes, curves: Curves, low: float, high: float) -> None:
     axis = curves.axis
     first, last = (int(end) for end in np.clip(axis.to_samples(np.array([low, high + axis.spacing])), 0, axis.size))
     x = axis.positions()[first:last]
-    draw_signal(ax, curves, x, curves.signal.values[first:last], small=True)
+    draw_signal(ax, x, curves.signal.values[first:last], small=True)
     fine = fine_positions(curves, x)
     ax.plot(
         *((x, curves.model[first:last]) if fine is None else (fine, model_at(curves, fine))),
@@ -94,6 +94,8 @@ def small_fit(ax: Axes, curves: Curves, low: float, high: float) -> None:
         error = NINETY_FIVE * curves.weight_errors[near] * abs(curves.peak)
         ax.vlines(place, foot, foot + height, color=style.SPIKE_COLOUR, lw=1.3, zorder=3)
         ax.plot(place, foot + height, "o", ms=3.5, color=style.SPIKE_COLOUR, zorder=4.5)
+        limits = ax.get_ylim()  # long error bars must not squeeze the signal
         ax.vlines(place, foot + height - error, foot + height + error, color=style.BLACK, lw=0.9, zorder=4.4)
+        ax.set_ylim(*limits)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
     ax.set_xlim(low, high)
