@@ -23,6 +23,7 @@ from blasso_flow.signals import FloatArray, IntArray
 
 SLACK = 1e-10  # how far above the true supremum a decided cell may stay
 DIRECT_TAPS = 160  # longer filters are faster by FFT
+DIRECT_PRODUCTS = 2_000_000  # below this an FFT is not worth importing
 KINK = 1e-9  # relative jump at a cell edge from which one-sided values are computed
 EPSILON = float(np.finfo(np.float64).eps)
 
@@ -171,7 +172,7 @@ class Certifier:
         count = self.blocks + 1
         out = np.empty((2, count, self.cells))
         rounding = 0.0
-        if table.taps <= DIRECT_TAPS:
+        if table.taps <= DIRECT_TAPS or count * table.taps <= DIRECT_PRODUCTS:
             from blasso_flow.kernels import cells as kernel
 
             rows = np.empty((2, count))
