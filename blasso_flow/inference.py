@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blasso_flow.certificate import Certificate, stationarity
-from blasso_flow.flow.loop import Particles
 from blasso_flow.flow.newton import WindowedNewton
+from blasso_flow.flow.particles import Particles
 from blasso_flow.problem import Problem
 from blasso_flow.signals import FloatArray, IntArray
 

@@ -15,8 +15,7 @@ from blasso_flow import baselines, filters
 from blasso_flow.certificate import Certifier
 from blasso_flow.errors import BlassoFlowError, DataError, UsageError
 from blasso_flow.filters import Filter
-from blasso_flow.flow import Solution, solve
-from blasso_flow.flow.loop import MAX_ROUNDS, TOLERANCE, TOLERANCE_NOISE, Particles
+from blasso_flow.flow import MAX_ROUNDS, TOLERANCE, TOLERANCE_NOISE, Particles, Solution, solve
 from blasso_flow.inference import Refit, refit
 from blasso_flow.noise import (
     NARROW,

@@ -72,7 +72,9 @@ def test_nodes_are_eta_at_cell_edges(filter_name):
     place = (np.arange(low, high)[:, None] + problem.filter.edges[:-1]).ravel()
     u = problem.unpadded(gradient)
     inside = place + 1e-9  # one-sided where the slope jumps
-    np.testing.assert_allclose(nodes.value[: place.size], naive.certificate(problem.filter, u, problem.strength, place), atol=1e-9)
+    np.testing.assert_allclose(
+        nodes.value[: place.size], naive.certificate(problem.filter, u, problem.strength, place), atol=1e-9
+    )
     slopes = naive.certificate(problem.filter, u, problem.strength, inside, 1)
     np.testing.assert_allclose(nodes.slope[: place.size], slopes, atol=1e-6 * np.abs(slopes).max())
 

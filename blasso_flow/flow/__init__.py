@@ -1,5 +1,7 @@
 """Flows on particles towards the optimum: one loop, into which a method plugs its start, birth and step."""
 
-from blasso_flow.flow.loop import Method, Particles, Solution, run, solve
+from blasso_flow.flow.loop import Solution, run
+from blasso_flow.flow.particles import Method, Particles
+from blasso_flow.flow.solver import MAX_ROUNDS, TOLERANCE, TOLERANCE_NOISE, solve
 
-__all__ = ["Method", "Particles", "Solution", "run", "solve"]
+__all__ = ["MAX_ROUNDS", "TOLERANCE", "TOLERANCE_NOISE", "Method", "Particles", "Solution", "run", "solve"]

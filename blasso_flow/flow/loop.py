@@ -9,57 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Protocol
 
 import numpy as np
 
-from blasso_flow.certificate import Certificate, Certifier, sample_eta
+from blasso_flow.certificate import Certifier, sample_eta
+from blasso_flow.flow.particles import Method, Particles
 from blasso_flow.problem import Problem
 from blasso_flow.signals import FloatArray
 from blasso_flow.spikes import Status, TraceRow
 
-TOLERANCE = 1e-6
-TOLERANCE_NOISE = 0.5
-MAX_ROUNDS = 60
 BIRTH_SHARE = 0.1  # of the tolerance: candidates so close to 1 cannot keep the gap above it
 STALLED_ROUNDS = 6
-
-
-@dataclass(frozen=True, eq=False)
-class Particles:
-    """The iterate: positions (samples, sorted) and weights of shape (K,), baseline coefficients (B,), and its residual.
-
-    ``residual`` (M,) is whitened and belongs to exactly these particles, with the baseline refitted.
-    """
-
-    position: FloatArray
-    weight: FloatArray
-    baseline: FloatArray
-    residual: FloatArray
-
-    @classmethod
-    def evaluate(cls, problem: Problem, position: FloatArray, weight: FloatArray, baseline: FloatArray) -> Particles:
-        """Sort, compute the residual from scratch, refit the baseline by weighted least squares."""
-        order = np.argsort(position, kind="stable")
-        position, weight = position[order], weight[order]
-        residual = problem.residual(position, weight, baseline)
-        baseline = baseline + problem.refit_baseline(residual)
-        if baseline.size:
-            residual = problem.residual(position, weight, baseline)
-        return cls(position, weight, baseline, residual)
-
-
-class Method(Protocol):
-    """What the loop asks of a method."""
-
-    def start(self, problem: Problem) -> Particles:
-        """Initial particles."""
-
-    def birth(self, problem: Problem, particles: Particles, certificate: Certificate) -> Particles:
-        """Particles after insertions; a method without births returns them unchanged."""
-
-    def step(self, problem: Problem, particles: Particles, certificate: Certificate) -> Particles:
-        """Particles after one round of forward-backward steps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,24 +50,6 @@ def relative_gap(objective: float, dual_value: float) -> float:
     return 0.0 if objective <= 0 else max(0.0, objective - dual_value) / objective
 
 
-def solve(
-    problem: Problem,
-    *,
-    tol: float = TOLERANCE,
-    tol_noise: float = TOLERANCE_NOISE,
-    max_rounds: int = MAX_ROUNDS,
-    on_round: Callable[[TraceRow], None] | None = None,
-) -> Solution:
-    """Minimise the problem with the default method and prove the gap.
-
-    Stops when the relative gap is at most ``tol`` and, where the noise is known, the gap in noise units at most
-    ``tol_noise``; otherwise after ``max_rounds`` with status gap_above_tolerance and the best gap proven.
-    """
-    from blasso_flow.flow.newton import WindowedNewton
-
-    return run(problem, WindowedNewton(), tol=tol, tol_noise=tol_noise, max_rounds=max_rounds, on_round=on_round)
-
-
 def run(
     problem: Problem,
     method: Method,
@@ -117,11 +59,12 @@ def run(
     max_rounds: int,
     on_round: Callable[[TraceRow], None] | None = None,
 ) -> Solution:
-    """Run any method to the same stop with the same proof; see `solve`."""
+    """Run any method to the same stop with the same proof; see `flow.solve`."""
     begun = perf_counter()
     certifier = Certifier(problem)
     particles = method.start(problem)
     best: _Seen | None = None
+    lowest = np.inf
     dual_value = 0.0  # of the zero dual point
     trace: list[TraceRow] = []
     stalled = 0
@@ -132,8 +75,9 @@ def run(
         certificate = certifier(particles.residual, particles.baseline, objective, level)
         rounding = problem.objective_rounding(particles.residual, particles.position, particles.weight, particles.baseline)
         seen = _Seen(particles, objective, certificate.sup, rounding, objective - certificate.dual_value + rounding)
-        stalled = 0 if best is None or seen.excess < best.excess or certificate.dual_value > dual_value else stalled + 1
-        dual_value = max(dual_value, certificate.dual_value)
+        falls = objective < lowest * (1 - 1e-13)
+        stalled = 0 if best is None or falls or seen.excess < best.excess or certificate.dual_value > dual_value else stalled + 1
+        lowest, dual_value = min(lowest, objective), max(dual_value, certificate.dual_value)
         if best is None or seen.excess < best.excess:
             best = seen
         gap = relative_gap(best.objective, dual_value - best.rounding)

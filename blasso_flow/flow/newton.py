@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from blasso_flow import penalties
 from blasso_flow.certificate import Certificate, stationarity
-from blasso_flow.flow.loop import Particles
+from blasso_flow.flow.particles import Particles
 from blasso_flow.kernels import spikes as kernel
 from blasso_flow.problem import Problem
 from blasso_flow.signals import FloatArray, IntArray

@@ -40,4 +40,5 @@ class _FirstCompilation(event.Listener):
 def announce_compilation(notify: Callable[[], None]) -> None:
     """Call ``notify`` once, before the first kernel that has to be compiled; loading from the cache stays silent."""
     event.register(  # type: ignore[no-untyped-call]
-        "numba:compile", _FirstCompilation(notify))
+        "numba:compile", _FirstCompilation(notify)
+    )

@@ -231,41 +231,30 @@ def _outward(x, slope, w, low, high):
 
 
 @compiled
-def _merge(x, w, count, residual, root, table, edges, offset, period, first, rows, strength, width):
+def _merge(x, w, count, residual, root, table, edges, offset, period, first, row, strength, width):
     """Merge same-sign neighbours closer than MERGE widths where the objective does not rise; returns the new count."""
     taps = table.shape[3]
+    step = np.empty(3 * taps)
     kept = 0
     for i in range(1, count):
         merged = False
         if x[i] - x[kept] < MERGE * width and w[i] * w[kept] > 0.0:
             total = w[i] + w[kept]
             middle = (x[i] * w[i] + x[kept] * w[kept]) / total
-            s0 = fill(x[kept], table, edges, offset, period, 1, rows[0:1]) - first
-            s1 = fill(x[i], table, edges, offset, period, 1, rows[1:2]) - first
-            s2 = fill(middle, table, edges, offset, period, 1, rows[2:3]) - first
-            begin = min(s0, s1, s2)
-            end = max(s0, s1, s2) + taps
+            begin = fill(x[kept], table, edges, offset, period, 1, row) - first
+            length = taps if period > 0 else min(int(x[i] - x[kept]) + 2 + taps, residual.size - begin)
+            step[:length] = 0.0
+            for place, weight in ((x[kept], -w[kept]), (x[i], -w[i]), (middle, total)):
+                shift = fill(place, table, edges, offset, period, 1, row) - first - begin
+                _add(weight, row[0], step[shift : shift + taps])
+            part = residual[begin : begin + length]
+            weights = root[begin + first : begin + first + length]
             change = 0.0
-            for n in range(begin, end):
-                step = 0.0
-                if 0 <= n - s2 < taps:
-                    step += total * rows[2, n - s2]
-                if 0 <= n - s0 < taps:
-                    step -= w[kept] * rows[0, n - s0]
-                if 0 <= n - s1 < taps:
-                    step -= w[i] * rows[1, n - s1]
-                step *= root[n + first]
-                change += step * (residual[n] + 0.5 * step)
+            for n in range(length):
+                step[n] *= weights[n]
+                change += step[n] * (part[n] + 0.5 * step[n])
             if change <= 1e-15 * strength * abs(total):
-                for n in range(begin, end):
-                    step = 0.0
-                    if 0 <= n - s2 < taps:
-                        step += total * rows[2, n - s2]
-                    if 0 <= n - s0 < taps:
-                        step -= w[kept] * rows[0, n - s0]
-                    if 0 <= n - s1 < taps:
-                        step -= w[i] * rows[1, n - s1]
-                    residual[n] += step * root[n + first]
+                _add(1.0, step[:length], part)
                 x[kept] = middle
                 w[kept] = total
                 merged = True
@@ -294,7 +283,7 @@ def relax(
     borders = columns.shape[0]
     rows = np.empty((count, 3, taps))
     moved = np.empty((1, 1, taps))
-    single = np.empty((3, taps))
+    single = np.empty((1, taps))
     begin = np.empty(count, np.int64)
     begin2 = np.empty(1, np.int64)
     c = np.empty((3, count))
