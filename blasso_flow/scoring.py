@@ -195,10 +195,9 @@ def _sparse(found: FloatArray, true: FloatArray, tolerance: float, period: float
     cost = np.abs(_difference(found[row], true[column], period)) + tolerance  # above 0: zeros are not stored
     alone = np.arange(found.size)
     unmatched = np.full(found.size, 2 * tolerance * (min(found.size, true.size) + 2))
-    graph = csr_array(
-        (np.append(cost, unmatched), (np.append(row, alone), np.append(column, true.size + alone))),
-        shape=(found.size, true.size + found.size),
-    )
+    found_end = np.append(row, alone).astype(np.int32)  # older versions of scipy match 32-bit indices only
+    true_end = np.append(column, true.size + alone).astype(np.int32)
+    graph = csr_array((np.append(cost, unmatched), (found_end, true_end)), shape=(found.size, true.size + found.size))
     chosen, partner = min_weight_full_bipartite_matching(graph)
     kept = partner < true.size
     return chosen[kept].astype(np.int64), partner[kept].astype(np.int64)
