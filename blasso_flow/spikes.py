@@ -111,7 +111,10 @@ class ChannelReport:
 
 @dataclass(frozen=True)
 class Fit:
-    """Sampled curves of the answer, shapes like the signal's values: model (baseline included), residual = values - model, baseline."""
+    """Sampled curves of the answer, shapes like the signal's values.
+
+    The model includes the baseline; residual = values - model.
+    """
 
     model: FloatArray
     residual: FloatArray
