@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import shutil
 import subprocess
 import sys
 import time
@@ -89,3 +90,16 @@ def test_make_lists_its_targets() -> None:
     listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True, env=environment()).stdout
     for target in ("help", "demo", "test", "lint", "bench", "bench-quick", "batch", "data", "clean"):
         assert f"make {target} " in listed
+
+
+def test_a_batch_goes_past_a_bad_file_and_leaves_nothing_of_it(tmp_path) -> None:
+    shutil.copy(DATA / "gaussian.h5", tmp_path / "good.h5")
+    (tmp_path / "bad.h5").write_text("no HDF5")
+    signals = f"SIGNALS={tmp_path}/bad.h5 {tmp_path}/good.h5"
+    command = ["make", "-k", "-j2", "-o", f"{sys.prefix}/.installed", f"VENV={sys.prefix}", "batch", signals]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment())
+    assert done.returncode == 2
+    assert [line for line in done.stderr.splitlines() if line.startswith("blasso-flow: ")] == [
+        f"blasso-flow: error: {tmp_path}/bad.h5: not an HDF5 file; received b'no HDF5'; allowed: HDF5"
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.h5", "good.h5", "good.spikes.h5", "good.spikes.png"]

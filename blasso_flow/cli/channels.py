@@ -58,15 +58,19 @@ def closing_line(recovery: Recovery, paths: Sequence[str]) -> str:
 
 def note_lines(recovery: Recovery) -> list[str]:
     """Warnings, each once with the channels it is about."""
-    where: dict[str, list[int]] = {}
-    for number, channel in enumerate(recovery.channels):
-        for note in channel.notes:
-            where.setdefault(note, []).append(number)
-    single = len(recovery.channels) == 1
-    lines = [f"note: {note}" if single else f"note: {_numbers(numbers)}: {note}" for note, numbers in where.items()]
+    lines = [f"note: {line}" for line in gathered([channel.notes for channel in recovery.channels])]
     if len(lines) > MOST_NOTES:
         lines[MOST_NOTES:] = [f"note: {len(lines) - MOST_NOTES} more notes; `blasso-flow inspect` has them"]
     return lines
+
+
+def gathered(notes: Sequence[Sequence[str]]) -> list[str]:
+    """The notes of every channel, each text once, with the channels it is about where there are several."""
+    where: dict[str, list[int]] = {}
+    for number, own in enumerate(notes):
+        for note in own:
+            where.setdefault(note, []).append(number)
+    return [note if len(notes) == 1 else f"{_numbers(numbers)}: {note}" for note, numbers in where.items()]
 
 
 def _statuses(channels: Sequence[ChannelReport]) -> str:

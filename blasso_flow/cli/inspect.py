@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from blasso_flow.cli import options
-from blasso_flow.cli.channels import MOST_ROWS, with_units
+from blasso_flow.cli.channels import MOST_ROWS, gathered, with_units
 from blasso_flow.cli.numbers import short, table
 from blasso_flow.cli.streams import check_inputs
 
@@ -54,11 +54,12 @@ def inspect(
         tabulated = build(description, file.axis) if description else None
         lines = [*file_lines(file), *filter_lines(tabulated, file.axis.units)]
         channels = [file.channel(number) for number in range(min(file.channels, MOST_ROWS))]
-    rows, hard = [], hard_points(tabulated, channels)
+    rows, remarks = [], []
     for number, channel in enumerate(channels):
         row, notes = channel_row(channel, tabulated, noise_sd, false_alarms, positive)
         rows.append([str(number), *row])
-        hard += [note if len(channels) == 1 else f"channel {number}: {note}" for note in notes]
+        remarks.append(notes)
+    hard = hard_points(tabulated, channels) + gathered(remarks)
     header = ["channel", "missing", with_units("noise sd", file.units), "from", "noise", "strength", "least weight"]
     lines += ["", *table(header, rows, left=(3, 4))]
     if file.channels > len(channels):
@@ -123,7 +124,7 @@ def channel_row(
     if found.white is False and found.sentence not in notes:
         notes.append(found.sentence)
     if missing > MANY_MISSING:
-        notes.append(f"{missing:.0%} of the samples are missing")
+        notes.append(f"more than {MANY_MISSING:.0%} of the samples are missing")
     strength, least = _strength(channel, filter, sd, false_alarms, positive)
     return [f"{missing:.1%}" if missing else "none", short(sd, 4), source, colour, strength, least], notes
 
