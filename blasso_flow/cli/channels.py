@@ -64,6 +64,16 @@ def note_lines(recovery: Recovery) -> list[str]:
     return lines
 
 
+def rule_lines(recovery: Recovery) -> list[str]:
+    """Where noise sd and strength came from and how the solver ended, each text once."""
+    return gathered(
+        [
+            (f"noise sd: {channel.noise_rule}", f"strength: {channel.strength_rule}", f"solver: {channel.message}")
+            for channel in recovery.channels
+        ]
+    )
+
+
 def gathered(notes: Sequence[Sequence[str]]) -> list[str]:
     """The notes of every channel, each text once, with the channels it is about where there are several."""
     where: dict[str, list[int]] = {}

@@ -85,7 +85,13 @@ memory_option = click.option(
 )
 message_options = combined(
     click.option("-q", "--quiet", is_flag=True, help="Print no table, no notes and no progress; errors only."),
-    click.option("-v", "--verbose", is_flag=True, callback=_keep_verbose, help="Print more; a bug prints its traceback."),
+    click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        callback=_keep_verbose,
+        help="Print every channel and where its numbers came from; a bug prints its traceback.",
+    ),
 )
 plot_options = combined(
     click.option("--plot/--no-plot", default=True, show_default=True, help="Draw a figure beside the result."),

@@ -205,7 +205,7 @@ def _attempt(job: Job, manner: Manner, several: bool) -> BlassoFlowError | None:
 
 
 def _carry_out(job: Job, manner: Manner, several: bool) -> None:
-    from blasso_flow.cli.channels import channel_lines, closing_line, note_lines
+    from blasso_flow.cli.channels import channel_lines, closing_line, note_lines, rule_lines
     from blasso_flow.cli.progress import channel_progress
     from blasso_flow.files import open_signal
     from blasso_flow.kernels import announce_compilation
@@ -223,7 +223,7 @@ def _carry_out(job: Job, manner: Manner, several: bool) -> None:
     if not manner.quiet:
         lines = channel_lines(recovery, signal.units, everything=manner.verbose)
         click.echo("\n".join([f"{job.name}:", *lines] if several else lines), err=job.result == STREAM)
-        for line in note_lines(recovery):
+        for line in [*(rule_lines(recovery) if manner.verbose else ()), *note_lines(recovery)]:
             say(line)
         say(closing_line(recovery, [path for path in (job.result, job.figure) if path not in (STREAM, None)]))
     _refuse_unconverged(job, recovery)
