@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -354,12 +355,22 @@ def _writing_end(fifo: str, reader: subprocess.Popen[bytes]) -> int:
 def test_an_interrupted_run_leaves_nothing_torn(here: Path, number: int, code: int, what: str) -> None:
     os.mkfifo("slow.h5")
     command = [sys.executable, "-m", "blasso_flow", "recover", "slow.h5"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process:
-        pipe = _writing_end("slow.h5", process)
-        os.write(pipe, b"\x89HDF\r\n\x1a\n")
-        process.send_signal(number)
-        _, stderr = process.communicate(timeout=60)
-        os.close(pipe)
+    heeds = partial(signal.signal, number, signal.SIG_DFL)  # a parent may have been started with the signal ignored
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        preexec_fn=heeds,  # noqa: PLW1509
+    ) as process:
+        try:
+            pipe = _writing_end("slow.h5", process)
+            os.write(pipe, b"\x89HDF\r\n\x1a\n")
+            process.send_signal(number)
+            _, stderr = process.communicate(timeout=60)
+            os.close(pipe)
+        finally:
+            process.kill()
     assert process.returncode == code, stderr
     assert stderr.decode() == f"blasso-flow: {what}; nothing half-written is left\n"
     assert [path.name for path in here.iterdir()] == ["slow.h5"]
