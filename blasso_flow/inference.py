@@ -23,6 +23,7 @@ TOLERANCE = 2e-3  # of that penalty
 STEPS = 8
 REACH = 6.0  # widths: spikes this close answer for one that is left out
 MEMBERS = 24  # of them on each side at most
+APART = 18.0  # widths between spikes dropped together: along a chain of vague ones, the first to go changes what others are worth
 CLOSE = 2.0  # widths: nearer spikes take over more of each other than a linear model says
 CLEAR = 4.0  # times u^2: a spike so far above the level needs no test of its own
 SHORT_RECORD = 4096  # samples: so short a record is tested whole, baseline included
@@ -72,7 +73,9 @@ def refit(problem: Problem, position: FloatArray, weight: FloatArray, baseline: 
         gone = particles.position[dropped]
         kept = Particles.evaluate(free, particles.position[~dropped], particles.weight[~dropped], particles.baseline)
         particles = _settle(free, kept)
-        tested = _distance(free, particles.position, gone) > REACH * free.filter.width
+        # what was spared for a neighbour that went, or has lost one, is tested again; on a short record everybody
+        again = np.inf if _tests_whole(free, particles.position.size) else (APART + CLOSE) * free.filter.width
+        tested = _distance(free, particles.position, gone) > again
     return _with_errors(problem, particles)
 
 
@@ -93,9 +96,9 @@ def _distance(problem: Problem, position: FloatArray, others: FloatArray) -> Flo
     period = float(problem.filter.period)
     if period:
         others = np.concatenate([[others[-1] - period], others, [others[0] + period]])
-    right = np.clip(np.searchsorted(others, position), 1, others.size) % others.size
-    left = np.clip(np.searchsorted(others, position) - 1, 0, others.size - 1)
-    nearest: FloatArray = np.minimum(np.abs(others[left] - position), np.abs(others[right] - position))
+    others = np.concatenate([[-np.inf], others, [np.inf]])
+    right = np.searchsorted(others, position)
+    nearest: FloatArray = np.minimum(position - others[right - 1], others[right] - position)
     return nearest
 
 
@@ -106,12 +109,17 @@ def _insignificant(free: Problem, particles: Particles, candidates: NDArray[np.b
     increase = np.array([_increase(free, particles, int(i)) for i in doubtful])
     below = np.nonzero(increase < threshold)[0]
     dropped = np.zeros(x.size, dtype=np.bool_)
-    reach = REACH * free.filter.width
+    reach = APART * free.filter.width
     for i in doubtful[below[np.argsort(increase[below], kind="stable")]]:
         neighbours = _within(free, x, float(x[i]), reach)
         if not dropped[neighbours].any():
-            dropped[i] = True
+            dropped[i] = True  # its neighbours are tested again without it
     return dropped
+
+
+def _tests_whole(problem: Problem, count: int) -> bool:
+    """Whether leaving out one of ``count`` spikes is tested with all others and the baseline free."""
+    return bool(problem.filter.period) or (problem.root.size <= SHORT_RECORD and count <= 2 * MEMBERS)
 
 
 def _within(problem: Problem, x: FloatArray, centre: float, reach: float) -> slice | NDArray[np.bool_]:
@@ -147,7 +155,7 @@ def _increase(free: Problem, particles: Particles, i: int) -> float:
 
     table, x = free.filter, particles.position
     low, high = free.domain
-    whole = bool(table.period) or (free.root.size <= SHORT_RECORD and x.size <= 2 * MEMBERS)
+    whole = _tests_whole(free, x.size)
     columns = free.whitened_baseline
     if whole:
         members = np.delete(np.arange(x.size), i)
