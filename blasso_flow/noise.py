@@ -21,6 +21,7 @@ from blasso_flow.signals import FloatArray
 NORMAL_QUARTILE = 0.6744897501960817  # median of |z| for a standard normal z
 DIFFERENCE_GAIN = {1: 2.0, 2: 6.0, 4: 70.0, 8: 12870.0}  # variance of the k-th difference of unit white noise: binomial(2k, k)
 ENOUGH = 16  # differences needed for a median that means something
+SMALLEST = 1e-300  # values and ranges below it are taken as zero: fractions of them would be
 RANGE_FLOOR = 1e-3  # of the signal's range, when the data show no noise
 NOISE_FREE = 1e-5  # of the signal's range: below this, differences hold no noise worth the name
 NARROW = 3.0  # samples: a narrower filter's signal reaches into the fourth differences
@@ -109,7 +110,7 @@ def estimate_noise(values: FloatArray, filter: Filter | None = None) -> NoiseEst
     values = np.asarray(values, dtype=np.float64)
     present = values[~np.isnan(values)]
     size = float(np.ptp(present)) if present.size else 0.0
-    if size == 0.0:
+    if size < SMALLEST:
         return _constant(present)
     quantum = find_quantum(present)
     sd, rule, notes = _from_differences(values, present, quantum)
@@ -173,7 +174,7 @@ def _constant(present: FloatArray) -> NoiseEstimate:
     if present.size == 0:
         return NoiseEstimate(1.0, "1: no sample is present", ("no sample is present: the noise is unknown",), True)
     largest = float(np.abs(present[0]))
-    sd, words = (RANGE_FLOOR * largest, "0.001 of their value") if largest > 0 else (1.0, "1")
+    sd, words = (RANGE_FLOOR * largest, "0.001 of their value") if largest > SMALLEST else (1.0, "1")
     return NoiseEstimate(sd, f"floor: {words}, all samples are equal", ("all samples are equal: the noise is unknown",), True)
 
 
