@@ -366,6 +366,7 @@ def test_an_interrupted_run_leaves_nothing_torn(here: Path, number: int, code: i
         try:
             pipe = _writing_end("slow.h5", process)
             os.write(pipe, b"\x89HDF\r\n\x1a\n")
+            time.sleep(0.5)  # a signal just before the read begins would only be seen when it ends
             process.send_signal(number)
             _, stderr = process.communicate(timeout=60)
             os.close(pipe)
