@@ -30,6 +30,7 @@ from blasso_flow.problem import Problem
 from blasso_flow.signals import FilterDescription, FloatArray, Signal
 from blasso_flow.spikes import ChannelReport, Fit, Optimum, Recovery, Spikes, Status
 
+MISFIT = 2.0  # mean square residual in noise variances
 FIRST_FIT_TOLERANCE = 1e-3  # of the fit that only measures the noise of a narrow filter's signal
 
 
@@ -188,6 +189,7 @@ def _recovered(channel: Signal, number: int, filter: Filter, settings: Settings,
         if settings.refit
         else _unchanged(solution)
     )
+    fit = _fit(problem, channel, answer)
     return ChannelRecovery(
         spikes=_spikes(answer, channel, number),
         optimum=Optimum(
@@ -213,9 +215,9 @@ def _recovered(channel: Signal, number: int, filter: Filter, settings: Settings,
             refit_baseline=answer.baseline,
             trace=solution.trace,
             seconds=perf_counter() - begun,
-            notes=tuple(noise.notes),
+            notes=(*noise.notes, *_misfit(problem, channel, fit)),
         ),
-        fit=_fit(problem, channel, answer),
+        fit=fit,
     )
 
 
@@ -292,6 +294,18 @@ def _fit(problem: Problem, channel: Signal, answer: Refit) -> Fit:
     baseline = problem.baseline @ answer.baseline
     model = problem.unpadded(problem.model(answer.position, answer.weight)) + baseline
     return Fit(model=model, residual=channel.values - model, baseline=baseline)
+
+
+def _misfit(problem: Problem, channel: Signal, fit: Fit) -> tuple[str, ...]:
+    """A note where the answer misses the samples by far more than the noise: its error bars are then too small."""
+    present = problem.sample_weights > 0
+    squares = problem.sample_weights[present] * (fit.residual[present] / problem.noise_sd) ** 2
+    if not squares.size or not squares.mean() > MISFIT:
+        return ()
+    return (
+        f"the fit misses the samples by {np.sqrt(squares.mean()):.2g} times the noise sd: the filter, the baseline or the "
+        "noise sd does not describe them, and the error bars are too small",
+    )
 
 
 def _nothing(channel: Signal, status: Status, message: str, begun: float) -> ChannelRecovery:

@@ -17,6 +17,7 @@ from blasso_flow.filters.kinds import Design, FilterKind, Parameter, tail_end
 from blasso_flow.signals import FilterDescription, FloatArray
 
 SIMILAR = 0.5  # rise/decay above this: the difference of the exponentials is not left to cancel
+TAIL_RATIO = 1.05  # decay/rise from which the tail's two exponentials can be told apart
 TINY = 1e-12  # stands for a length of zero, where the quotients below have reached their limits
 
 
@@ -93,6 +94,8 @@ def design(description: FilterDescription, parameters: Mapping[str, float], spac
         support=(-exposure / 2, tail_end(in_samples, top, decay)),
         width=_width(rise, exposure),
         knots=(-exposure / 2, exposure / 2) if exposure > 0 else (0.0,),
+        tail_rates=(1 / decay, 1 / rise) if ratio > TAIL_RATIO else (),
+        tail_from=exposure / 2,
         advice="a longer rise makes it wider" + (", and so does exposure=1" if exposure < 1 else ""),
     )
 

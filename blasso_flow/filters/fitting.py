@@ -5,7 +5,7 @@ A table here is (p, DEGREE + 1, W): the power coefficients in v in [-1, 1] of ev
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from blasso_flow.signals import FloatArray, IntArray
 
 DEGREE = 9
 ORDERS = 5  # the response and its derivatives 1 to 4
+TAIL_ERROR = 1e-11  # of the peak
 ROUNDING = 4e-16  # of the values in a cell: coefficients below it are noise, which derivatives would magnify
 
 
@@ -86,6 +87,30 @@ def jumps(table: FloatArray, periodic: bool) -> FloatArray:
         left = np.concatenate([np.zeros((left.shape[0], 1)), left], axis=1)
         right = np.concatenate([np.zeros((right.shape[0], 1)), right], axis=1)
     return np.asarray(np.sqrt(((left - np.concatenate([previous[None], right[:-1]])) ** 2).sum(axis=-1)))
+
+
+def exponential_tail(
+    table: FloatArray, edges: FloatArray, first: int, rates: Sequence[float], begin: float
+) -> tuple[FloatArray, int]:
+    """Rates and amplitudes (2, E) of a tail of exponentials from lag ``begin`` on, and its first tap; see `Filter.tail`.
+
+    Least squares on the table at the left edges of the cells. No tail (E = 0) where it misses the table by more than
+    TAIL_ERROR of the peak.
+    """
+    taps = table.shape[-1]
+    none = np.zeros((2, 0)), taps
+    if not rates:
+        return none
+    tap = max(0, int(np.ceil(begin - first)) + 1)
+    if tap + 8 * len(rates) > taps:
+        return none
+    lag = np.arange(tap, taps) - edges[:-1, None]  # counted from ``first``
+    values = np.einsum("d,pdk->pk", (-1.0) ** np.arange(DEGREE + 1), table[:, :, tap:])
+    basis = np.exp(-np.asarray(rates) * lag[..., None])
+    amplitudes = np.linalg.lstsq(basis.reshape(-1, len(rates)), values.ravel(), rcond=None)[0]
+    if np.abs(basis @ amplitudes - values).max() > TAIL_ERROR * np.abs(table[:, 0]).max():
+        return none
+    return np.array([rates, amplitudes]), tap
 
 
 def _sums() -> IntArray:

@@ -59,6 +59,7 @@ class Design:
     ``response(lag)`` takes lags of any shape; it is negligible outside ``support`` (low, high). ``width`` is the expected
     resolution length, ``knots`` the lags where some derivative jumps. ``period`` is a whole number of samples, or 0.
     ``phases`` forces the number of cells a sample (0: chosen from the width). ``advice`` says how to make it wider.
+    From lag ``tail_from`` on the response is a sum of exponentials exp(-rate lag) with these ``tail_rates`` (per sample).
     """
 
     response: Callable[[FloatArray], FloatArray]
@@ -68,6 +69,8 @@ class Design:
     period: int = 0
     phases: int = 0
     advice: str = ""
+    tail_rates: tuple[float, ...] = ()
+    tail_from: float = np.inf
 
 
 Designer = Callable[[FilterDescription, Mapping[str, float], float, int], Design]

@@ -48,6 +48,8 @@ class Filter:
     fourth_bound : (p,) upper bound, on each cell, of the L2 norm over taps of the 4th derivative.
     value_jump, slope_jump : (p,) upper bound of the L2 norm over samples of the jump at the left edge of each cell.
     error : largest distance from the closed form, relative to the peak.
+    tail, tail_tap : (2, E) rates r (per sample) and amplitudes a: from tap ``tail_tap`` on, the response at lag l is
+        sum a exp(-r (l - first)). E is 0 and ``tail_tap`` the number of taps for a filter without exponential tail.
     """
 
     description: FilterDescription
@@ -66,6 +68,8 @@ class Filter:
     value_jump: FloatArray
     slope_jump: FloatArray
     error: float
+    tail: FloatArray
+    tail_tap: int
 
     @property
     def cells(self) -> int:
@@ -128,6 +132,7 @@ def tabulate(
     edges, table, norms, error = _fitted(description, design, spacing, first, taps)
     factor = _factor(normalisation, kind, table[0], edges, norms[0], spacing)
     table *= factor
+    tail, tail_tap = fitting.exponential_tail(table[0], edges, first, design.tail_rates, design.tail_from)
     return Filter(
         description=description,
         normalisation=normalisation,
@@ -145,6 +150,8 @@ def tabulate(
         value_jump=fitting.jumps(table[0], design.period > 0),
         slope_jump=fitting.jumps(table[1], design.period > 0),
         error=error,
+        tail=tail,
+        tail_tap=tail_tap,
     )
 
 
