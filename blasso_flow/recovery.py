@@ -303,8 +303,8 @@ def _misfit(problem: Problem, channel: Signal, fit: Fit) -> tuple[str, ...]:
     if not squares.size or not squares.mean() > MISFIT:
         return ()
     return (
-        f"the fit misses the samples by {np.sqrt(squares.mean()):.2g} times the noise sd: the filter, the baseline or the "
-        "noise sd does not describe them, and the error bars are too small",
+        "the fit misses the samples by far more than the noise: the filter, the baseline or the noise sd does not describe "
+        "them, and the error bars are too small",
     )
 
 
