@@ -24,6 +24,8 @@ from blasso_flow.signals import FloatArray, IntArray
 SLACK = 1e-10  # how far above the true supremum a decided cell may stay
 DIRECT_TAPS = 160  # longer filters are faster by FFT
 DIRECT_PRODUCTS = 2_000_000  # below this an FFT is not worth importing
+SHORTEST_BLOCK = 2048  # samples an FFT takes at least
+BLOCK_NUMBERS = 1 << 20  # samples transformed at a time
 KINK = 1e-9  # relative jump at a cell edge from which one-sided values are computed
 EPSILON = float(np.finfo(np.float64).eps)
 
@@ -95,9 +97,9 @@ class Certifier:
         """
         if not self.orthonormal_baseline.size:
             return 0.0
-        size = float(np.linalg.norm(residual))
+        size = float(np.sqrt(losses.dot(residual, residual)))
         left = float(np.linalg.norm(self.orthonormal_baseline @ residual)) + 4 * EPSILON * size
-        reach = np.sqrt(2 * objective) + np.linalg.norm(above_baseline)
+        reach = np.sqrt(2 * objective) + np.sqrt(losses.dot(above_baseline, above_baseline))
         reach += float(self.problem.root.max()) * self.problem.filter.response_bound * objective / self.problem.strength
         return float(left * reach)
 
@@ -147,7 +149,7 @@ class Certifier:
             SLACK,
             decided,
         )
-        hidden = unclear[decided > birth_level]
+        hidden = unclear[(decided > birth_level) & (bound[unclear] > birth_level)]
         position, eta = self._peaks(gradient, nodes, np.nonzero(bound > birth_level)[0], hidden, birth_level)
         bound[unclear] = decided
         sup = float(bound.max())
@@ -180,16 +182,12 @@ class Certifier:
                 kernel.filter_nodes(gradient, begin, taps[q], count, rows)
                 out[:, :, q] = rows
         else:
-            from scipy.signal import oaconvolve
-
             part = gradient[begin : begin + count + table.taps - 1]
-            for q in range(self.cells):
-                for order in range(2):
-                    out[order, :, q] = oaconvolve(part, taps[q, order, ::-1], mode="valid")
+            _correlate(part, taps, out)
             size = np.log2(part.size + table.taps) + 8
             norm1 = float(np.linalg.norm(taps[:, 1], axis=-1).max())
             scale = table.response_bound + norm1
-            rounding = float(8 * EPSILON * size * np.linalg.norm(part) * scale / problem.strength)
+            rounding = float(8 * EPSILON * size * np.sqrt(losses.dot(part, part)) * scale / problem.strength)
         out *= -1 / problem.strength
         return out.reshape(2, -1)[:, : self.blocks * self.cells + 1], rounding
 
@@ -217,7 +215,7 @@ class Certifier:
         middle = nodes.value[cells] + nodes.right_value[cells]
         sign = np.ones(cells.size) if problem.positive else np.where(middle < 0, -1.0, 1.0)
         inside = (nodes.slope[cells] * sign > 0) & (nodes.right_slope[cells] * sign < 0)
-        inside |= np.isin(cells, hidden, assume_unique=True)
+        inside[np.searchsorted(cells, hidden)] = True  # both ascend, and hidden cells are among the others
         chosen, signs = cells[inside], sign[inside]
         coordinate, eta = np.empty(chosen.size), np.empty(chosen.size)
         kernel.peaks(
@@ -262,6 +260,28 @@ class Certifier:
             position.extend(self.low + at // self.cells + table.edges[at % self.cells])
             eta.extend(nodes.value[at])
         return np.asarray(position, dtype=np.float64), np.asarray(eta, dtype=np.float64)
+
+
+def _correlate(values: FloatArray, taps: FloatArray, out: FloatArray) -> None:
+    """out[o, i, q] = sum_k taps[q, o, k] values[i + k] by FFT of overlapping blocks, each transformed once for all taps."""
+    from scipy.fft import irfft, next_fast_len, rfft
+
+    width, count = taps.shape[-1], out.shape[1]
+    length = next_fast_len(min(max(4 * width, SHORTEST_BLOCK), values.size), real=True)
+    step = length - width + 1
+    blocks = -(-count // step)
+    padded = np.zeros((blocks - 1) * step + length)
+    padded[: values.size] = values
+    windows = np.lib.stride_tricks.sliding_window_view(padded, length)[::step]
+    rows = max(1, BLOCK_NUMBERS // length)
+    for first in range(0, blocks, rows):
+        spectra = rfft(windows[first : first + rows], axis=-1)
+        target = slice(first * step, min((first + rows) * step, count))
+        for q in range(taps.shape[0]):
+            for order in range(taps.shape[1]):
+                products = spectra * rfft(taps[q, order, ::-1], length)
+                valid = irfft(products, length, axis=-1)[:, width - 1 :]
+                out[order, target, q] = valid.reshape(-1)[: target.stop - target.start]
 
 
 def sample_eta(problem: Problem, position: FloatArray, residual: FloatArray) -> FloatArray:

@@ -111,7 +111,10 @@ class Problem:
 
     def padded(self, values: FloatArray) -> FloatArray:
         """A curve on the record (N,) as a curve on the padded record (M,), zero outside."""
-        return np.pad(values, self.padding)
+        before, after = self.padding
+        padded = np.zeros(before + values.size + after)
+        padded[before : before + values.size] = values
+        return padded
 
     def unpadded(self, values: FloatArray) -> FloatArray:
         """The record's part (N,) of a padded curve."""
@@ -183,10 +186,10 @@ class Problem:
         if position.size and not self.filter.period:
             overlap = int((np.searchsorted(position, position + self.filter.taps + 1) - np.arange(position.size)).max())
         responses = float(np.sqrt(overlap) * np.linalg.norm(weight) * self.filter.response_bound * self.root.max())
-        curves = float(np.linalg.norm(self.whitened_values))
+        curves = float(np.sqrt(losses.dot(self.whitened_values, self.whitened_values)))
         curves += float(np.abs(baseline) @ np.linalg.norm(self.whitened_baseline, axis=1))
         off = epsilon * (overlap + 24) * (responses + curves)
-        size = float(np.linalg.norm(residual))
+        size = float(np.sqrt(losses.dot(residual, residual)))
         sums = 8 * epsilon * (np.log2(residual.size + 1) + 4) * self.objective(residual, weight)
         return size * off + 0.5 * off**2 + sums
 
