@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -28,10 +29,12 @@ from blasso_flow.noise import (
 )
 from blasso_flow.problem import Problem
 from blasso_flow.signals import FilterDescription, FloatArray, Signal
-from blasso_flow.spikes import ChannelReport, Fit, Optimum, Recovery, Spikes, Status
+from blasso_flow.spikes import ChannelReport, Fit, Optimum, Recovery, Spikes, Status, TraceRow
 
 MISFIT = 2.0  # mean square residual in noise variances
 FIRST_FIT_TOLERANCE = 1e-3  # of the fit that only measures the noise of a narrow filter's signal
+
+OnRound = Callable[[int, TraceRow], None]
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ def recover(
     *,
     filter: FilterDescription | str | None = None,
     on_channel: Callable[[int, ChannelRecovery], None] | None = None,
+    on_round: OnRound | None = None,
     **settings: object,
 ) -> Recovery:
     """Recover the spikes of every channel.
@@ -107,6 +111,7 @@ def recover(
     signal : values (N,) or (C, N).
     filter : text such as "gaussian:sd=0.02", a description, or None for the filter stored with the signal.
     on_channel : called with the channel's number and `ChannelRecovery` as each is done.
+    on_round : called with the channel's number and a `TraceRow` at the start of each of its rounds.
     settings : any other field of `Settings`.
 
     Raises `UsageError` for settings that cannot be used. A channel that fails is reported with its status, not raised.
@@ -116,7 +121,7 @@ def recover(
     table = tabulated(signal, chosen)
     done: list[ChannelRecovery] = []
     for number, channel in enumerate(signal):
-        done.append(recover_channel(channel, number, table, chosen))
+        done.append(recover_channel(channel, number, table, chosen, on_round))
         if on_channel is not None:
             on_channel(number, done[-1])
     return assemble(done, signal, chosen.described(table))
@@ -133,13 +138,15 @@ def tabulated(signal: Signal, settings: Settings) -> Filter:
     return filters.build(filters.completed(description, signal.filter), signal.axis, settings.normalisation)
 
 
-def recover_channel(channel: Signal, number: int, filter: Filter, settings: Settings) -> ChannelRecovery:
+def recover_channel(
+    channel: Signal, number: int, filter: Filter, settings: Settings, on_round: OnRound | None = None
+) -> ChannelRecovery:
     """Recover one channel (values of shape (N,)). Data errors and numerical failures end in the report's status."""
     begun = perf_counter()
     if np.isnan(channel.values).all():
         return _nothing(channel, Status.ALL_MISSING, "every sample is missing", begun)
     try:
-        return _recovered(channel, number, filter, settings, begun)
+        return _recovered(channel, number, filter, settings, begun, on_round)
     except UsageError:
         raise
     except (BlassoFlowError, ArithmeticError, np.linalg.LinAlgError) as error:
@@ -177,13 +184,21 @@ def largest_strength(problem: Problem) -> float:
     return bound
 
 
-def _recovered(channel: Signal, number: int, filter: Filter, settings: Settings, begun: float) -> ChannelRecovery:
+def _recovered(
+    channel: Signal, number: int, filter: Filter, settings: Settings, begun: float, on_round: OnRound | None
+) -> ChannelRecovery:
     noise = _noise(channel, filter, settings)
     estimated = settings.noise_sd is None and channel.noise_sd is None
     if estimated and filter.width < NARROW:
         noise = _noise_behind_narrow_signal(channel, filter, settings, noise)
     problem, strength = _problem(channel, filter, settings, noise)
-    solution = solve(problem, tol=settings.tol, tol_noise=settings.tol_noise, max_rounds=settings.max_rounds)
+    solution = solve(
+        problem,
+        tol=settings.tol,
+        tol_noise=settings.tol_noise,
+        max_rounds=settings.max_rounds,
+        on_round=None if on_round is None else partial(on_round, number),
+    )
     answer = (
         refit(problem, solution.position, solution.weight, solution.baseline, level=strength.level)
         if settings.refit

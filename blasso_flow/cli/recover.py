@@ -206,7 +206,7 @@ def _attempt(job: Job, manner: Manner, several: bool) -> BlassoFlowError | None:
 
 def _carry_out(job: Job, manner: Manner, several: bool) -> None:
     from blasso_flow.cli.channels import channel_lines, closing_line, note_lines, rule_lines
-    from blasso_flow.cli.progress import channel_progress
+    from blasso_flow.cli.progress import progress
     from blasso_flow.files import open_signal
     from blasso_flow.kernels import announce_compilation
     from blasso_flow.recovery import recover as recover_signal
@@ -215,8 +215,10 @@ def _carry_out(job: Job, manner: Manner, several: bool) -> None:
         signal, identity = file.read(), file.identity
     if not manner.quiet:
         announce_compilation(lambda: say("compiling kernels, first run only"))
-    with channel_progress(signal.channels, job.name, shown=not manner.quiet) as on_channel:
-        recovery = recover_signal(signal, on_channel=on_channel, **manner.settings)
+    with progress(signal.channels, job.name, shown=not manner.quiet) as callbacks:
+        recovery = recover_signal(
+            signal, on_channel=callbacks.get("on_channel"), on_round=callbacks.get("on_round"), **manner.settings
+        )
     if all(channel.status in FAILED for channel in recovery.channels):
         raise DataError(f"{job.name}: no channel could be recovered", mend=recovery.channels[0].message)
     _write(job, recovery, identity, manner)
