@@ -80,8 +80,6 @@ class WindowedNewton:
     def _joint_fits(self, problem: Problem, count: int) -> bool:
         if problem.filter.period:
             return True
-        if self._couples_everything(problem):
-            return count <= LONG_TAIL_WINDOW
         return 24.0 * problem.filter.taps * count <= JOINT_BYTES
 
     @staticmethod

@@ -112,24 +112,48 @@ def squared_norms(position, root, table, edges, offset, period, out):
 
 
 @compiled
+def _subtract_four(band, i, j, width, target):
+    """Subtract what columns i to i + 3 of the factor contribute to column j, in one pass over it."""
+    reach = i + width + 1 - j  # of column i below row j; each next column reaches one further
+    a0 = band[i, j - i :]
+    a1 = band[i + 1, j - i - 1 :]
+    a2 = band[i + 2, j - i - 2 :]
+    a3 = band[i + 3, j - i - 3 :]
+    f0, f1, f2, f3 = a0[0], a1[0], a2[0], a3[0]
+    for k in range(reach):
+        target[k] -= f0 * a0[k] + f1 * a1[k] + f2 * a2[k] + f3 * a3[k]
+    for k in range(reach, min(reach + 3, target.size)):
+        target[k] -= f3 * a3[k]
+        if k < reach + 2:
+            target[k] -= f2 * a2[k]
+        if k < reach + 1:
+            target[k] -= f1 * a1[k]
+
+
+@compiled
 def _cholesky_solve(band, size, width, sides):
     """Factor the banded matrix band[j, k] = H[j + k, j] in place and solve for all rows of ``sides`` (S, size) in place.
 
-    Returns False, leaving garbage, if the matrix is not positive definite.
+    Column by column, four earlier columns at a time: the column at work stays in the nearest cache. Entries of ``band``
+    beyond the matrix are zero. Returns False, leaving garbage, if the matrix is not positive definite.
     """
     for j in range(size):
-        pivot = band[j, 0]
+        target = band[j]
+        i = max(0, j - width)
+        while i + 3 < j:
+            _subtract_four(band, i, j, width, target)
+            i += 4
+        while i < j:
+            reach = i + width + 1 - j
+            _add(-band[i, j - i], band[i, j - i :], target[:reach])
+            i += 1
+        pivot = target[0]
         if not pivot > 0.0:
             return False
         pivot = np.sqrt(pivot)
-        band[j, 0] = pivot
-        reach = min(width, size - 1 - j)
-        below = band[j, 1 : reach + 1]
-        for k in range(reach):
-            below[k] /= pivot
-        for k in range(reach):
-            if below[k] != 0.0:
-                _add(-below[k], below[k:], band[j + k + 1, : reach - k])
+        target[0] = pivot
+        for k in range(1, width + 1):
+            target[k] /= pivot
     for s in range(sides.shape[0]):
         for j in range(size):
             reach = min(width, size - 1 - j)
