@@ -43,6 +43,7 @@ class Manner:
     spacing: float | None
     max_memory: int | None
     save_fit: bool
+    rate_width: float | None
     force: bool
     quiet: bool
     verbose: bool
@@ -93,6 +94,13 @@ class Manner:
 @click.option("--max-rounds", type=int, default=60, show_default=True, help="Rounds of the solver before it gives up.")
 @click.option("--refit/--no-refit", default=True, show_default=True, help="Refit the spikes without penalty and prune them.")
 @click.option("--save-fit", is_flag=True, help="Store model, residual and baseline in the result.")
+@click.option(
+    "--rate",
+    "rate_width",
+    type=float,
+    metavar="WIDTH",
+    help="Store rates: spikes smoothed by a Gaussian of sd WIDTH (axis units).",
+)
 @options.plot_options
 @options.force_option
 @click.option("--accept-unconverged", is_flag=True, help="Exit 0 even if channels failed or did not reach the tolerance.")
@@ -106,6 +114,7 @@ def recover(
     spacing: float | None,
     positive: bool,
     save_fit: bool,
+    rate_width: float | None,
     plot: bool,
     plot_format: str,
     force: bool,
@@ -128,7 +137,7 @@ def recover(
             "--plot needs a named output", received="--output -", mend="name a file, or draw it later with `blasso-flow plot`"
         )
     settings = {"filter": _described(filter_text), "positive": positive, **settings}
-    manner = Manner(settings, spacing, max_memory, save_fit, force, quiet, verbose)
+    manner = Manner(settings, spacing, max_memory, save_fit, rate_width, force, quiet, verbose)
     outcomes = [_attempt(job, manner, len(jobs) > 1) for job in jobs]
     failures = [outcome for outcome in outcomes if isinstance(outcome, BlassoFlowError)]
     hard = [failure for failure in failures if not isinstance(failure, UnconvergedError)]
@@ -209,9 +218,12 @@ def _carry_out(job: Job, manner: Manner, several: bool) -> None:
     from blasso_flow.cli.progress import progress
     from blasso_flow.files import open_signal
     from blasso_flow.kernels import announce_compilation
+    from blasso_flow.rates import check_width
     from blasso_flow.recovery import recover as recover_signal
 
     with open_signal(job.signal, spacing=manner.spacing, max_memory=manner.max_memory) as file:
+        if manner.rate_width is not None:
+            check_width(manner.rate_width, file.axis)
         signal, identity = file.read(), file.identity
     if not manner.quiet:
         announce_compilation(lambda: say("compiling kernels, first run only"))
@@ -241,6 +253,7 @@ def _write(job: Job, recovery: Recovery, identity: Mapping[str, object], manner:
         provenance={"argv": ["blasso-flow", *sys.argv[1:]], "input": identity},
         overwrite=manner.force,
         save_fit=manner.save_fit,
+        rate_width=manner.rate_width,
         inputs=[input_path(job.signal)],
     )
     if job.figure is not None:

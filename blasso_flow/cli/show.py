@@ -15,7 +15,7 @@ from blasso_flow.cli import options
 from blasso_flow.cli.channels import channel_lines, with_units
 from blasso_flow.cli.numbers import error_text, rounded, table
 from blasso_flow.cli.streams import check_inputs
-from blasso_flow.errors import UsageError
+from blasso_flow.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from blasso_flow.files import StoredResult
@@ -44,16 +44,18 @@ REPORT_COLUMNS = (
 @click.argument("result", metavar="RESULT")
 @click.option("--channels", is_flag=True, help="One row a channel: status, gap, strength, noise, ...")
 @click.option("--optimum", is_flag=True, help="The certified measure in place of the refitted spikes.")
+@click.option("--rate", "rate_width", type=float, metavar="WIDTH", help="Spikes smoothed by a Gaussian of sd WIDTH (axis units).")
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, every digit.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, every digit, with units and settings.")
-def show(result: str, channels: bool, optimum: bool, as_csv: bool, as_json: bool) -> None:
+def show(result: str, channels: bool, optimum: bool, rate_width: float | None, as_csv: bool, as_json: bool) -> None:
     """Print a result: spikes, channels or the certified measure.
 
     The table gives a value the digits that its standard error supports; --csv and --json give every digit.
+    --rate prints one row a sample: position, and for each channel events and their weight per unit of the axis.
     RESULT is a file written by `blasso-flow recover`, or - for standard input.
     """
-    if channels and optimum:
-        raise UsageError("--channels and --optimum exclude each other", mend="give one of them")
+    if channels + optimum + (rate_width is not None) > 1:
+        raise UsageError("--channels, --optimum and --rate exclude each other", mend="give one of them")
     if as_csv and as_json:
         raise UsageError("--csv and --json exclude each other", mend="give one of them")
     from blasso_flow.files import read_result
@@ -64,6 +66,8 @@ def show(result: str, channels: bool, optimum: bool, as_csv: bool, as_json: bool
     columns = (
         channel_columns(recovery)
         if channels
+        else rate_columns(stored, rate_width)
+        if rate_width is not None
         else plain_columns(recovery.optimum, OPTIMUM_COLUMNS)
         if optimum
         else plain_columns(recovery.spikes, SPIKE_COLUMNS)
@@ -76,6 +80,8 @@ def show(result: str, channels: bool, optimum: bool, as_csv: bool, as_json: bool
         click.echo(json.dumps(document(stored, columns), indent=2, allow_nan=False))
     elif channels:
         click.echo("\n".join(channel_lines(recovery, stored.units, everything=True)))
+    elif rate_width is not None:
+        click.echo("\n".join(rate_lines(stored, columns)))
     else:
         click.echo("\n".join(spike_lines(stored, optimum)))
 
@@ -108,6 +114,31 @@ def channel_columns(recovery: Recovery) -> Columns:
             values = [getattr(channel, name) for channel in recovery.channels]
             columns[f"{name}_{coefficient}"] = [float(v[coefficient]) if coefficient < v.size else math.nan for v in values]
     return columns
+
+
+def rate_columns(stored: StoredResult, width: float) -> Columns:
+    """Position of every sample, and of every channel the rate of events and of their weight."""
+    from blasso_flow.rates import rates
+
+    if stored.axis is None:
+        raise DataError(f"{stored.name}: the result does not say its signal's axis", mend="recover again")
+    number = len(stored.recovery.channels)
+    found = rates(stored.recovery.spikes, stored.axis, width, number)
+    columns: Columns = {"position": stored.axis.positions().tolist()}
+    for channel in range(number):
+        suffix = f"_{channel}" if number > 1 else ""
+        columns[f"rate{suffix}"] = found.rate[channel].tolist()
+        columns[f"weight_rate{suffix}"] = found.weight_rate[channel].tolist()
+    return columns
+
+
+def rate_lines(stored: StoredResult, columns: Columns) -> list[str]:
+    """The table of rates."""
+    unit, weight = position_units(stored), stored.weight_units
+    per = {"position": unit, "rate": f"1/{unit}" if unit else "", "weight_rate": f"{weight}/{unit}" if unit else weight}
+    header = [with_units(name, per[name.rstrip("0123456789").rstrip("_")]) for name in columns]
+    rows = [[f"{cell:.6g}" for cell in row] for row in zip(*columns.values(), strict=True)]
+    return table(header, rows)
 
 
 def document(stored: StoredResult, columns: Columns) -> dict[str, object]:

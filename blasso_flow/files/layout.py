@@ -1,7 +1,7 @@
 """Names of the HDF5 layout, shared by readers and writers. Nothing here reads or writes.
 
-Signal: /signal (NXdata), /filter, /truth. Result: /spikes (NXdata), /optimum, /channels, /fit, /trace, /timing, /provenance
-and /filter. Both are described in the README of the project.
+Signal: /signal (NXdata), /filter, /truth. Result: /spikes (NXdata), /optimum, /channels, /fit, /rate, /trace, /timing,
+/provenance and /filter. Both are described in the README of the project.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ SPIKES = "spikes"
 OPTIMUM = "optimum"
 CHANNELS = "channels"
 FIT = "fit"
+RATE = "rate"
 TRACE = "trace"
 TIMING = "timing"
 PROVENANCE = "provenance"
@@ -34,7 +35,7 @@ COEFFICIENT = "coefficient"
 PERIOD = "period"
 SPACING = "spacing"
 
-RESERVED_AXIS_NAMES = frozenset({VALUES, CHANNEL, NOISE, SPIKE, "model", "residual", "baseline"})
+RESERVED_AXIS_NAMES = frozenset({VALUES, CHANNEL, NOISE, SPIKE, "model", "residual", "baseline", RATE, "weight_rate"})
 
 
 def axis_dataset_name(name: str) -> str:

@@ -13,12 +13,13 @@ import numpy as np
 
 from blasso_flow.errors import DataError
 from blasso_flow.files.companions import read_filter
-from blasso_flow.files.guard import check_numeric, checked, read_numbers, reading, resolve, text, text_of
-from blasso_flow.files.layout import CHANNELS, FIT, OPTIMUM, PROVENANCE, SPIKES, TIMING, TRACE
+from blasso_flow.files.guard import check_numeric, checked, number_of, read_numbers, reading, resolve, text, text_of
+from blasso_flow.files.layout import CHANNELS, FIT, OPTIMUM, PROVENANCE, RATE, SPIKES, TIMING, TRACE
 from blasso_flow.files.layout_version import require_result
 from blasso_flow.files.plain import axis_from_plain
 from blasso_flow.files.signal_reader import SignalFile
 from blasso_flow.files.source import STDIN, Source, SourceLike, open_source
+from blasso_flow.rates import Rates
 from blasso_flow.signals import Axis, FilterDescription, FloatArray, IntArray
 from blasso_flow.spikes import ChannelReport, Fit, Optimum, Recovery, Spikes, Status, TraceRow
 
@@ -34,6 +35,7 @@ class StoredResult:
     name : the file, for messages. path : its absolute path, None when it came from a stream.
     axis, units, long_name : of the signal (axis None when it was not known). weight_units : of the weights.
     filter : the filter that was used, a measured response included.
+    rates : what /rate holds, None without it.
     """
 
     recovery: Recovery
@@ -45,6 +47,7 @@ class StoredResult:
     long_name: str
     weight_units: str
     filter: FilterDescription | None
+    rates: Rates | None = None
 
     @property
     def signal_path(self) -> str | None:
@@ -154,6 +157,7 @@ class _Reader:
             long_name=str(about.get("long_name", "")),
             weight_units=text_of(weight, "units"),
             filter=read_filter(self.source.file, self.name, self.source.memory),
+            rates=self._rates(len(reports)),
         )
 
     def _dataset(self, path: str) -> h5py.Dataset:
@@ -266,6 +270,16 @@ class _Reader:
         if not model.shape == residual.shape == baseline.shape:
             raise DataError(f"{self.name}: the curves of /{FIT} differ in shape", received=f"{model.shape} and {residual.shape}")
         return Fit(model, residual, baseline)
+
+    def _rates(self, channels: int) -> Rates | None:
+        group = resolve(self.source.file, RATE, self.name)
+        if not isinstance(group, h5py.Group):
+            return None
+        rate, weight_rate = (self._numbers(f"{RATE}/{name}", channels) for name in ("rate", "weight_rate"))
+        width = number_of(group, "width")
+        if rate.ndim != 2 or rate.shape != weight_rate.shape or width is None:
+            raise DataError(f"{self.name}: /{RATE} is no pair of rates with a width", received=f"shape {rate.shape}")
+        return Rates(rate, weight_rate, width)
 
     def _provenance(self) -> dict[str, object]:
         dataset = self._dataset(PROVENANCE)

@@ -28,6 +28,7 @@ from blasso_flow.files.layout import (
     LAYOUT_VERSION,
     OPTIMUM,
     PROVENANCE,
+    RATE,
     ROW,
     SPIKE,
     SPIKES,
@@ -37,6 +38,7 @@ from blasso_flow.files.layout import (
 )
 from blasso_flow.files.plain import axis_to_plain, plain
 from blasso_flow.files.signal_writer import short, write_sample_axis
+from blasso_flow.rates import Rates, rates
 from blasso_flow.signals import Axis, FilterDescription, FloatArray
 from blasso_flow.spikes import ChannelReport, Fit, Optimum, Recovery, Spikes
 
@@ -65,6 +67,7 @@ def write_result(
     provenance: Mapping[str, object] | None = None,
     overwrite: bool = False,
     save_fit: bool = False,
+    rate_width: float | None = None,
     signal: Described | None = None,
     inputs: Iterable[object] = (),
 ) -> None:
@@ -77,6 +80,7 @@ def write_result(
         gives it. Versions, settings and the signal's axis are added here.
     overwrite : replace an existing file.
     save_fit : keep the sampled curves (model, residual, baseline) too.
+    rate_width : sd (axis units) of the Gaussian that smooths the spikes to /rate; None for no rate.
     signal : the signal's axis, units and filter, where ``recovery.signal`` is None.
     inputs : files that were read; the target may be none of them.
 
@@ -86,11 +90,23 @@ def write_result(
         raise UsageError("the fit cannot be saved: the recovery holds none", mend="keep it while recovering")
     check_target(target, overwrite=overwrite, inputs=inputs)
     about = recovery.signal if signal is None else signal
-    image = build_image(lambda file: _build(file, recovery, about, dict(provenance or {}), save_fit))
+    smoothed = None
+    if rate_width is not None:
+        if about is None:
+            raise UsageError("a rate needs the signal's axis", mend="give signal")
+        smoothed = rates(recovery.spikes, about.axis, rate_width, len(recovery.channels))
+    image = build_image(lambda file: _build(file, recovery, about, dict(provenance or {}), save_fit, smoothed))
     write_bytes(image, target, overwrite=overwrite, inputs=inputs)
 
 
-def _build(file: h5py.File, recovery: Recovery, about: Described | None, provenance: dict[str, object], save_fit: bool) -> None:
+def _build(
+    file: h5py.File,
+    recovery: Recovery,
+    about: Described | None,
+    provenance: dict[str, object],
+    save_fit: bool,
+    smoothed: Rates | None,
+) -> None:
     nxroot(file, SPIKES)
     file.attrs[LAYOUT_ATTRIBUTE] = np.int64(LAYOUT_VERSION)
     position_units = about.axis.units if about else ""
@@ -105,6 +121,8 @@ def _build(file: h5py.File, recovery: Recovery, about: Described | None, provena
         write_filter(file, used, position_units)
     if save_fit and recovery.fit is not None:
         _write_fit(file.create_group(FIT), recovery.fit, about, value_units)
+    if smoothed is not None and about is not None:
+        _write_rates(file.create_group(RATE), smoothed, about.axis, weights)
     record = {**provenance, "versions": _versions(), "settings": recovery.settings, "signal": _signal_record(about)}
     file.create_dataset(PROVENANCE, data=clean(json.dumps(plain(record), ensure_ascii=False, indent=1)), dtype=TEXT)
 
@@ -217,6 +235,16 @@ def _write_fit(group: h5py.Group, fit: Fit, about: Described | None, value_units
     write_column(group, "residual", fit.residual, scales, value_units, "signal minus model")
     write_column(group, "baseline", fit.baseline, scales, value_units, "baseline of the answer")
     nxdata(group, "model", [short(scale) for scale in scales])
+
+
+def _write_rates(group: h5py.Group, smoothed: Rates, axis: Axis, weights: str) -> None:
+    group.attrs["width"] = smoothed.width
+    scales = [write_scale(group, CHANNEL, smoothed.rate.shape[0]), write_sample_axis(group, axis)]
+    per = f"1/{axis.units}" if axis.units else ""
+    write_column(group, "rate", smoothed.rate, scales, per, "events per unit of the axis")
+    weighted = f"{weights}/{axis.units}" if weights and axis.units else weights or per
+    write_column(group, "weight_rate", smoothed.weight_rate, scales, weighted, "weight of the events per unit of the axis")
+    nxdata(group, "rate", [short(scale) for scale in scales])
 
 
 def _signal_record(about: Described | None) -> dict[str, object] | None:
