@@ -78,11 +78,15 @@ class FilterDescription:
 
 @dataclass(frozen=True)
 class Truth:
-    """Known spikes of a signal: ``channel`` (K,), ``position`` (K,) in axis units, ``weight`` (K,) or None if unknown."""
+    """Known spikes of a signal: ``channel`` (K,), ``position`` (K,) in axis units, ``weight`` (K,) or None if unknown.
+
+    ``group`` (K,) numbers kinds of spikes, such as the surfaces of a target, where the file has them.
+    """
 
     channel: IntArray
     position: FloatArray
     weight: FloatArray | None = None
+    group: IntArray | None = None
 
 
 @dataclass(frozen=True)
@@ -169,7 +173,8 @@ class Signal:
         if truth is not None:
             own = truth.channel == number
             weight = None if truth.weight is None else truth.weight[own]
-            truth = Truth(np.zeros(int(own.sum()), dtype=np.int64), truth.position[own], weight)
+            group = None if truth.group is None else truth.group[own]
+            truth = Truth(np.zeros(int(own.sum()), dtype=np.int64), truth.position[own], weight, group)
         return replace(self, values=self.values[number], noise_sd=noise, truth=truth)
 
     def __iter__(self) -> Iterator[Signal]:

@@ -79,12 +79,12 @@ def read_truth(file: h5py.File, name: str, memory: Memory, channels: int) -> Tru
     group = resolve(file, TRUTH, name)
     if not isinstance(group, h5py.Group) or resolve(file, f"{TRUTH}/position", name) is None:
         return None
-    columns = {key: _truth_column(file, key, name, memory) for key in ("position", "weight", "channel")}
-    position, weight, channel = columns["position"], columns["weight"], columns["channel"]
+    columns = {key: _truth_column(file, key, name, memory) for key in ("position", "weight", "channel", "group")}
+    position, weight, channel, kind = columns["position"], columns["weight"], columns["channel"], columns["group"]
     assert position is not None
     if channel is None:
         channel = np.zeros(position.shape)
-    for key, column in (("weight", weight), ("channel", channel)):
+    for key, column in (("weight", weight), ("channel", channel), ("group", kind)):
         if column is not None and column.shape != position.shape:
             raise DataError(
                 f"{name}: /{TRUTH}/{key} and position differ in length", received=f"{column.size} and {position.size}"
@@ -92,7 +92,14 @@ def read_truth(file: h5py.File, name: str, memory: Memory, channels: int) -> Tru
     known = np.isfinite(position)
     if not np.isin(channel[known], np.arange(channels)).all():
         raise DataError(f"{name}: /{TRUTH}/channel names channels that are not there", allowed=f"0 to {channels - 1}")
-    return Truth(channel[known].astype(np.int64), position[known], None if weight is None else weight[known])
+    if kind is not None and not (np.isfinite(kind[known]) & (np.round(kind[known]) == kind[known])).all():
+        raise DataError(f"{name}: /{TRUTH}/group is no column of whole numbers")
+    return Truth(
+        channel[known].astype(np.int64),
+        position[known],
+        None if weight is None else weight[known],
+        None if kind is None else kind[known].astype(np.int64),
+    )
 
 
 def _truth_column(file: h5py.File, key: str, name: str, memory: Memory) -> FloatArray | None:
@@ -114,3 +121,5 @@ def write_truth(file: h5py.File, truth: Truth, axis_units: str, units: str) -> N
     write_column(group, "position", truth.position, [spike], axis_units, "position")
     if truth.weight is not None:
         write_column(group, "weight", truth.weight, [spike], units, "weight")
+    if truth.group is not None:
+        write_column(group, "group", truth.group, [spike], "1", "kind of spike")

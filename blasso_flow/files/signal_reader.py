@@ -95,7 +95,8 @@ class SignalFile:
         if truth is not None:
             own = truth.channel == number
             weight = None if truth.weight is None else truth.weight[own]
-            truth = Truth(np.zeros(int(own.sum()), dtype=np.int64), truth.position[own], weight)
+            group = None if truth.group is None else truth.group[own]
+            truth = Truth(np.zeros(int(own.sum()), dtype=np.int64), truth.position[own], weight, group)
         name = self.name if self.channels == 1 else f"{self.name}, channel {number}"
         return Signal(values, self.axis, self.units, self.long_name, noise, self.filter, truth, name)
 
