@@ -84,6 +84,7 @@ def filter_lines(filter: Filter) -> list[str]:
 def _tabulated(spec: str, spacing: float | None, samples: int | None, normalisation: str) -> Filter:
     """The filter's table; without a spacing, one fine enough for a figure."""
     from blasso_flow.filters import build, describe, kind_of
+    from blasso_flow.filters.exposure import designed
     from blasso_flow.signals import Axis
 
     description = describe(spec)
@@ -92,9 +93,8 @@ def _tabulated(spec: str, spacing: float | None, samples: int | None, normalisat
         samples = samples or PERIODIC_SAMPLES
         return build(description, Axis(0.0, spacing or 1 / samples, samples, periodic=True), normalisation)
     if spacing is None:
-        parameters = kind.checked(description)
-        spacing = kind.design(description, parameters, 1.0, samples or 1).width / FINE
+        spacing = designed(kind, description, 1.0, samples or 1).width / FINE
     if samples is None:
-        reach = kind.design(description, kind.checked(description), spacing, MOST_SAMPLES).support
+        reach = designed(kind, description, spacing, MOST_SAMPLES).support
         samples = min(MOST_SAMPLES, max(2, math.ceil(reach[1] - reach[0])))
     return build(description, Axis(0.0, spacing, samples), normalisation)
