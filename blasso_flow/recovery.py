@@ -42,6 +42,8 @@ class Settings:
     """How to recover. Lengths are in axis units; see the command line's help for each.
 
     ``filter`` None means the signal's own; ``noise_sd`` None means the signal's own, else estimated from the data.
+    ``exposure`` is the share of the spacing that a sample averages over, None for the filter's own; ``stamp`` ("start",
+    "middle", "end") the moment of the exposure that the axis denotes; ``origin`` is added to the axis.
     """
 
     filter: FilterDescription | None = None
@@ -56,6 +58,9 @@ class Settings:
     tol_noise: float = TOLERANCE_NOISE
     max_rounds: int = MAX_ROUNDS
     refit: bool = True
+    exposure: float | None = None
+    stamp: str = "middle"
+    origin: float = 0.0
 
     def __post_init__(self) -> None:
         StrengthRule.parse(self.strength)
@@ -69,6 +74,10 @@ class Settings:
         if self.max_rounds < 1:
             raise UsageError("max_rounds is out of range", received=self.max_rounds, allowed="a whole number from 1")
 
+    def time_shift(self, filter: Filter) -> float:
+        """What is added to the axis (axis units): from the stamp to the middle of the exposure, and the origin."""
+        return filters.time_shift(self.stamp, self.origin, filters.exposure_of(filter.description), filter.spacing)
+
     def described(self, filter: Filter) -> dict[str, object]:
         """JSON-ready settings, with the filter as it was tabulated."""
         words = asdict(self)
@@ -77,6 +86,7 @@ class Settings:
             **words,
             "penalty": "positive" if self.positive else "signed",
             "margin": list(self.margin),
+            "time_shift": self.time_shift(filter),
             "filter": {
                 "kind": filter.description.kind,
                 "parameters": dict(filter.description.parameters),
@@ -114,11 +124,13 @@ def recover(
     on_round : called with the channel's number and a `TraceRow` at the start of each of its rounds.
     settings : any other field of `Settings`.
 
+    Positions and the signal that the result holds are on the axis of the middles of the exposures, counted from the origin.
     Raises `UsageError` for settings that cannot be used. A channel that fails is reported with its status, not raised.
     """
     description = filters.describe(filter) if isinstance(filter, str) else filter
     chosen = Settings(filter=description, **settings)  # type: ignore[arg-type]
     table = tabulated(signal, chosen)
+    signal = signal.shifted(chosen.time_shift(table))
     done: list[ChannelRecovery] = []
     for number, channel in enumerate(signal):
         done.append(recover_channel(channel, number, table, chosen, on_round))
@@ -135,7 +147,8 @@ def tabulated(signal: Signal, settings: Settings) -> Filter:
             f"{signal.name}: no filter is stored with the signal",
             mend="give one with --filter, for example --filter gaussian:sd=0.02 (axis units); see `blasso-flow filters`",
         )
-    return filters.build(filters.completed(description, signal.filter), signal.axis, settings.normalisation)
+    description = filters.exposed(filters.completed(description, signal.filter), settings.exposure)
+    return filters.build(description, signal.axis, settings.normalisation)
 
 
 def recover_channel(

@@ -177,5 +177,9 @@ class Signal:
             truth = Truth(np.zeros(int(own.sum()), dtype=np.int64), truth.position[own], weight, group)
         return replace(self, values=self.values[number], noise_sd=noise, truth=truth)
 
+    def shifted(self, by: float) -> Signal:
+        """The same samples on an axis that starts ``by`` (axis units) later. The truth stays where it is."""
+        return replace(self, axis=replace(self.axis, first=self.axis.first + by)) if by else self
+
     def __iter__(self) -> Iterator[Signal]:
         return (self.channel(number) for number in range(self.channels))

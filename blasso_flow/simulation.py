@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from blasso_flow.errors import UsageError
-from blasso_flow.filters import Filter, build, describe, kind_of
+from blasso_flow.filters import Filter, build, describe, exposed, kind_of
 from blasso_flow.signals import Axis, FilterDescription, FloatArray, Signal, Truth
 
 BLOCK = 500_000  # responses evaluated at once
@@ -41,6 +41,7 @@ def simulate(
     name: str = "position",
     axis_units: str = "",
     units: str = "",
+    exposure: float | None = None,
 ) -> Signal:
     """Draw a signal whose spikes are known.
 
@@ -62,6 +63,7 @@ def simulate(
     offset : constant added to every sample.
     seed : of all random streams; the same seed gives the same bytes, and more channels leave the first ones as they were.
     normalisation : "peak", "area" or "energy": the meaning of a weight.
+    exposure : share of the spacing, centred on each sample, that it averages over; None: as the filter says.
 
     Returns
     -------
@@ -71,7 +73,7 @@ def simulate(
     ------
     UsageError : an argument out of range, or spikes that do not fit at their separation.
     """
-    description = describe(filter) if isinstance(filter, str) else filter
+    description = exposed(describe(filter) if isinstance(filter, str) else filter, exposure)
     _check(samples, spikes, channels, seed, missing, weights, snr, noise_sd, offset)
     axis = _axis(description, samples, first, last, name, axis_units)
     table = build(description, axis, normalisation)

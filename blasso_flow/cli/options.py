@@ -68,6 +68,29 @@ filter_options = combined(
     ),
     click.option("--spacing", type=float, help="Axis units a sample, for datasets that do not say."),
 )
+exposure_option = click.option(
+    "--exposure",
+    type=float,
+    metavar="SHARE",
+    help="Share of the spacing that a sample averages over; default: the filter's, 1 for decay, 0 for others.",
+)
+stamp_options = combined(
+    click.option(
+        "--stamp",
+        type=click.Choice(["start", "middle", "end"]),
+        default="middle",
+        show_default=True,
+        help="Which moment of the exposure the axis denotes.",
+    ),
+    click.option(
+        "--origin",
+        type=float,
+        default=0.0,
+        show_default=True,
+        metavar="LENGTH",
+        help="Added to the axis: sample 0 sits that much later than the file says, axis units.",
+    ),
+)
 normalisation_option = click.option(
     "--normalisation",
     type=click.Choice(["peak", "area", "energy"]),

@@ -64,6 +64,8 @@ class Manner:
 )
 @click.option("--output-dir", metavar="DIR", help="Folder for results and figures, made if missing.")
 @options.filter_options
+@options.exposure_option
+@options.stamp_options
 @options.normalisation_option
 @options.sign_option
 @click.option(

@@ -17,6 +17,7 @@ from blasso_flow.cli.streams import STREAM, check_output
     )
 )
 @click.option("--filter", metavar="NAME:KEY=VALUE,...", required=True, help="The filter, lengths in axis units.")
+@options.exposure_option
 @click.option("--samples", type=int, default=1000, show_default=True, help="Samples of each channel.")
 @click.option(
     "--range", "extent", type=float, nargs=2, metavar="FIRST LAST", help="First and last position; default: 0 and samples - 1."

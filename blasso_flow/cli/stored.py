@@ -22,5 +22,6 @@ def result_with_signal(result: str, signal: str | None) -> tuple[Recovery, Signa
     with find_signal(stored, signal) as file:
         if signal is not None and stored.signal_sha256 is not None and file.sha256 != stored.signal_sha256:
             say(f"note: {file.name} is not the file, byte for byte, that this result was made from")
-        found = file.read()
+        shift = stored.recovery.settings.get("time_shift", 0.0)
+        found = file.read().shifted(shift if isinstance(shift, float) else 0.0)
     return replace(stored.recovery, signal=found), found

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import decay, emg, gaussian, lorentzian, lowpass, measured, ricker
+from blasso_flow.filters.exposure import exposed, time_shift
 from blasso_flow.filters.kinds import FilterKind
 from blasso_flow.filters.table import NORMALISATIONS, Filter, tabulate
 from blasso_flow.signals import Axis, FilterDescription
@@ -18,7 +19,18 @@ KINDS: dict[str, FilterKind] = {
     module.KIND.name: module.KIND for module in (gaussian, ricker, decay, lorentzian, emg, lowpass, measured)
 }
 
-__all__ = ["KINDS", "NORMALISATIONS", "Filter", "build", "completed", "describe", "kind_of"]
+__all__ = [
+    "KINDS",
+    "NORMALISATIONS",
+    "Filter",
+    "build",
+    "completed",
+    "describe",
+    "exposed",
+    "exposure_of",
+    "kind_of",
+    "time_shift",
+]
 
 
 def kind_of(name: str) -> FilterKind:
@@ -58,3 +70,8 @@ def completed(description: FilterDescription, stored: FilterDescription | None) 
 def build(description: FilterDescription, axis: Axis, normalisation: str = "peak") -> Filter:
     """Tabulate a described filter for an axis."""
     return tabulate(kind_of(description.kind), description, axis.spacing, axis.size, normalisation)
+
+
+def exposure_of(description: FilterDescription) -> float:
+    """Share of the spacing over which a sample averages: as described, else the kind's default, else 0."""
+    return kind_of(description.kind).checked(description).get("exposure", 0.0)

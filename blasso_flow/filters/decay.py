@@ -9,11 +9,12 @@ It also removes the kink at the onset, on which spikes would otherwise stick.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from blasso_flow.errors import UsageError
-from blasso_flow.filters.kinds import Design, FilterKind, Parameter, tail_end
+from blasso_flow.filters.kinds import EXPOSURE, Design, FilterKind, Parameter, tail_end
 from blasso_flow.signals import FilterDescription, FloatArray
 
 SIMILAR = 0.5  # rise/decay above this: the difference of the exponentials is not left to cancel
@@ -106,14 +107,7 @@ KIND = FilterKind(
     parameters=(
         Parameter("rise", "rise time, at most decay"),
         Parameter("decay", "decay time"),
-        Parameter(
-            "exposure",
-            "share of the spacing over which a sample averages, centred on the sample (0: none)",
-            dimension="fraction",
-            low_included=True,
-            high=100.0,
-            default=1.0,
-        ),
+        replace(EXPOSURE, default=1.0),
     ),
     design=design,
     causal=True,

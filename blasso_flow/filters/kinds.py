@@ -52,6 +52,16 @@ class Parameter:
             raise UsageError(f"filter {kind}: {self.name} is out of range", received=f"{value:g}", allowed=self.allowed())
 
 
+EXPOSURE = Parameter(
+    "exposure",
+    "share of the spacing over which a sample averages, centred on the sample (0: none)",
+    dimension="fraction",
+    low_included=True,
+    high=100.0,
+    required=False,
+)
+
+
 @dataclass(frozen=True)
 class Design:
     """A filter ready to be tabulated, everything in samples.
@@ -94,13 +104,13 @@ class FilterKind:
 
     def checked(self, description: FilterDescription) -> dict[str, float]:
         """Parameters by name with defaults filled in. Raises `UsageError` on an unknown, missing or bad one."""
-        known = {parameter.name: parameter for parameter in self.parameters}
+        known = {parameter.name: parameter for parameter in (EXPOSURE, *self.parameters)}
         for name, value in description.parameters.items():
             if name not in known:
                 raise UsageError(
                     f"filter {self.name}: unknown parameter",
                     received=name,
-                    allowed=", ".join(known) or "none",
+                    allowed=", ".join([p.name for p in self.parameters] + ([] if self.averages else [EXPOSURE.name])),
                 )
             known[name].check(self.name, value)
         values = {p.name: p.default for p in self.parameters if p.default is not None}
@@ -118,6 +128,11 @@ class FilterKind:
                     mend=f"for example {self.example or f'{self.name}:{names[0]}=...'}; see `blasso-flow filters`",
                 )
         return values
+
+    @property
+    def averages(self) -> bool:
+        """Whether the kind's own design averages over the exposure."""
+        return any(parameter.name == EXPOSURE.name for parameter in self.parameters)
 
     def need(self, parameter: Parameter) -> str:
         """Default of one of its parameters, or in words whether it must be given."""

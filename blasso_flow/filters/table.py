@@ -17,10 +17,12 @@ import numpy as np
 
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import fitting
+from blasso_flow.filters.exposure import designed
 from blasso_flow.filters.fitting import DEGREE
 from blasso_flow.filters.kinds import CELLS_PER_WIDTH, Design, FilterKind
 from blasso_flow.signals import FilterDescription, FloatArray
 
+KINK = 1e-9  # relative jump from which an edge of a cell counts as a kink
 NARROWEST = 0.4  # samples
 LARGEST_ERROR = 1e-13  # of the peak: above it, the table gets more cells
 MOST_CELLS = 100  # a sample
@@ -86,6 +88,12 @@ class Filter:
         """Upper bound of the L2 norm over samples of the response, whatever the position."""
         return float(fitting.bound(self.coefficients[0]).max())
 
+    @cached_property
+    def kinks(self) -> FloatArray:
+        """Fractions of a sample, shape (n,), at which the response's slope jumps as the position passes."""
+        jumps = (self.slope_jump > KINK * self.norm1) | (self.value_jump > KINK * self.norm)
+        return self.edges[:-1][jumps]
+
     @property
     def support(self) -> tuple[float, float]:
         """Lags (samples) outside which the response is zero."""
@@ -124,7 +132,7 @@ def tabulate(
     """
     if normalisation not in NORMALISATIONS:
         raise UsageError("unknown normalisation", received=normalisation, allowed=", ".join(NORMALISATIONS))
-    design = kind.design(description, kind.checked(description), spacing, samples)
+    design = designed(kind, description, spacing, samples)
     if not design.width >= NARROWEST / 4:
         raise _too_narrow(description, design, design.width, spacing)
     _check_length(description, design, spacing, samples)
