@@ -26,7 +26,7 @@ DIRECT_TAPS = 160  # longer filters are faster by FFT
 DIRECT_PRODUCTS = 2_000_000  # below this an FFT is not worth importing
 SHORTEST_BLOCK = 2048  # samples an FFT takes at least
 BLOCK_NUMBERS = 1 << 20  # samples transformed at a time
-KINK = 1e-9  # relative jump at a cell edge from which one-sided values are computed
+BESIDE = 1e-9  # samples: how far beside a kink its one-sided slopes are taken
 EPSILON = float(np.finfo(np.float64).eps)
 
 
@@ -69,7 +69,7 @@ class Certifier:
         self.left_taps = np.ascontiguousarray(np.einsum("d,oqdk->qok", signs, table.coefficients[:2]))
         self.right_taps = np.ascontiguousarray(np.einsum("oqdk->qok", table.coefficients[:2]))
         to_bernstein = powers_to_bernstein(DEGREE)
-        self.kinked = bool((table.value_jump > KINK * table.norm).any() or (table.slope_jump > KINK * table.norm1).any())
+        self.kinked = table.kinks.size > 0
         self.to_bernstein = to_bernstein
         self.orthonormal_baseline = np.linalg.qr(problem.whitened_baseline.T)[0].T
         # products, sums over taps and the change of basis (whose entries are at most 2^degree): a generous multiple
@@ -300,11 +300,26 @@ def eta_and_slopes(problem: Problem, position: FloatArray, residual: FloatArray,
 
 
 def stationarity(problem: Problem, position: FloatArray, weight: FloatArray, residual: FloatArray) -> FloatArray:
-    """KKT residual of each spike, shape (K,): max(|1 - sign(w) eta|, |eta'| width); on an end only the inward slope counts."""
+    """KKT residual of each spike, shape (K,): max(|1 - sign(w) eta|, |eta'| width).
+
+    On an end of the domain only the inward slope counts, on a kink of the filter only slopes that lead away from it.
+    """
     sign = np.sign(weight)
     eta, slope = eta_and_slopes(problem, position, residual)
-    slope = slope * sign
+    steepness = np.abs(slope)
+    for there in _on_kinks(problem.filter.kinks, position):
+        beside = (np.clip(position[there] + d, *problem.domain) for d in (-BESIDE, BESIDE))
+        left, right = (sign[there] * eta_and_slopes(problem, place, residual)[1] for place in beside)
+        steepness[there] = np.maximum(0.0, np.maximum(-left, right))
     if not problem.filter.period:
         low, high = problem.domain
-        slope = np.where(position <= low, np.maximum(slope, 0), np.where(position >= high, np.minimum(slope, 0), slope))
-    return np.maximum(np.abs(1 - sign * eta), np.abs(slope) * problem.filter.width)
+        inward = np.where(position <= low, slope, -slope) * sign
+        steepness = np.where((position <= low) | (position >= high), np.maximum(inward, 0.0), steepness)
+    return np.maximum(np.abs(1 - sign * eta), steepness * problem.filter.width)
+
+
+def _on_kinks(kinks: FloatArray, position: FloatArray) -> list[IntArray]:
+    """Indices of the positions (K,) that lie on each kink."""
+    away = [np.abs((position - kink + 0.5) % 1.0 - 0.5) for kink in kinks]
+    found = [np.nonzero(distance < 0.5 * BESIDE)[0] for distance in away]
+    return [there for there in found if there.size]

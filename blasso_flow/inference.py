@@ -178,7 +178,7 @@ def _increase(free: Problem, particles: Particles, i: int) -> float:
         kernel.relax(
             positions, weights, baseline[: columns.shape[0]], residual, first, free.root, columns, table.coefficients,
             table.edges, table.tail, table.tail_tap, free.offset, table.period, low, high, free.strength, table.width,
-            table.norm, ITERATIONS, TOLERANCE,
+            table.norm, table.kinks, ITERATIONS, TOLERANCE,
         )  # fmt: skip
     elif whole:
         free.refit_baseline(residual)

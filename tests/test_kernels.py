@@ -154,3 +154,22 @@ def test_products_of_long_tails_are_closed_forms(missing):
     spikes._assemble(rows, begin, position, weight, 25, problem.root, 0, table.tail, table.tail_tap, closed)
     spikes._assemble(rows, begin, position, weight, 25, problem.root, 0, np.zeros((2, 0)), table.taps, summed)
     np.testing.assert_allclose(closed, summed, atol=1e-9 * np.abs(summed).max())
+
+
+def test_merging_two_particles_on_one_end():
+    """Equal positions whose weighted mean rounds below them must not reach outside the window."""
+    problem = make("gaussian", spikes=0).problem
+    table = problem.filter
+    for position in (159.0, 23.0, 0.0):
+        for seed in range(50):
+            weight = np.random.default_rng(seed).uniform(0.1, 1.0, 2)
+            x, w = np.full(2, position), weight.copy()
+            residual = problem.residual(x, w, np.empty(0))
+            count = spikes._merge(
+                x, w, 2, residual, problem.root, table.coefficients, table.edges, problem.offset, 0, 0,
+                np.empty((1, table.taps)), problem.strength, table.width,
+            )  # fmt: skip
+            assert count == 1
+            assert x[0] == position
+            assert w[0] == pytest.approx(weight.sum())
+            np.testing.assert_allclose(residual, problem.residual(x[:1], w[:1], np.empty(0)), atol=1e-12)

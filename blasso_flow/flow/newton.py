@@ -92,7 +92,7 @@ class WindowedNewton:
         count, _, kkt = kernel.relax(
             x, w, baseline, residual, 0, problem.root, problem.whitened_baseline, table.coefficients, table.edges,
             table.tail, table.tail_tap, problem.offset, table.period, low, high, problem.strength, table.width, table.norm,
-            ITERATIONS, tolerance * 0.3,
+            table.kinks, ITERATIONS, tolerance * 0.3,
         )  # fmt: skip
         return x[:count], w[:count], kkt
 
@@ -111,8 +111,8 @@ class WindowedNewton:
             keep = np.ones(x.size, dtype=np.bool_)
             kernel.sweep(
                 x, w, keep, residual, problem.root, table.coefficients, table.edges, table.tail, table.tail_tap,
-                problem.offset, low, high, problem.strength, table.width, table.norm, starts, ends, ROOM * table.width,
-                ITERATIONS, tolerance * 0.3,
+                problem.offset, low, high, problem.strength, table.width, table.norm, table.kinks, starts, ends,
+                ROOM * table.width, ITERATIONS, tolerance * 0.3,
             )  # fmt: skip
             x, w = x[keep], w[keep]
             order = np.argsort(x, kind="stable")

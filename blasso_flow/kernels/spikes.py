@@ -13,6 +13,7 @@ import numpy as np
 from blasso_flow.kernels import compiled
 
 TRIALS = 15
+BESIDE = 1e-9  # samples: how far beside a kink its one-sided slopes are taken
 MERGE = 1e-2  # widths
 
 
@@ -287,6 +288,68 @@ def _outward(x, slope, w, low, high):
 
 
 @compiled
+def _at_kink(x, kinks):
+    """True if the particle sits where the filter's slope jumps (``kinks``: those fractions of a sample)."""
+    fraction = x - np.floor(x)
+    for kink in kinks:
+        away = abs(fraction - kink)
+        if min(away, 1.0 - away) < 0.5 * BESIDE:
+            return True
+    return False
+
+
+@compiled
+def _stopped_at_kink(x, moved, kinks):
+    """Where a step from ``x`` to ``moved`` ends: at the first kink that it would cross."""
+    for kink in kinks:
+        if moved > x:
+            there = np.ceil(x + 2 * BESIDE - kink) + kink
+            moved = min(moved, there)
+        else:
+            there = np.floor(x - 2 * BESIDE - kink) + kink
+            moved = max(moved, there)
+    return moved
+
+
+@compiled
+def _sort(x, w, count):
+    """Sort particles by position in place; they are nearly sorted."""
+    for i in range(1, count):
+        xi = x[i]
+        wi = w[i]
+        j = i - 1
+        while j >= 0 and x[j] > xi:
+            x[j + 1] = x[j]
+            w[j + 1] = w[j]
+            j -= 1
+        x[j + 1] = xi
+        w[j + 1] = wi
+
+
+@compiled
+def _leave_kinks(x, w, count, residual, table, edges, offset, period, root, first, low, high, kinks, row, begin):
+    """Put particles on kinks to the side where the loss falls, unless both one-sided slopes hold them; True if any moved."""
+    slopes = np.empty(2)
+    taps = table.shape[3]
+    left = False
+    for i in range(count):
+        if low < x[i] < high and _at_kink(x[i], kinks):
+            place = x[i]
+            for side in range(2):
+                x[i] = place + (2 * side - 1) * BESIDE
+                _rows(x[i : i + 1], 1, table, edges, offset, period, root, 2, first, row, begin)
+                slopes[side] = w[i] * _dot(row[0, 1], residual[begin[0] : begin[0] + taps])
+            if slopes[0] <= 0.0 <= slopes[1]:
+                x[i] = place
+            else:
+                x[i] = place + BESIDE if -slopes[1] > slopes[0] else place - BESIDE
+                left = True
+    if left:
+        _sort(x, w, count)
+    return left
+
+
+@compiled
 def _merge(x, w, count, residual, root, table, edges, offset, period, first, row, strength, width):
     """Merge same-sign neighbours closer than MERGE widths where the objective does not rise; returns the new count."""
     taps = table.shape[3]
@@ -296,7 +359,7 @@ def _merge(x, w, count, residual, root, table, edges, offset, period, first, row
         merged = False
         if x[i] - x[kept] < MERGE * width and w[i] * w[kept] > 0.0:
             total = w[i] + w[kept]
-            middle = (x[i] * w[i] + x[kept] * w[kept]) / total
+            middle = min(x[kept] + (x[i] - x[kept]) * (w[i] / total), x[i])  # between them, rounding included
             begin = fill(x[kept], table, edges, offset, period, 1, row) - first
             length = taps if period > 0 else min(int(x[i] - x[kept]) + 2 + taps, residual.size - begin)
             step[:length] = 0.0
@@ -309,7 +372,7 @@ def _merge(x, w, count, residual, root, table, edges, offset, period, first, row
             for n in range(length):
                 step[n] *= weights[n]
                 change += step[n] * (part[n] + 0.5 * step[n])
-            if change <= 1e-15 * strength * abs(total):
+            if change <= 1e-14 * strength * abs(total):
                 _add(1.0, step[:length], part)
                 x[kept] = middle
                 w[kept] = total
@@ -324,14 +387,16 @@ def _merge(x, w, count, residual, root, table, edges, offset, period, first, row
 @compiled
 def relax(
     x, w, baseline, residual, first, root, columns, table, edges, tail, tail_tap, offset, period, low, high, strength, width,
-    norm, iterations, tolerance,
+    norm, kinks, iterations, tolerance,
 ):  # fmt: skip
     """Newton on one window: weights and positions of ``count`` particles and the baseline's coefficients, all together.
 
     ``x``, ``w`` (K,) sorted by position, ``baseline`` (B,), ``residual`` (L,) are updated in place; ``residual[0]`` is
     sample ``first`` of the padded record, ``root`` is that whole record, ``columns`` (B, L) are whitened baseline columns.
-    Positions stay in [low, high]. A weight that would cross zero is dropped (the prox of the penalty). Steps are accepted
-    only if the objective falls. Returns (count left, iterations, KKT residual).
+    Positions stay in [low, high] and stop at ``kinks``, the fractions of a sample where the filter's slope jumps. A weight
+    that would cross zero is dropped (the prox of the penalty). Steps are accepted only if the objective falls.
+
+    Returns (count left, iterations, KKT residual).
     """
     count = x.size
     taps = table.shape[3]
@@ -339,6 +404,7 @@ def relax(
     borders = columns.shape[0]
     rows = np.empty((count, 3, taps))
     moved = np.empty((1, 1, taps))
+    pair = np.empty((1, 2, taps))
     single = np.empty((1, taps))
     begin = np.empty(count, np.int64)
     begin2 = np.empty(1, np.int64)
@@ -361,6 +427,10 @@ def relax(
     used = 0
     _rows(x, count, table, edges, offset, period, root, 3, first, rows, begin)
     while count > 0:
+        if kinks.size > 0 and _leave_kinks(
+            x, w, count, residual, table, edges, offset, period, root, first, low, high, kinks, pair, begin2
+        ):
+            _rows(x, count, table, edges, offset, period, root, 3, first, rows, begin)
         kkt = 0.0
         for i in range(count):
             part = residual[begin[i] : begin[i] + taps]
@@ -368,6 +438,8 @@ def relax(
                 c[order, i] = _dot(rows[i, order], part)
             sign = 1.0 if w[i] > 0 else -1.0
             fixed[i] = period == 0 and _outward(x[i], c[1, i], w[i], low, high)
+            if kinks.size > 0 and low < x[i] < high and _at_kink(x[i], kinks):
+                fixed[i] = True
             worst = abs(c[0, i] + strength * sign)
             if not fixed[i]:
                 worst = max(worst, abs(c[1, i]) * width)
@@ -439,7 +511,7 @@ def relax(
                 for i in range(count):
                     w2[i] = w[i] + sides[0, 2 * i]
                     shift = min(max(sides[0, 2 * i + 1], -0.5 * width), 0.5 * width)
-                    x2[i] = x[i] + shift
+                    x2[i] = x[i] + shift if kinks.size == 0 else _stopped_at_kink(x[i], x[i] + shift, kinks)
                     if period > 0:
                         x2[i] -= period * np.floor(x2[i] / period)
                         if x2[i] >= period:
@@ -474,16 +546,7 @@ def relax(
                 w[kept] = w2[i]
                 kept += 1
         count = kept
-        for i in range(1, count):
-            xi = x[i]
-            wi = w[i]
-            j = i - 1
-            while j >= 0 and x[j] > xi:
-                x[j + 1] = x[j]
-                w[j + 1] = w[j]
-                j -= 1
-            x[j + 1] = xi
-            w[j + 1] = wi
+        _sort(x, w, count)
         count = _merge(x, w, count, residual, root, table, edges, offset, period, first, single, strength, width)
         _rows(x, count, table, edges, offset, period, root, 3, first, rows, begin)
     return count, used, kkt
@@ -491,8 +554,8 @@ def relax(
 
 @compiled
 def sweep(
-    position, weight, keep, residual, root, table, edges, tail, tail_tap, offset, low, high, strength, width, norm, starts, ends,
-    room, iterations, tolerance,
+    position, weight, keep, residual, root, table, edges, tail, tail_tap, offset, low, high, strength, width, norm, kinks,
+    starts, ends, room, iterations, tolerance,
 ):  # fmt: skip
     """Relax windows of spikes one after the other, everything outside each frozen in the residual.
 
@@ -515,7 +578,7 @@ def sweep(
         w = weight[a:e].copy()
         count, used, _ = relax(
             x, w, baseline, part, first, root, columns, table, edges, tail, tail_tap, offset, 0, lowest, highest, strength, width,
-            norm, iterations, tolerance,
+            norm, kinks, iterations, tolerance,
         )  # fmt: skip
         for i in range(count):
             position[a + i] = x[i]
