@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 20
 MOST_NOTES = 10
+MOST_PARTS = 6
 
 
 def with_units(name: str, units: str) -> str:
@@ -80,7 +81,7 @@ def gathered(notes: Sequence[Sequence[str]]) -> list[str]:
     for number, own in enumerate(notes):
         for note in own:
             where.setdefault(note, []).append(number)
-    return [note if len(notes) == 1 else f"{_numbers(numbers)}: {note}" for note, numbers in where.items()]
+    return [note if len(notes) == 1 else f"{channel_numbers(numbers)}: {note}" for note, numbers in where.items()]
 
 
 def _statuses(channels: Sequence[ChannelReport]) -> str:
@@ -91,7 +92,14 @@ def _count(channels: Sequence[ChannelReport]) -> str:
     return "1 channel" if len(channels) == 1 else f"{len(channels)} channels"
 
 
-def _numbers(numbers: Sequence[int]) -> str:
-    few = ", ".join(map(str, numbers[:4]))
-    more = f" and {len(numbers) - 4} more" if len(numbers) > 4 else ""
-    return f"channel{'s' if len(numbers) > 1 else ''} {few}{more}"
+def channel_numbers(numbers: Sequence[int]) -> str:
+    """Increasing channel numbers in words, runs as a range: channels 0-19, 23; at most six parts, then how many more."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    few = ", ".join(f"{part[0]}-{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts[:MOST_PARTS])
+    left = sum(map(len, parts[MOST_PARTS:]))
+    return f"channel{'s' if len(numbers) > 1 else ''} {few}" + (f" and {left} more" if left else "")

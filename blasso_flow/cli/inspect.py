@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from blasso_flow.cli import options
-from blasso_flow.cli.channels import MOST_ROWS, gathered, with_units
+from blasso_flow.cli.channels import MOST_ROWS, channel_numbers, gathered, with_units
 from blasso_flow.cli.numbers import short, table
 from blasso_flow.cli.streams import check_inputs
 
 if TYPE_CHECKING:
     from blasso_flow.files import SignalFile
     from blasso_flow.filters import Filter
-    from blasso_flow.signals import Signal
+    from blasso_flow.inspection import Gaps
+    from blasso_flow.signals import FilterDescription, Signal
 
 MOST_DATASETS = 12
+RARE = 10.0  # counts a sample: below, the noise is far from normal
+DRIFTING = "poly:degree=2"
+LONG_GAP = 5  # samples
 LONG_TAIL = 500  # samples that one spike reaches
 NARROW = 3.0  # samples
-MANY_MISSING = 0.3
 
 
 @click.command(epilog=options.example("blasso-flow inspect data/channels.h5"))
@@ -42,7 +48,7 @@ def inspect(
 
     Prints the datasets, axis, missing samples and filter, and for each channel (at most 20) the noise and the strength that
     `blasso-flow recover` would choose; the least weight is that of the smallest lone spike that passes this strength.
-    Writes nothing.
+    Ends with what is known to go wrong with such data, and the command to run. Writes nothing.
     """
     check_inputs([signal])
     from blasso_flow.files import open_signal
@@ -54,17 +60,20 @@ def inspect(
         tabulated = build(description, file.axis) if description else None
         lines = [*file_lines(file), *filter_lines(tabulated, file.axis.units)]
         channels = [file.channel(number) for number in range(min(file.channels, MOST_ROWS))]
-    rows, remarks = [], []
-    for number, channel in enumerate(channels):
-        row, notes = channel_row(channel, tabulated, noise_sd, false_alarms, positive)
-        rows.append([str(number), *row])
-        remarks.append(notes)
-    hard = hard_points(tabulated, channels) + gathered(remarks)
+    looks = [look(channel, tabulated, noise_sd, false_alarms, positive) for channel in channels]
+    rows = [[str(number), *found.row] for number, found in enumerate(looks)]
+    hard = [
+        *hard_points(tabulated, description, channels),
+        *gap_lines([found.gaps for found in looks], len(channels)),
+        *gathered([found.notes for found in looks]),
+    ]
     header = ["channel", "missing", with_units("noise sd", file.units), "from", "noise", "strength", "least weight"]
     lines += ["", *table(header, rows, left=(3, 4))]
     if file.channels > len(channels):
         lines.append(f"... and {file.channels - len(channels)} more channels")
+    lines += seen_lines(looks, tabulated)
     lines += ["", "what will be hard:", *(f"  {note}" for note in hard)] if hard else ["", "nothing here looks hard"]
+    lines += ["", "try", f"  {suggestion(signal, filter_text, description, spacing, positive, noise_sd, false_alarms, looks)}"]
     click.echo("\n".join(lines))
 
 
@@ -99,17 +108,29 @@ def filter_lines(filter: Filter | None, units: str) -> list[str]:
     ]
 
 
-def channel_row(
-    channel: Signal, filter: Filter | None, noise_sd: float | None, false_alarms: float, positive: bool
-) -> tuple[list[str], list[str]]:
-    """Cells of a channel's row, and what is worth a note."""
+@dataclass(frozen=True)
+class Look:
+    """One channel at a glance: the cells of its row, notes, gaps, and what its samples are like."""
+
+    row: list[str]
+    notes: list[str]
+    gaps: Gaps
+    counts: bool = False
+    rare: bool = False
+    drifts: bool = False
+    snr: float = math.nan
+
+
+def look(channel: Signal, filter: Filter | None, noise_sd: float | None, false_alarms: float, positive: bool) -> Look:
+    """What a channel is like, and what is worth a note."""
     import numpy as np
 
+    from blasso_flow import inspection
     from blasso_flow.noise import estimate_noise, whiteness
 
     missing = float(np.isnan(channel.values).mean())
     if missing == 1:
-        return ["100 %", "-", "-", "-", "-", "-"], ["every sample is missing"]
+        return Look(["100 %", "-", "-", "-", "-", "-"], ["every sample is missing"], inspection.gaps(channel.values))
     estimate = estimate_noise(channel.values, filter)
     given = noise_sd if noise_sd is not None else channel.noise_sd
     sd = (
@@ -123,10 +144,21 @@ def channel_row(
     notes = list(estimate.notes) if given is None else []
     if found.white is False and found.sentence not in notes:
         notes.append(found.sentence)
-    if missing > MANY_MISSING:
-        notes.append(f"more than {MANY_MISSING:.0%} of the samples are missing")
+    counts = inspection.are_counts(channel.values)
+    rare = counts and float(np.nanmean(channel.values)) < RARE
+    drifts = bool(inspection.drift(channel.values, sd, positive))
+    if rare:
+        notes.append("few counts a sample: their noise is neither normal nor the same everywhere, and the Gaussian rule fails")
+    elif counts:
+        notes.append("counts: their noise grows with the rate, one noise sd is a compromise")
+    if inspection.saturated(channel.values):
+        notes.append("samples are piled up at the largest value (saturation): weights and positions of these spikes are biased")
+    if drifts:
+        notes.append("the ground under the spikes drifts by more than the noise: a constant baseline makes spikes of it")
     strength, least = _strength(channel, filter, sd, false_alarms, positive)
-    return [f"{missing:.1%}" if missing else "none", short(sd, 4), source, colour, strength, least], notes
+    row = [f"{missing:.1%}" if missing else "none", short(sd, 4), source, colour, strength, least]
+    snr = inspection.largest_snr(channel.values, filter, sd) if filter is not None and sd > 0 else math.nan
+    return Look(row, notes, inspection.gaps(channel.values), counts, rare, drifts, snr)
 
 
 def _strength(channel: Signal, filter: Filter | None, sd: float, false_alarms: float, positive: bool) -> tuple[str, str]:
@@ -149,13 +181,105 @@ def _strength(channel: Signal, filter: Filter | None, sd: float, false_alarms: f
     return short(choice.strength, 4), short(choice.strength / filter.norm**2)
 
 
-def hard_points(filter: Filter | None, channels: list[Signal]) -> list[str]:
+def seen_lines(looks: Sequence[Look], filter: Filter | None) -> list[str]:
+    """What the samples are, and how close two spikes may come."""
+    from statistics import median
+
+    from blasso_flow.inspection import resolution
+
+    lines = []
+    counted = [number for number, found in enumerate(looks) if found.counts]
+    if counted:
+        where = f"{channel_numbers(counted)}: " if len(looks) > 1 else ""
+        lines.append(f"counts    {where}whole numbers with a variance near their mean")
+    known = [found.snr for found in looks if math.isfinite(found.snr)]
+    if filter is not None and known and not filter.period:
+        snr = median(known)
+        closest = resolution(filter, snr)
+        away = f"two spikes closer than {closest:.2g} widths" if math.isfinite(closest) else "even a lone spike"
+        lines.append(
+            f"resolve   {away}: a position error above 1/4 width, even if as high as the largest samples\n"
+            f"          (least squares at weight x ||filter|| = {snr:.3g} noise sd)"
+        )
+    return ["", *lines] if lines else []
+
+
+def gap_lines(found: Sequence[Gaps], channels: int) -> list[str]:
+    """Missing samples: one line for records that end early or begin late, one for runs within."""
+
+    def where(numbers: Sequence[int]) -> str:
+        return f"{channel_numbers(numbers)}: " if channels > 1 else ""
+
+    lines = []
+    ends = {number: own.leading + own.trailing for number, own in enumerate(found) if own.leading + own.trailing >= LONG_GAP}
+    if ends:
+        low, high = min(ends.values()), max(ends.values())
+        size = str(low) if low == high else f"{low} to {high}"
+        lines.append(f"{where(list(ends))}{size} samples are missing at the ends of the record, where spikes are not looked for")
+    runs = {number: own for number, own in enumerate(found) if own.longest >= LONG_GAP}
+    if runs:
+        most, longest = max(own.runs for own in runs.values()), max(own.longest for own in runs.values())
+        lines.append(f"{where(list(runs))}samples are missing in up to {most} runs, the longest of {longest}")
+    return lines
+
+
+def suggestion(
+    signal: str,
+    filter_text: str | None,
+    description: FilterDescription | None,
+    spacing: float | None,
+    positive: bool,
+    noise_sd: float | None,
+    false_alarms: float,
+    looks: Sequence[Look],
+) -> str:
+    """The line that recovers this recording."""
+    from shlex import quote
+
+    words = ["blasso-flow", "recover", quote(signal)]
+    if filter_text is not None:
+        words += ["--filter", quote(filter_text)]
+    elif description is None:
+        words += ["--filter", "NAME:KEY=VALUE"]
+    if spacing is not None:
+        words += ["--spacing", f"{spacing:.12g}"]
+    words += [] if positive else ["--signed"]
+    if any(found.drifts for found in looks) and _usable(baseline=DRIFTING):
+        words += ["--baseline", DRIFTING]
+    if any(found.rare for found in looks) and noise_sd is None and _usable(loss="poisson"):
+        words += ["--loss", "poisson"]
+    words += [] if noise_sd is None else ["--noise-sd", f"{noise_sd:.12g}"]
+    words += [] if false_alarms == 0.05 else ["--false-alarms", f"{false_alarms:.12g}"]
+    words += ["-o", "-"] if signal == "-" else []
+    return " ".join(words)
+
+
+def _usable(**settings: str) -> bool:
+    """Whether `recover` knows such a setting."""
+    from blasso_flow.errors import BlassoFlowError
+    from blasso_flow.recovery import Settings
+
+    try:
+        Settings(**settings)  # type: ignore[arg-type]
+    except (BlassoFlowError, TypeError):
+        return False
+    return True
+
+
+def hard_points(filter: Filter | None, description: FilterDescription | None, channels: list[Signal]) -> list[str]:
     """What the shape of filter and record makes hard."""
-    if filter is None:
+    if filter is None or description is None:
         return []
+    from blasso_flow.filters import kind_of
+
     notes = []
     if filter.width < NARROW:
         notes.append(f"the filter is narrow ({filter.width:.2g} samples): positions hang on its exact shape")
+    if kind_of(description.kind).averages and "exposure" not in description.parameters:
+        notes.append(
+            "the filter has an onset and its exposure is not given: if a sample does not average over the whole spacing "
+            "(exposure=1), positions are biased by up to half a sample"
+        )
     if filter.taps > LONG_TAIL:
         notes.append(f"one spike reaches {filter.taps} samples: spikes far apart still hang together, which takes time")
     if filter.taps > channels[0].values.size:
