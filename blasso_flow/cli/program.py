@@ -12,7 +12,7 @@ import click
 from blasso_flow._version import __version__
 from blasso_flow.cli.outcome import Terminated, report, unwind_on_termination
 
-# Command, module and function name are one; the summary is repeated here so that `--help` imports none of them.
+# Command, module and function name are one (- is _ there); the summary is repeated here so that `--help` imports none of them.
 SUMMARIES = {
     "recover": "Recover the spikes of recordings, with a proof of optimality.",
     "show": "Print a result: spikes, channels or the certified measure.",
@@ -21,6 +21,7 @@ SUMMARIES = {
     "score": "Compare a result with the truth.",
     "inspect": "Say what a recording holds and what will be hard.",
     "simulate": "Write a signal with known spikes, to try the other commands on.",
+    "fit-filter": "Fit a filter's parameters to a recording.",
     "filters": "List the filters with their parameters, or describe and draw one.",
 }
 
@@ -36,7 +37,8 @@ class Program(click.Group):
         """Import one command."""
         if cmd_name not in SUMMARIES:
             return None
-        command = getattr(import_module(f"blasso_flow.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command = getattr(import_module(f"blasso_flow.cli.{name}"), name)
         assert isinstance(command, click.Command)
         return command
 

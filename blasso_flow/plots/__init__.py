@@ -14,6 +14,7 @@ from blasso_flow.plots.channels import draw_channels
 from blasso_flow.plots.filter import draw_filter
 from blasso_flow.plots.fit import draw_fit
 from blasso_flow.plots.gap import draw_gap
+from blasso_flow.plots.profile import draw_profile
 from blasso_flow.plots.save import FORMATS, figure_format, save_figure
 from blasso_flow.plots.summary import draw_recovery, draw_summary
 
@@ -24,6 +25,7 @@ __all__ = [
     "draw_filter",
     "draw_fit",
     "draw_gap",
+    "draw_profile",
     "draw_recovery",
     "draw_summary",
     "figure_format",

@@ -1,0 +1,76 @@
+"""A filter's parameters from the data: known ones come back, and what cannot be fitted is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from blasso_flow import filters
+from blasso_flow.errors import UsageError
+from blasso_flow.filter_fit import fit_filter, parse_ranges
+from blasso_flow.recovery import Settings
+from blasso_flow.signals import Axis, Signal
+
+
+def recording(text, channels=2, samples=500, spacing=1.0, noise=0.02, seed=3):
+    random = np.random.default_rng(seed)
+    axis = Axis(0.0, spacing, samples)
+    filter = filters.build(filters.describe(text), axis)
+    values = noise * random.standard_normal((channels, samples)) + 0.3
+    for number in range(channels):
+        for position in np.sort(random.uniform(0.05, 0.9, 8)) * samples:
+            values[number] += random.uniform(0.5, 1.5) * filter.response(np.arange(samples) - position)
+    return Signal(values, axis)
+
+
+def test_the_sd_of_a_gaussian_comes_back():
+    fit = fit_filter(recording("gaussian:sd=6"), parse_ranges("gaussian:sd=2..20"), Settings())
+    assert fit.values["sd"] == pytest.approx(6, rel=0.03)
+    assert fit.objective == fit.objectives.min()
+    assert not fit.notes
+    json.dumps(fit.described())
+
+
+@pytest.mark.parametrize("normalisation", ["area", "energy"])
+def test_the_fit_does_not_depend_on_the_normalisation(normalisation):
+    signal, ranges = recording("gaussian:sd=6", channels=1), parse_ranges("gaussian:sd=3..12")
+    first = fit_filter(signal, ranges, Settings(noise_sd=0.02))
+    second = fit_filter(signal, ranges, Settings(noise_sd=0.02, normalisation=normalisation))
+    assert second.values["sd"] == pytest.approx(first.values["sd"], rel=0.01)
+    assert second.objective == pytest.approx(first.objective, rel=2e-3)
+
+
+def test_rise_and_decay_come_back():
+    signal = recording("decay:rise=3,decay=20", channels=1, samples=600)
+    fit = fit_filter(signal, parse_ranges("decay:rise=1..10,decay=8..60"), Settings())
+    assert fit.values["decay"] == pytest.approx(20, rel=0.1)
+    assert fit.values["rise"] == pytest.approx(3, rel=0.2)
+    from blasso_flow.plots import draw_profile
+
+    assert draw_profile(fit, "s").axes[0].get_xlabel() == "rise (s)"
+
+
+def test_a_value_at_the_end_of_its_range_is_reported():
+    fit = fit_filter(recording("gaussian:sd=6", channels=1), parse_ranges("gaussian:sd=8..20"), Settings())
+    assert any("end of its range" in note for note in fit.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gaussian:sd=5", "one or two parameters"),
+        ("gaussian:sd=9..5", "no range"),
+        ("gaussian:sd=a..5", "no range"),
+        ("gaussian:sd=1..5,sd=2..3", "twice"),
+        ("gaussian:length=1..5", "unknown parameter"),
+        ("gauss:sd=1..5", "unknown filter"),
+    ],
+)
+def test_what_is_no_range_is_refused(text, message):
+    with pytest.raises(UsageError, match=message):
+        parse_ranges(text)
+
+
+def test_a_strength_that_does_not_go_with_the_filter_is_refused():
+    with pytest.raises(UsageError, match="goes with the filter"):
+        fit_filter(recording("gaussian:sd=6"), parse_ranges("gaussian:sd=2..20"), Settings(strength="0.3"))
