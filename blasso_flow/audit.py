@@ -82,6 +82,8 @@ def audit(signal: Signal, optimum: Optimum, reports: Sequence[ChannelReport], se
             received=f"{len(reports)} reports for {signal.channels} channels",
             mend="give the signal that the result was made from",
         )
+    if settings.get("width_law"):
+        raise UsageError("certify: a result with a width law is proven block by block, and cannot be checked as one problem")
     filter = stored_filter(signal, settings)
     verdicts = []
     for number, report in enumerate(reports):
