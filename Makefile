@@ -90,10 +90,11 @@ data: $(VENV)/.installed ## write the example signals of data/ anew (same bytes 
 	  --channels 6 --missing 0.05 --offset 2 --snr 15 --axis-name time --axis-units s --units dF/F --seed 2 --force \
 	  --output $(DATA)/channels.h5
 
-figures: $(VENV)/.installed ## draw the README's figure anew
+figures: $(VENV)/.installed ## draw the figures of README and docs anew
 	@mkdir -p docs $(OUT)
 	@$(BLASSO_FLOW) recover $(DATA)/gaussian.h5 --output $(OUT)/figure.h5 --force --quiet
 	@$(BIN)/python -c "from PIL import Image; Image.open('$(OUT)/figure.png').convert('RGB').quantize(64).save('docs/gaussian.png', optimize=True)"
+	@$(BIN)/python docs/figures.py
 
 clean: ## remove results and caches, keep the virtual environment
 	@rm -rf $(OUT) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

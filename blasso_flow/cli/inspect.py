@@ -277,8 +277,8 @@ def hard_points(filter: Filter | None, description: FilterDescription | None, ch
         notes.append(f"the filter is narrow ({filter.width:.2g} samples): positions hang on its exact shape")
     if kind_of(description.kind).averages and "exposure" not in description.parameters:
         notes.append(
-            "the filter has an onset and its exposure is not given: if a sample does not average over the whole spacing "
-            "(exposure=1), positions are biased by up to half a sample"
+            "the filter has an onset and its exposure is not given (1 is taken): where a sample does not average over the "
+            "whole spacing, positions are biased by up to half a sample; see --exposure"
         )
     if filter.taps > LONG_TAIL:
         notes.append(f"one spike reaches {filter.taps} samples: spikes far apart still hang together, which takes time")
