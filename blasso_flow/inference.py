@@ -48,7 +48,9 @@ class Refit:
     group: IntArray
 
 
-def refit(problem: Problem, position: FloatArray, weight: FloatArray, baseline: FloatArray, *, level: float) -> Refit:
+def refit(
+    problem: Problem, position: FloatArray, weight: FloatArray, baseline: FloatArray, *, level: float, most: int | None = None
+) -> Refit:
     """Least squares on the support, pruned at ``level``.
 
     Parameters
@@ -57,6 +59,7 @@ def refit(problem: Problem, position: FloatArray, weight: FloatArray, baseline: 
     position, weight, baseline : the optimum: (K,) in samples, (K,), (B,).
     level : u, the Rice level of the strength; a spike is dropped if twice the loss rises by less than u^2 noise_sd^2 when it
         is left out and its neighbours are fitted again (a likelihood ratio).
+    most : how many spikes may stay; the least significant ones by the same ratio go first.
 
     Notes
     -----
@@ -76,6 +79,11 @@ def refit(problem: Problem, position: FloatArray, weight: FloatArray, baseline: 
         # what was spared for a neighbour that went, or has lost one, is tested again; on a short record everybody
         again = np.inf if _tests_whole(free, particles.position.size) else (APART + CLOSE) * free.filter.width
         tested = _distance(free, particles.position, gone) > again
+    while most is not None and particles.position.size > most:
+        everyone = np.ones(particles.position.size, dtype=np.bool_)
+        dropped = _insignificant(free, particles, everyone, np.inf, particles.position.size - most)
+        kept = Particles.evaluate(free, particles.position[~dropped], particles.weight[~dropped], particles.baseline)
+        particles = _settle(free, kept)
     return _with_errors(problem, particles)
 
 
@@ -102,8 +110,13 @@ def _distance(problem: Problem, position: FloatArray, others: FloatArray) -> Flo
     return nearest
 
 
-def _insignificant(free: Problem, particles: Particles, candidates: NDArray[np.bool_], threshold: float) -> NDArray[np.bool_]:
-    """Spikes to drop together: the least significant of each neighbourhood, (K,) mask. ``threshold`` = u^2 sd^2."""
+def _insignificant(
+    free: Problem, particles: Particles, candidates: NDArray[np.bool_], threshold: float, most: int | None = None
+) -> NDArray[np.bool_]:
+    """Spikes to drop together: the least significant of each neighbourhood, ``most`` of them at most, (K,) mask.
+
+    ``threshold`` = u^2 sd^2; infinite when all are to be compared.
+    """
     x, w = particles.position, particles.weight
     doubtful = np.nonzero(candidates & (_lower_increase(free, x, w) < CLEAR * threshold))[0]
     increase = np.array([_increase(free, particles, int(i)) for i in doubtful])
@@ -112,7 +125,7 @@ def _insignificant(free: Problem, particles: Particles, candidates: NDArray[np.b
     reach = APART * free.filter.width
     for i in doubtful[below[np.argsort(increase[below], kind="stable")]]:
         neighbours = _within(free, x, float(x[i]), reach)
-        if not dropped[neighbours].any():
+        if not dropped[neighbours].any() and (most is None or dropped.sum() < most):
             dropped[i] = True  # its neighbours are tested again without it
     return dropped
 
@@ -236,11 +249,11 @@ def _with_errors(problem: Problem, particles: Particles) -> Refit:
         common = near[:-1] * signed[:-1] * signed[1:]
     weight_errors[~np.isfinite(weight_errors)] = np.nan
     position_errors[~np.isfinite(position_errors)] = np.nan
-    group = _groups(x, position_errors, common, problem.filter.width)
+    group = resolved_groups(x, position_errors, common, problem.filter.width)
     return Refit(x, w, particles.baseline, position_errors, weight_errors, group)
 
 
-def _groups(x: FloatArray, errors: FloatArray, common: FloatArray, width: float) -> IntArray:
+def resolved_groups(x: FloatArray, errors: FloatArray, common: FloatArray, width: float) -> IntArray:
     """Group numbers (K,): a spike whose position error exceeds a quarter of a width, or is unknown, joins the neighbours it
     cannot be told from: nearer than a width, or than twice the standard error of the distance. ``common`` (K - 1,) is the
     covariance of neighbouring positions."""

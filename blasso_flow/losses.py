@@ -1,6 +1,7 @@
-"""The loss: half the weighted squared error, on whitened residuals root * (model - values) with root = sqrt(W).
+"""The losses: half the weighted squared error, on whitened residuals root * (model - values) with root = sqrt(W), and Poisson.
 
-R(m) = 1/2 sum W (m - y)^2, gradient u = W (m - y), conjugate R*(u) = sum u^2 / (2 W) + u y.
+Squared: R(m) = 1/2 sum W (m - y)^2, gradient u = W (m - y), conjugate R*(u) = sum u^2 / (2 W) + u y.
+Poisson: R(m) = sum m - y + y log(y / m), gradient u = 1 - y / m, conjugate R*(u) = -sum y log(1 - u) for u < 1.
 """
 
 from __future__ import annotations
@@ -37,3 +38,22 @@ def best_dual_value(residual: FloatArray, whitened_values: FloatArray, largest_s
     terms = 0.5 * scale**2 * square + scale * np.sqrt(square * energy)
     allowance = float(8 * np.finfo(float).eps * (np.log2(residual.size + 1) + 4) * terms)
     return -0.5 * scale**2 * square - scale * product, allowance
+
+
+def poisson_value(model: FloatArray, values: FloatArray) -> float:
+    """Poisson loss of a model for counts >= 0, equal shapes: at least 0, infinite where a model of 0 cannot have made a count."""
+    counted = values > 0
+    m, y = model[counted], values[counted]
+    if not (m > 0).all():
+        return float("inf")
+    return float(model.sum() - y.sum() + (y * np.log(y / m)).sum())
+
+
+def poisson_dual_value(complement: FloatArray, values: FloatArray) -> tuple[float, float]:
+    """-R*(u) = sum y log(1 - u) from ``complement`` = 1 - u, and the allowance for its rounding; equal shapes."""
+    counted = values > 0
+    if not (complement[counted] > 0).all():
+        return float("-inf"), 0.0
+    terms = values[counted] * np.log(complement[counted])
+    size = float(np.abs(terms).sum() + values.sum())
+    return float(terms.sum()), float(8 * np.finfo(float).eps * (np.log2(values.size + 1) + 4) * size)
