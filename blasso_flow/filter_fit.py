@@ -79,6 +79,11 @@ class FilterFit:
         """The filter at the fitted values."""
         return self.ranges.at(self.values)
 
+    @property
+    def sentence(self) -> str:
+        """What a result says of its proof."""
+        return f"the filter was fitted to the data ({self.filter}); the proof holds at the fitted parameters"
+
     def described(self) -> dict[str, object]:
         """JSON-ready: ranges, fitted values, and what the proof is about."""
         return {

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from command import run
 
 from blasso_flow import filters
 from blasso_flow.errors import UsageError
@@ -74,3 +75,25 @@ def test_what_is_no_range_is_refused(text, message):
 def test_a_strength_that_does_not_go_with_the_filter_is_refused():
     with pytest.raises(UsageError, match="goes with the filter"):
         fit_filter(recording("gaussian:sd=6"), parse_ranges("gaussian:sd=2..20"), Settings(strength="0.3"))
+
+
+def test_the_commands_fit_and_say_what_the_proof_is_about(tmp_path, monkeypatch):
+    from blasso_flow.files import read_result, write_signal
+
+    monkeypatch.chdir(tmp_path)
+    write_signal(recording("gaussian:sd=6", channels=1, samples=300), "a.h5")
+    alone = run("fit-filter", "a.h5", "--filter", "gaussian:sd=3..12")
+    assert (tmp_path / "a.profile.png").stat().st_size > 5000
+    outcome = run("recover", "a.h5", "--fit-filter", "--filter", "gaussian:sd=3..12", "--no-plot")
+    assert outcome.code == 0
+    result = read_result("a.spikes.h5")
+    assert result.recovery.settings["filter_fit"]["ranges"] == {"sd": [3.0, 12.0]}
+    fitted = result.recovery.settings["filter"]["parameters"]["sd"]
+    assert alone.text.strip() == f"gaussian:sd={fitted:.12g}"
+    assert "proof holds at the fitted parameters" in result.recovery.channels[0].notes[-1]
+    assert run("certify", "a.spikes.h5").code == 0
+
+
+def test_fit_filter_without_ranges_is_refused(tmp_path):
+    for arguments in ((), ("--filter", "gaussian:sd=3")):
+        assert run("recover", "a.h5", "--fit-filter", *arguments).code == 2
