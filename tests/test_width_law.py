@@ -11,6 +11,7 @@ import blasso_flow as bf
 from blasso_flow.audit import audit
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import gaussian
+from blasso_flow.plots.curves import filter_of
 from blasso_flow.signals import Axis
 from blasso_flow.width_law import WidthLaw, blocks, recover_blocks
 
@@ -77,8 +78,10 @@ def test_what_cannot_be_used() -> None:
         recover_blocks(recording, LAW, tolerance=0.0)
 
 
-def test_certify_refuses_to_judge_blocks_as_one() -> None:
+def test_certify_and_figures_refuse_to_take_blocks_as_one() -> None:
     recording = peaks(np.array([300.0, 1500.0]), np.ones(2), 0.01)
     found = recover_blocks(recording, LAW)
     with pytest.raises(UsageError, match="block by block"):
         audit(recording, found.optimum, found.channels, found.settings)
+    with pytest.raises(UsageError, match="no single filter"):
+        filter_of(found)

@@ -75,6 +75,8 @@ def signal_of(recovery: Recovery) -> Signal:
 def filter_of(recovery: Recovery) -> Filter:
     """The filter a recovery was made with, tabulated for its signal. Raises `UsageError` when it cannot be known."""
     signal = signal_of(recovery)
+    if recovery.settings.get("width_law"):
+        raise UsageError("a result with a width law has no single filter to draw", mend="draw its fit from the result's curves")
     stored = recovery.settings.get("filter")
     if not isinstance(stored, Mapping):
         raise UsageError("the result does not say which filter it was made with", mend="make it again with `blasso-flow recover`")
