@@ -148,7 +148,7 @@ def look(channel: Signal, filter: Filter | None, noise_sd: float | None, false_a
     rare = counts and float(np.nanmean(channel.values)) < RARE
     drifts = bool(inspection.drift(channel.values, sd, positive))
     if rare:
-        notes.append("few counts a sample: their noise is neither normal nor the same everywhere, and the Gaussian rule fails")
+        notes.append("few counts a sample: their noise is not normal, and the Gaussian rule fails; see --loss poisson")
     elif counts:
         notes.append("counts: their noise grows with the rate, one noise sd is a compromise")
     if inspection.saturated(channel.values):
