@@ -71,7 +71,8 @@ class Certifier:
         to_bernstein = powers_to_bernstein(DEGREE)
         self.kinked = table.kinks.size > 0
         self.to_bernstein = to_bernstein
-        self.orthonormal_baseline = np.linalg.qr(problem.whitened_baseline.T)[0].T
+        columns = problem.whitened_baseline
+        self.orthonormal_baseline = np.linalg.qr(columns[columns.any(axis=1)].T)[0].T
         # products, sums over taps and the change of basis (whose entries are at most 2^degree): a generous multiple
         self.relative_rounding = EPSILON * (table.taps + 64) * table.response_bound * 8
 

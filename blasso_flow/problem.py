@@ -61,6 +61,7 @@ class Problem:
         """A problem from one channel (values of shape (N,)); ``margin`` (before, after) in axis units, rounded up to samples.
 
         ``noise_sd`` overrides the channel's own; sample weights are (sd / sd_n)^2 with sd the median of the channel's.
+        What ``baseline`` removes beforehand (a running percentile) is taken off the values.
         """
         if channel.values.ndim != 1:
             raise DataError("a problem needs one channel", received=f"shape {channel.values.shape}", mend="use signal.channel(n)")
@@ -68,6 +69,7 @@ class Problem:
             raise UsageError("strength is out of range", received=strength, allowed="a finite number above 0")
         present = np.isfinite(channel.values)
         sd_of_samples = channel.noise_sd if noise_sd is None else noise_sd
+        baselines.check_length(baseline, filter_length(filter))
         weights = present.astype(np.float64)
         sd = np.nan
         if isinstance(sd_of_samples, np.ndarray):
@@ -79,12 +81,12 @@ class Problem:
         return cls(
             filter=filter,
             axis=channel.axis,
-            values=np.where(present, channel.values, 0.0),
+            values=np.where(present, channel.values - baselines.removed(baseline, channel.values, channel.axis), 0.0),
             sample_weights=weights,
             noise_sd=sd,
             strength=float(strength),
             positive=positive,
-            baseline=baselines.columns(baseline, channel.axis),
+            baseline=baselines.columns(baseline, channel.axis, present),
             margin=whole_margin(margin, channel.axis, filter),
         )
 
@@ -192,6 +194,16 @@ class Problem:
         size = float(np.sqrt(losses.dot(residual, residual)))
         sums = 8 * epsilon * (np.log2(residual.size + 1) + 4) * self.objective(residual, weight)
         return size * off + 0.5 * off**2 + sums
+
+
+def filter_length(filter: Filter) -> float:
+    """Length of one response (axis units): its width, or for filters with tails its area over its peak, scaled such that
+    a Gaussian has its standard deviation."""
+    first = filter.first
+    response = np.abs(filter.response(np.arange(first, first + filter.taps, dtype=np.float64)))
+    peak = float(response.max())
+    area = float(response.sum()) / peak if peak > 0 else 0.0
+    return max(filter.width, area / np.sqrt(2 * np.pi)) * filter.spacing
 
 
 def whole_margin(margin: tuple[float, float], axis: Axis, filter: Filter) -> tuple[int, int]:

@@ -27,10 +27,13 @@ from blasso_flow.noise import (
     estimate_from_residual,
     estimate_noise,
 )
-from blasso_flow.problem import Problem
+from blasso_flow.problem import Problem, filter_length
 from blasso_flow.signals import FilterDescription, FloatArray, Signal
 from blasso_flow.spikes import ChannelReport, Fit, Optimum, Recovery, Spikes, Status, TraceRow
 
+RATES = 8  # first guesses of an exponential baseline's rate
+RATE_TOLERANCE = 1e-5  # of the solves that fit it
+SLOWEST_DECAY = 0.1  # of a time constant over the record
 MISFIT = 2.0  # mean square residual in noise variances
 FIRST_FIT_TOLERANCE = 1e-3  # of the fit that only measures the noise of a narrow filter's signal
 
@@ -64,8 +67,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         StrengthRule.parse(self.strength)
-        if self.baseline not in baselines.NAMES:
-            raise UsageError("unknown baseline", received=self.baseline, allowed=", ".join(baselines.NAMES))
+        baselines.parse(self.baseline)
         for name, value in (("tol", self.tol), ("tol_noise", self.tol_noise), ("false_alarms", self.false_alarms)):
             if not (np.isfinite(value) and value > 0):
                 raise UsageError(f"{name} is out of range", received=value, allowed="a finite number above 0")
@@ -200,10 +202,17 @@ def largest_strength(problem: Problem) -> float:
 def _recovered(
     channel: Signal, number: int, filter: Filter, settings: Settings, begun: float, on_round: OnRound | None
 ) -> ChannelRecovery:
+    removed = baselines.removed(settings.baseline, channel.values, channel.axis)
+    asked, recorded = settings, channel
+    if removed.any():  # everything from here on works on what is left, on a constant
+        baselines.check_length(settings.baseline, filter_length(filter))
+        channel, settings = replace(channel, values=channel.values - removed), replace(settings, baseline="const")
     noise = _noise(channel, filter, settings)
     estimated = settings.noise_sd is None and channel.noise_sd is None
     if estimated and filter.width < NARROW:
         noise = _noise_behind_narrow_signal(channel, filter, settings, noise)
+    if baselines.parse(settings.baseline).fits_rate:
+        settings = replace(settings, baseline=_with_fitted_rate(channel, filter, settings, noise))
     problem, strength = _problem(channel, filter, settings, noise)
     solution = solve(
         problem,
@@ -218,11 +227,14 @@ def _recovered(
         else _unchanged(solution)
     )
     fit = _fit(problem, channel, answer)
+    notes = (*noise.notes, *_misfit(problem, channel, fit), *_baseline_notes(asked, settings))
+    if removed.any():
+        fit = Fit(model=fit.model + removed, residual=fit.residual, baseline=fit.baseline + removed)
     return ChannelRecovery(
         spikes=_spikes(answer, channel, number),
         optimum=Optimum(
             channel=np.full(solution.position.size, number, dtype=np.int64),
-            position=channel.axis.from_samples(solution.position),
+            position=recorded.axis.from_samples(solution.position),
             weight=solution.weight,
             eta=solution.eta,
         ),
@@ -243,7 +255,8 @@ def _recovered(
             refit_baseline=answer.baseline,
             trace=solution.trace,
             seconds=perf_counter() - begun,
-            notes=(*noise.notes, *_misfit(problem, channel, fit)),
+            notes=notes,
+            baseline_rule=settings.baseline if baselines.parse(asked.baseline).fits_rate else "",
         ),
         fit=fit,
     )
@@ -266,6 +279,44 @@ def _noise_behind_narrow_signal(channel: Signal, filter: Filter, settings: Setti
     return estimate_from_residual(
         np.where(np.isfinite(channel.values), left, np.nan), noise, parameters=2 * solution.position.size
     )
+
+
+def _with_fitted_rate(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> str:
+    """``exp:rate=R`` with the rate of the least penalised objective, by loose solves over the logarithm of the rate.
+
+    A strength in units of max would change with the rate, so the one of a slow decay is used throughout.
+    """
+    from scipy.optimize import minimize_scalar
+
+    length = (channel.axis.size - 1) * channel.axis.spacing
+    fastest = max(1 / (baselines.SHORTEST * filter_length(filter)), 1 / length)
+    range_ = np.log([SLOWEST_DECAY / length, fastest])
+
+    def with_rate(log_rate: float) -> str:
+        return f"exp:rate={float(np.exp(log_rate))!r}"
+
+    strength = _problem(channel, filter, replace(settings, baseline=with_rate(range_[0])), noise)[1].strength
+
+    def least(log_rate: float) -> float:
+        trial = _problem(channel, filter, replace(settings, baseline=with_rate(log_rate), strength="1"), noise)[0]
+        trial = replace(trial, strength=strength)
+        return solve(trial, tol=RATE_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds).objective
+
+    grid = np.linspace(range_[0], range_[1], RATES)
+    best = int(np.argmin([least(rate) for rate in grid]))
+    bounds = (grid[max(best - 1, 0)], grid[min(best + 1, RATES - 1)])
+    found = minimize_scalar(least, bounds=bounds, method="bounded", options={"xatol": 1e-6, "maxiter": 30})
+    return with_rate(float(found.x))
+
+
+def _baseline_notes(asked: Settings, used: Settings) -> tuple[str, ...]:
+    baseline = baselines.parse(asked.baseline)
+    if baseline.fits_rate:
+        rate = baselines.parse(used.baseline).parameters["rate"]
+        return (f"the baseline decays at the fitted rate {rate:.6g} per axis unit; the proof holds at this rate",)
+    if baseline.kind == "percentile":
+        return (f"a running percentile ({asked.baseline}) was taken off the signal beforehand; the proof is about what is left",)
+    return ()
 
 
 def _problem(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> tuple[Problem, StrengthChoice]:

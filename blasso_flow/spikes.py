@@ -87,7 +87,8 @@ class ChannelReport:
     ``strength_rule`` and ``noise_rule`` say in words where the numbers came from. ``gap`` is (objective - dual_value) /
     objective, ``gap_noise`` is (objective - dual_value) / noise_sd**2 (NaN if the noise is unknown), ``violation`` is the
     proven bound of sup|eta| minus 1. ``baseline`` holds the coefficients of the optimum's baseline, ``refit_baseline``
-    those of the refitted answer. ``notes`` are warnings for the user, one line each.
+    those of the refitted answer; ``baseline_rule`` is the baseline with its parameters fitted, empty where none was.
+    ``notes`` are warnings for the user, one line each.
     """
 
     status: Status
@@ -107,6 +108,7 @@ class ChannelReport:
     trace: Sequence[TraceRow] = ()
     seconds: float = 0.0
     notes: Sequence[str] = ()
+    baseline_rule: str = ""
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,14 @@ def read_pair(ctx: click.Context, param: click.Parameter, value: str) -> tuple[f
     return numbers[0], numbers[-1]
 
 
+def read_baseline(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """A baseline's text, refused here if it cannot be read."""
+    from blasso_flow import baselines
+
+    baselines.parse(value)
+    return value
+
+
 def example(*lines: str) -> str:
     """The epilog that ends a command's help: an example that works as it stands beside the folder data/."""
     return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)

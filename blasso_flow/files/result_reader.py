@@ -216,6 +216,8 @@ class _Reader:
         status, message, strength_rule, noise_rule, notes = (
             self._texts(f"{CHANNELS}/{name}", size) for name in ("status", "message", "strength_rule", "noise_rule", "notes")
         )
+        fitted = resolve(self.source.file, f"{CHANNELS}/baseline_rule", self.name) is not None
+        baseline_rule = self._texts(f"{CHANNELS}/baseline_rule", size) if fitted else [""] * size
         names = ("strength", "noise_sd", "objective", "dual_value", "gap", "gap_noise", "violation")
         numbers = {name: self._numbers(f"{CHANNELS}/{name}", size) for name in names}
         rounds = self._integers(f"{CHANNELS}/rounds", size)
@@ -235,6 +237,7 @@ class _Reader:
                 rounds=int(rounds[row]),
                 baseline=baseline[row],
                 refit_baseline=refit_baseline[row],
+                baseline_rule=baseline_rule[row],
                 trace=traces[row],
                 seconds=float(seconds[row]),
                 notes=tuple(notes[row].split("\n")) if notes[row] else (),

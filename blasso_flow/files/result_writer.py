@@ -181,6 +181,9 @@ def _write_channels(group: h5py.Group, recovery: Recovery, value_units: str) -> 
     write_texts(group, "strength_rule", [report.strength_rule for report in reports], scale, "where the strength came from")
     write_texts(group, "noise_rule", [report.noise_rule for report in reports], scale, "where the noise came from")
     write_texts(group, "notes", ["\n".join(report.notes) for report in reports], scale, "warnings, one a line")
+    if any(report.baseline_rule for report in reports):
+        rules = [report.baseline_rule for report in reports]
+        write_texts(group, "baseline_rule", rules, scale, "baseline with its fitted parameters")
     numbers = (
         ("strength", "", "strength of the penalty (lambda)"),
         ("noise_sd", value_units, "standard deviation of the noise"),

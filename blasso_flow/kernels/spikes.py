@@ -419,8 +419,11 @@ def relax(
     small = np.empty((borders, borders))
     square = np.empty((borders, borders))
     for a in range(borders):
-        for b in range(borders):
-            square[a, b] = np.sum(columns[a] * columns[b])
+        for b in range(a + 1):
+            square[a, b] = _dot(columns[a], columns[b])
+            square[b, a] = square[a, b]
+        if square[a, a] == 0.0:  # a column without samples keeps its coefficient
+            square[a, a] = 1.0
     gradient = np.empty(borders)
     damping = 1e-12
     kkt = 0.0

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blasso_flow import baselines
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter, build
 from blasso_flow.plots.evaluate import COLUMNS, correlation_curve, filtered, products, signed_peak
@@ -148,7 +149,7 @@ def problem_of(signal: Signal, filter: Filter, report: ChannelReport, settings: 
         strength=report.strength if np.isfinite(report.strength) and report.strength > 0 else 1.0,
         noise_sd=None if given is None else float(given),
         positive=is_positive(settings),
-        baseline=str(settings.get("baseline", "const")),
+        baseline=report.baseline_rule or str(settings.get("baseline", "const")),
         margin=(float(before), float(after)),
     )
 
@@ -162,6 +163,8 @@ def _fit(recovery: Recovery, problem: Problem, number: int) -> tuple[FloatArray,
     own = recovery.spikes.channel == number
     coefficients = recovery.channels[number].refit_baseline
     baseline = problem.baseline @ coefficients if coefficients.size else np.zeros(problem.axis.size)
+    signal = signal_of(recovery).channel(number)
+    baseline = baseline + baselines.removed(str(recovery.settings.get("baseline", "const")), signal.values, problem.axis)
     position = problem.axis.to_samples(recovery.spikes.position[own])
     return baseline + filtered(problem.filter, position, recovery.spikes.weight[own], problem.axis.size), baseline
 
