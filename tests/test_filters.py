@@ -441,3 +441,20 @@ def test_the_position_is_where_lag_zero_lies():
     tailed = build(describe("emg:sd=2,decay=6"), Axis(0.0, 1.0, 200), "area")
     lag, weights = gauss_nodes(tailed)
     assert np.sum(weights * tailed.response(lag) * lag) == pytest.approx(6, rel=1e-6)  # its mean lies one decay later
+
+
+@pytest.mark.parametrize("order", [1.5, 2.5, 3.2])
+def test_a_fractional_ricker_is_the_ricker_with_its_spectrum_multiplied(order):
+    filter = build(describe(f"ricker:frequency=0.02,order={order}"), Axis(0.0, 1.0, 2000))
+    sd, size, step = 1 / (np.sqrt(2) * np.pi * 0.02), 2**20, 1 / 8
+    omega = 2 * np.pi * np.fft.rfftfreq(size, step)
+    lag = np.arange(size) * step
+    wavelet = ricker(lag, 0.02) + ricker(lag - size * step, 0.02)
+    factor = np.zeros(omega.size, dtype=complex)
+    factor[1:] = (1j * omega[1:] * sd) ** (order - 2)
+    exact = np.fft.irfft(np.fft.rfft(wavelet) * factor, size)
+    at = np.arange(-int(6 * sd / step), int(35 * sd / step))
+    found, exact = filter.response(at * step), exact[at]
+    exact *= (found @ exact) / (exact @ exact)  # the peak is normalised between the samples
+    assert np.abs(found - exact).max() < 1e-8
+    assert filter.error < 1e-12
