@@ -18,7 +18,15 @@ from time import perf_counter
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 Line = tuple[str, str, str]  # what, ours, the peer's
-PARTS = ("synthetic", "calcium", "photon", "nist", "gprmax", "gamma")
+FILES = {
+    "synthetic": (),
+    "calcium": ("calcium.h5",),
+    "photon": ("photon.h5",),
+    "nist": ("nist_gauss.h5",),
+    "gprmax": ("gprmax_ascan.h5", "lidar.h5"),
+    "gamma": ("gamma_becquerel.h5",),
+}
+PARTS = tuple(name for name in FILES if (Path(__file__).parent / f"recordings_{name}.py").exists())
 
 
 def part(name: str) -> Callable[[Path], Sequence[Line]]:
@@ -40,11 +48,11 @@ def main() -> None:
     for name in chosen:
         print(f"\n## {name}\n", flush=True)
         begun = perf_counter()
-        try:
-            lines = part(name)(options.directory)
-        except FileNotFoundError as error:
-            print(f"skipped: {Path(str(error.filename or error)).name} is not there", flush=True)
+        missing = [file for file in FILES[name] if not (options.directory / file).exists()]
+        if missing:
+            print(f"skipped: {', '.join(missing)} not there", flush=True)
             continue
+        lines = part(name)(options.directory)
         print("| what | blasso-flow | peer or target |")
         print("|---|---|---|")
         for what, ours, peer in lines:
