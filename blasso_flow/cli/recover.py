@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,7 @@ class Manner:
     force: bool
     quiet: bool
     verbose: bool
+    fit_filter: str | None = None  # a filter with ranges
 
 
 @click.command(
@@ -64,6 +65,7 @@ class Manner:
 )
 @click.option("--output-dir", metavar="DIR", help="Folder for results and figures, made if missing.")
 @options.filter_options
+@click.option("--fit-filter", is_flag=True, help="First fit the parameters that --filter gives as ranges LOW..HIGH to the data.")
 @options.exposure_option
 @options.stamp_options
 @options.normalisation_option
@@ -115,6 +117,7 @@ def recover(
     output: str | None,
     output_dir: str | None,
     filter_text: str | None,
+    fit_filter: bool,
     spacing: float | None,
     positive: bool,
     save_fit: bool,
@@ -140,8 +143,9 @@ def recover(
         raise UsageError(
             "--plot needs a named output", received="--output -", mend="name a file, or draw it later with `blasso-flow plot`"
         )
-    settings = {"filter": _described(filter_text), "positive": positive, **settings}
-    manner = Manner(settings, spacing, max_memory, save_fit, rate_width, force, quiet, verbose)
+    settings = {"filter": None if fit_filter else _described(filter_text), "positive": positive, **settings}
+    ranges = _ranges(filter_text) if fit_filter else None
+    manner = Manner(settings, spacing, max_memory, save_fit, rate_width, force, quiet, verbose, ranges)
     outcomes = [_attempt(job, manner, len(jobs) > 1) for job in jobs]
     failures = [outcome for outcome in outcomes if isinstance(outcome, BlassoFlowError)]
     hard = [failure for failure in failures if not isinstance(failure, UnconvergedError)]
@@ -207,6 +211,16 @@ def _described(text: str | None) -> object:
     return filters.describe(text)
 
 
+def _ranges(text: str | None) -> str:
+    """A filter that cannot be fitted is refused before any file is opened."""
+    from blasso_flow.filter_fit import parse_ranges
+
+    if text is None:
+        raise UsageError("--fit-filter needs a filter with ranges", mend="give --filter, as in gaussian:sd=0.005..0.08")
+    parse_ranges(text)
+    return text
+
+
 def _attempt(job: Job, manner: Manner, several: bool) -> BlassoFlowError | None:
     """Carry out one job. Its error is printed here, so that the next file is still worked on."""
     try:
@@ -229,11 +243,22 @@ def _carry_out(job: Job, manner: Manner, several: bool) -> None:
         if manner.rate_width is not None:
             check_width(manner.rate_width, file.axis)
         signal, identity = file.read(), file.identity
+    settings = dict(manner.settings)
+    fitted = None
+    if manner.fit_filter is not None:
+        from blasso_flow.cli.fit_filter import fitted_filter
+
+        fitted = fitted_filter(signal, manner.fit_filter, settings, quiet=manner.quiet)
+        settings["filter"] = fitted.filter
     if not manner.quiet:
         announce_compilation(lambda: say("compiling kernels, first run only"))
     with progress(signal.channels, job.name, shown=not manner.quiet) as callbacks:
-        recovery = recover_signal(
-            signal, on_channel=callbacks.get("on_channel"), on_round=callbacks.get("on_round"), **manner.settings
+        recovery = recover_signal(signal, on_channel=callbacks.get("on_channel"), on_round=callbacks.get("on_round"), **settings)
+    if fitted is not None:
+        recovery = replace(
+            recovery,
+            channels=[replace(report, notes=(*report.notes, *fitted.notes, fitted.sentence)) for report in recovery.channels],
+            settings={**recovery.settings, "filter_fit": fitted.described()},
         )
     if all(channel.status in FAILED for channel in recovery.channels):
         raise DataError(f"{job.name}: no channel could be recovered", mend=recovery.channels[0].message)
