@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from blasso_flow.audit_bound import Bound, bound_certificate
+from blasso_flow.audit_counts import prove_counts
 from blasso_flow.errors import DataError, UsageError
 from blasso_flow.filters import Filter, build
 from blasso_flow.signals import FilterDescription, FloatArray, Signal
@@ -145,7 +146,21 @@ def audit_channel(
     if report.baseline.shape != (columns.shape[1],) or not np.isfinite(report.baseline).all():
         return _refusal(f"the stored baseline has {report.baseline.size} coefficients, not {columns.shape[1]}", report, allowed)
     measured = _Measured(values, sample_weights, columns, domain, place, weight, report.strength, positive)
-    objective, dual_value, gap, bound, rounding = _prove(measured, filter, report.baseline, allowed)
+    if settings.get("loss", "squared") == "poisson":
+        clean, _ = filtered_spikes(filter, place, weight, values.size)
+        objective, dual_value, gap, bound, rounding = prove_counts(
+            filter,
+            values,
+            (sample_weights > 0).astype(np.float64),
+            clean,
+            float(report.baseline.sum()),
+            report.strength * float(weight.sum()),
+            report.strength,
+            domain,
+            SLACK_SHARE * allowed,
+        )
+    else:
+        objective, dual_value, gap, bound, rounding = _prove(measured, filter, report.baseline, allowed)
     reason = _disagreement(report, objective, gap, allowed, tolerance, rounding)
     return Verdict(
         agrees=not reason,

@@ -14,9 +14,11 @@ import numpy as np
 
 from blasso_flow import baselines, filters
 from blasso_flow.certificate import Certifier
+from blasso_flow.deviance import choose_count_strength, mean_background, refit_counts
 from blasso_flow.errors import BlassoFlowError, DataError, UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.flow import MAX_ROUNDS, TOLERANCE, TOLERANCE_NOISE, Particles, Solution, solve
+from blasso_flow.flow.poisson import check, solve_counts
 from blasso_flow.inference import Refit, refit
 from blasso_flow.noise import (
     NARROW,
@@ -34,6 +36,7 @@ from blasso_flow.spikes import ChannelReport, Fit, Optimum, Recovery, Spikes, St
 RATES = 8  # first guesses of an exponential baseline's rate
 RATE_TOLERANCE = 1e-5  # of the solves that fit it
 SLOWEST_DECAY = 0.1  # of a time constant over the record
+LOSSES = ("squared", "poisson")
 MISFIT = 2.0  # mean square residual in noise variances
 FIRST_FIT_TOLERANCE = 1e-3  # of the fit that only measures the noise of a narrow filter's signal
 
@@ -64,6 +67,8 @@ class Settings:
     exposure: float | None = None
     stamp: str = "middle"
     origin: float = 0.0
+    loss: str = "squared"
+    max_spikes: int | None = None
 
     def __post_init__(self) -> None:
         StrengthRule.parse(self.strength)
@@ -73,12 +78,29 @@ class Settings:
                 raise UsageError(f"{name} is out of range", received=value, allowed="a finite number above 0")
         if self.noise_sd is not None and not (np.isfinite(self.noise_sd) and self.noise_sd > 0):
             raise UsageError("noise_sd is out of range", received=self.noise_sd, allowed="a finite number above 0")
+        self._check_counts()
         if self.max_rounds < 1:
             raise UsageError("max_rounds is out of range", received=self.max_rounds, allowed="a whole number from 1")
 
     def time_shift(self, filter: Filter) -> float:
         """What is added to the axis (axis units): from the stamp to the middle of the exposure, and the origin."""
         return filters.time_shift(self.stamp, self.origin, filters.exposure_of(filter.description), filter.spacing)
+
+    def _check_counts(self) -> None:
+        if self.loss not in LOSSES:
+            raise UsageError("unknown loss", received=self.loss, allowed=", ".join(LOSSES))
+        if self.loss == "poisson" and not self.positive:
+            raise UsageError("the Poisson loss needs spikes of one sign", received="--signed", mend="leave out --signed")
+        if self.loss == "poisson" and self.baseline != "const":
+            raise UsageError(
+                "the Poisson loss needs a constant background",
+                received=f"--baseline {self.baseline}",
+                mend="use --baseline const, or --loss squared",
+            )
+        if self.max_spikes is not None and self.max_spikes < 1:
+            raise UsageError("max_spikes is out of range", received=self.max_spikes, allowed="a whole number from 1")
+        if self.max_spikes is not None and not self.refit:
+            raise UsageError("max_spikes is kept by the refit", received="--no-refit", mend="leave out --no-refit")
 
     def described(self, filter: Filter) -> dict[str, object]:
         """JSON-ready settings, with the filter as it was tabulated."""
@@ -207,25 +229,10 @@ def _recovered(
     if removed.any():  # everything from here on works on what is left, on a constant
         baselines.check_length(settings.baseline, filter_length(filter))
         channel, settings = replace(channel, values=channel.values - removed), replace(settings, baseline="const")
-    noise = _noise(channel, filter, settings)
-    estimated = settings.noise_sd is None and channel.noise_sd is None
-    if estimated and filter.width < NARROW:
-        noise = _noise_behind_narrow_signal(channel, filter, settings, noise)
-    if baselines.parse(settings.baseline).fits_rate:
-        settings = replace(settings, baseline=_with_fitted_rate(channel, filter, settings, noise))
-    problem, strength = _problem(channel, filter, settings, noise)
-    solution = solve(
-        problem,
-        tol=settings.tol,
-        tol_noise=settings.tol_noise,
-        max_rounds=settings.max_rounds,
-        on_round=None if on_round is None else partial(on_round, number),
-    )
-    answer = (
-        refit(problem, solution.position, solution.weight, solution.baseline, level=strength.level)
-        if settings.refit
-        else _unchanged(solution)
-    )
+    if settings.loss == "poisson":
+        noise, problem, strength, solution, answer = _solve_counts(channel, number, filter, settings, on_round)
+    else:
+        settings, noise, problem, strength, solution, answer = _solve_squared(channel, number, filter, settings, on_round)
     fit = _fit(problem, channel, answer)
     notes = (*noise.notes, *_misfit(problem, channel, fit), *_baseline_notes(asked, settings))
     if removed.any():
@@ -260,6 +267,56 @@ def _recovered(
         ),
         fit=fit,
     )
+
+
+def _solve_squared(
+    channel: Signal, number: int, filter: Filter, settings: Settings, on_round: OnRound | None
+) -> tuple[Settings, NoiseEstimate, Problem, StrengthChoice, Solution, Refit]:
+    """Noise, strength, certified least squares and refit; the settings come back with a fitted baseline's rate."""
+    noise = _noise(channel, filter, settings)
+    estimated = settings.noise_sd is None and channel.noise_sd is None
+    if estimated and filter.width < NARROW:
+        noise = _noise_behind_narrow_signal(channel, filter, settings, noise)
+    if baselines.parse(settings.baseline).fits_rate:
+        settings = replace(settings, baseline=_with_fitted_rate(channel, filter, settings, noise))
+    problem, strength = _problem(channel, filter, settings, noise)
+    solution = solve(
+        problem,
+        tol=settings.tol,
+        tol_noise=settings.tol_noise,
+        max_rounds=settings.max_rounds,
+        on_round=None if on_round is None else partial(on_round, number),
+    )
+    answer = (
+        refit(problem, solution.position, solution.weight, solution.baseline, level=strength.level, most=settings.max_spikes)
+        if settings.refit
+        else _unchanged(solution)
+    )
+    return settings, noise, problem, strength, solution, answer
+
+
+def _solve_counts(
+    channel: Signal, number: int, filter: Filter, settings: Settings, on_round: OnRound | None
+) -> tuple[NoiseEstimate, Problem, StrengthChoice, Solution, Refit]:
+    """Background, Bernstein strength, certified Poisson optimum, and the largest likelihood on its support."""
+    draft = Problem.from_signal(channel, filter, strength=1.0, noise_sd=1.0, baseline=settings.baseline, margin=settings.margin)
+    check(draft)
+    background = mean_background(draft)
+    strength = choose_count_strength(StrengthRule.parse(settings.strength), draft, background, settings.false_alarms)
+    noise = NoiseEstimate(float(np.sqrt(background)), "Poisson: square root of the mean count")
+    problem = replace(draft, strength=strength.strength, noise_sd=noise.sd)
+    solution = solve_counts(
+        problem,
+        tol=settings.tol,
+        tol_noise=settings.tol_noise,
+        max_rounds=settings.max_rounds,
+        on_round=None if on_round is None else partial(on_round, number),
+    )
+    answer = _unchanged(solution)
+    if settings.refit:
+        support = solution.position, solution.weight, solution.baseline
+        answer = refit_counts(problem, *support, level=strength.level, most=settings.max_spikes)
+    return noise, problem, strength, solution, answer
 
 
 def _noise(channel: Signal, filter: Filter, settings: Settings) -> NoiseEstimate:

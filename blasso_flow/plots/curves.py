@@ -107,9 +107,10 @@ def gather(
     filter = filter_of(recovery) if filter is None else filter
     report, settings, spikes, optimum = recovery.channels[number], recovery.settings, recovery.spikes, recovery.optimum
     problem = problem_of(signal, filter, report, settings)
+    counts = settings.get("loss", "squared") == "poisson"
     answer, best = spikes.channel == number, optimum.channel == number
     model, baseline = _fit(recovery, problem, number)
-    sampled = _Certificate(problem, report, optimum.position[best], optimum.weight[best])
+    sampled = _Certificate(problem, report, optimum.position[best], optimum.weight[best], counts)
     solved = certificate and np.isfinite(report.strength) and report.strength > 0
     if eta_position is None or eta is None:
         eta_position, eta = sampled.curve() if solved else (np.empty(0), np.empty(0))
@@ -122,7 +123,7 @@ def gather(
         filter=filter,
         peak=signed_peak(filter),
         domain=(float(signal.axis.from_samples(problem.domain[0])), float(signal.axis.from_samples(problem.domain[1]))),
-        noise_sd=_noise(signal, report, settings),
+        noise_sd=np.sqrt(np.maximum(model, 0.0)) if counts else _noise(signal, report, settings),
         model=model,
         baseline=baseline,
         residual=signal.values - model,
@@ -181,9 +182,13 @@ def _noise(signal: Signal, report: ChannelReport, settings: Mapping[str, Any]) -
 
 
 class _Certificate:
-    """The certificate of one channel's optimum: eta(x) = -<W (model - y), response at x> / strength."""
+    """The certificate of one channel's optimum: eta(x) = -<u, response at x> / strength, u = W (model - y), of counts
+    1 - y / model."""
 
-    def __init__(self, problem: Problem, report: ChannelReport, position: FloatArray, weight: FloatArray) -> None:
+    def __init__(
+        self, problem: Problem, report: ChannelReport, position: FloatArray, weight: FloatArray, counts: bool = False
+    ) -> None:
+        self.counts = counts
         self.problem = problem
         self.report = report
         self.position = problem.axis.to_samples(position)
@@ -196,6 +201,9 @@ class _Certificate:
         model = filtered(problem.filter, self.position, self.weight, problem.axis.size)
         if self.report.baseline.size:
             model = model + problem.baseline @ self.report.baseline
+        if self.counts:
+            ratio = np.divide(problem.values, model, out=np.zeros_like(model), where=problem.values > 0)
+            return (problem.sample_weights > 0) - ratio
         return problem.sample_weights * (model - problem.values)
 
     @cached_property

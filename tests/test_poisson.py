@@ -1,0 +1,151 @@
+"""The Poisson loss: its proof is a proof, its conjugate and dual point, recovery and false alarms on simulated counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from blasso_flow import filters, losses
+from blasso_flow.audit import audit
+from blasso_flow.deviance import bernstein_exponent
+from blasso_flow.errors import UsageError
+from blasso_flow.flow.poisson import CountCertifier, CountProblem, solve_counts
+from blasso_flow.problem import Problem
+from blasso_flow.recovery import recover
+from blasso_flow.signals import Axis, Signal
+
+SAMPLES = 300
+AXIS = Axis(0.0, 1.0, SAMPLES)
+FILTER = filters.build(filters.describe("gaussian:sd=6"), AXIS)
+POSITION, WEIGHT = np.array([60.3, 141.7, 230.2]), np.array([4.0, 6.0, 3.0])
+
+
+def counts(seed, background=0.5, weight=WEIGHT, missing=0.0):
+    random = np.random.default_rng(seed)
+    rate = background + FILTER.response(np.arange(SAMPLES)[:, None] - POSITION) @ weight
+    values = random.poisson(rate).astype(float)
+    values[random.random(SAMPLES) < missing] = np.nan
+    return Signal(values, AXIS)
+
+
+def problem(seed=0, strength=20.0, **options):
+    return Problem.from_signal(counts(seed, **options), FILTER, strength=strength, noise_sd=1.0)
+
+
+def best_on_grid(made, steps=3000):
+    """Expectation maximisation on a grid of positions: never below the optimum over all measures."""
+    present = made.sample_weights > 0
+    columns = np.column_stack([FILTER.response(np.arange(SAMPLES)[:, None] - np.arange(0, SAMPLES, 0.5)), np.ones(SAMPLES)])
+    columns, y = columns[present], made.values[present]
+    price = np.append(np.full(columns.shape[1] - 1, made.strength), 0.0)
+    weight = np.full(columns.shape[1], 0.01)
+    for _ in range(steps):
+        weight *= (columns.T @ (y / (columns @ weight))) / (columns.sum(axis=0) + price)
+    return losses.poisson_value(columns @ weight, y) + float(price @ weight)
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+@pytest.mark.parametrize("background", [0.05, 0.5, 5.0])
+def test_solved_and_proven(background, missing):
+    made = problem(3, background=background, missing=missing)
+    solution = solve_counts(made)
+    assert solution.status == "converged" and solution.gap <= 1e-6
+    reference = best_on_grid(made)
+    assert solution.dual_value <= reference
+    assert solution.objective <= reference * (1 + 1e-6)
+    assert np.allclose(solution.eta, 1, atol=1e-5)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10**6), st.integers(0, 6))
+def test_dual_value_is_a_lower_bound_at_any_measure(seed, spikes):
+    made = problem(1, background=0.3, missing=0.1)
+    lowest = solve_counts(made, tol=1e-12).objective
+    view, random = CountProblem(made), np.random.default_rng(seed)
+    state = view.state(random.uniform(0, SAMPLES - 1, spikes), random.uniform(0.1, 8, spikes), random.uniform(0.01, 3, 1))
+    _, value, _ = CountCertifier(view)(state, 1.0)
+    assert value <= lowest <= state.objective
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.floats(1e-3, 1e3), st.floats(1e-3, 1e3)), min_size=1, max_size=20),
+)
+def test_fenchel_young(rows):
+    y, m, complement = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    value, _ = losses.poisson_dual_value(complement, y)
+    u = 1 - complement
+    slack = losses.poisson_value(m, y) - value - float(u @ m)
+    assert slack >= -1e-9 * (1 + float(np.abs(u) @ m) + abs(value))
+    touching, _ = losses.poisson_dual_value(y / m, y)
+    assert losses.poisson_value(m, y) - touching - float((1 - y / m) @ m) == pytest.approx(0, abs=1e-8 * (1 + m.sum() + y.sum()))
+
+
+def test_certify_agrees_and_notices_a_false_claim():
+    signal = counts(5, missing=0.1)
+    found = recover(signal, filter="gaussian:sd=6", loss="poisson")
+    assert found.settings["loss"] == "poisson"
+    (verdict,) = audit(signal, found.optimum, found.channels, found.settings)
+    assert verdict.agrees, verdict.reason
+    assert verdict.objective == pytest.approx(found.channels[0].objective, rel=1e-9)
+    moved = replace(found.optimum, position=found.optimum.position + 1)
+    (verdict,) = audit(signal, moved, found.channels, found.settings)
+    assert not verdict.agrees
+
+
+def test_recovers_with_error_bars_that_hold():
+    misses, errors = [], []
+    for seed in range(12):
+        found = recover(counts(seed), filter="gaussian:sd=6", loss="poisson", false_alarms=0.01).spikes
+        assert len(found) == POSITION.size
+        misses.append(found.position - POSITION)
+        errors.append(found.position_errors)
+    assert 0.6 < np.std(np.array(misses) / np.array(errors)) < 1.5
+
+
+def test_false_alarms_on_pure_background():
+    rows = np.random.default_rng(8).poisson(0.2, (60, SAMPLES)).astype(float)
+    found = recover(Signal(rows, AXIS), filter="gaussian:sd=6", loss="poisson", false_alarms=0.05)
+    assert np.unique(found.spikes.channel).size <= 6
+
+
+def test_silence_has_no_spikes():
+    found = recover(Signal(np.zeros(SAMPLES), AXIS), filter="gaussian:sd=6", loss="poisson")
+    assert len(found.spikes) == 0 and found.channels[0].status == "converged"
+
+
+@pytest.mark.parametrize("loss", ["squared", "poisson"])
+def test_the_most_significant_spikes_are_kept(loss):
+    found = recover(counts(2), filter="gaussian:sd=6", loss=loss, max_spikes=2)
+    assert found.settings["max_spikes"] == 2
+    assert np.allclose(found.spikes.position, POSITION[:2], atol=4)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"positive": False},
+        {"baseline": "none"},
+        {"filter": "ricker:frequency=0.06"},
+        {"max_spikes": 0},
+        {"max_spikes": 2, "refit": False},
+    ],
+)
+def test_refusals(options):
+    with pytest.raises(UsageError):
+        recover(counts(0), **{"filter": "gaussian:sd=6", "loss": "poisson", **options})
+
+
+def test_negative_counts_fail():
+    found = recover(Signal(counts(0).values - 1, AXIS), filter="gaussian:sd=6", loss="poisson")
+    assert found.channels[0].status == "failed" and "counts" in found.channels[0].message
+
+
+def test_bernstein_exponent():
+    length = FILTER.norm / FILTER.norm1
+    assert bernstein_exponent(FILTER, (0, 299), 0.05) == pytest.approx(np.log(299 / (2 * np.pi * length * 0.05)))
+    with pytest.raises(UsageError):
+        bernstein_exponent(FILTER, (0, 299), 100)
