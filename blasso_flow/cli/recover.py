@@ -98,6 +98,14 @@ class Manner:
 @click.option("--tol", type=float, default=1e-6, show_default=True, help="Relative duality gap to prove.")
 @click.option("--tol-noise", type=float, default=0.5, show_default=True, help="Gap to prove in units of the noise variance.")
 @click.option("--max-rounds", type=int, default=60, show_default=True, help="Rounds of the solver before it gives up.")
+@click.option(
+    "--loss",
+    type=click.Choice(["squared", "poisson"]),
+    default="squared",
+    show_default=True,
+    help="Squared error, or the Poisson likelihood for counts.",
+)
+@click.option("--max-spikes", type=int, metavar="K", help="Keep the K most significant spikes of a channel in the refit.")
 @click.option("--refit/--no-refit", default=True, show_default=True, help="Refit the spikes without penalty and prune them.")
 @click.option("--save-fit", is_flag=True, help="Store model, residual and baseline in the result.")
 @click.option(
