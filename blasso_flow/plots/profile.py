@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from blasso_flow.filter_fit import FilterFit
 from blasso_flow.plots import style
+
+if TYPE_CHECKING:
+    from blasso_flow.filter_fit import FilterFit
 
 LEVELS = 14
 
