@@ -16,7 +16,8 @@ import numpy as np
 
 from blasso_flow import filters
 from blasso_flow.audit import audit_channel
-from blasso_flow.recovery import Settings, recover_channel
+from blasso_flow.recovery import recover_channel
+from blasso_flow.settings import Settings
 from blasso_flow.signals import Signal
 from blasso_flow.simulation import simulate
 

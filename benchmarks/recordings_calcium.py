@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from blasso_flow.files import read_signal
 from blasso_flow.filter_fit import fit_filter, parse_ranges
 from blasso_flow.rates import rates
-from blasso_flow.recovery import Settings, recover
+from blasso_flow.recovery import recover
 from blasso_flow.scoring import score
+from blasso_flow.settings import Settings
 from blasso_flow.signals import Signal
 from blasso_flow.spikes import Recovery
 

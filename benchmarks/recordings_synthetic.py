@@ -13,7 +13,8 @@ import numpy as np
 from blasso_flow import filters
 from blasso_flow.filters import Filter
 from blasso_flow.noise import estimate_noise
-from blasso_flow.recovery import ChannelRecovery, Settings, recover_channel
+from blasso_flow.recovery import ChannelRecovery, recover_channel
+from blasso_flow.settings import Settings
 from blasso_flow.signals import Axis, FloatArray, Signal
 from blasso_flow.simulation import filtered, simulate
 

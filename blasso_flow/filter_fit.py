@@ -19,7 +19,7 @@ from blasso_flow.errors import BlassoFlowError, DataError, UsageError
 from blasso_flow.flow import solve
 from blasso_flow.noise import StrengthRule, choose_strength, estimate_noise
 from blasso_flow.problem import Problem
-from blasso_flow.recovery import Settings
+from blasso_flow.settings import Settings
 from blasso_flow.signals import FilterDescription, FloatArray, Signal
 
 LOOSE = 1e-3  # relative gap of a solve in the profile

@@ -19,7 +19,8 @@ from typing import TypeVar
 import numpy as np
 
 from blasso_flow.errors import UsageError
-from blasso_flow.recovery import ChannelRecovery, Settings, assemble, recover_channel, tabulated
+from blasso_flow.recovery import ChannelRecovery, assemble, recover_channel, tabulated
+from blasso_flow.settings import Settings
 from blasso_flow.signals import FilterDescription, FloatArray, Signal
 from blasso_flow.spikes import Fit, Optimum, Recovery, Spikes, Status
 
@@ -86,7 +87,7 @@ def recover_blocks(signal: Signal, law: tuple[float, float], tolerance: float = 
     """Recover every channel with Gaussians of sd^2 = a + b position, ``law`` = (a, b) in axis units.
 
     A width strays from the law's by at most ``tolerance``, more only where the blocks would be shorter than 30 sd; how far
-    it does is stored with the settings. ``settings`` are those of `recovery.Settings`, without a filter; margin, stamp and
+    it does is stored with the settings. ``settings`` are those of `settings.Settings`, without a filter; margin, stamp and
     origin are not supported here. The expected false alarms are shared among the blocks by length. Spikes, optimum and
     curves are put together from the blocks; objective, dual value and gap are the worst block's, and a note says what is
     proven.

@@ -9,7 +9,7 @@ from command import run
 from blasso_flow import filters
 from blasso_flow.errors import UsageError
 from blasso_flow.filter_fit import fit_filter, parse_ranges
-from blasso_flow.recovery import Settings
+from blasso_flow.settings import Settings
 from blasso_flow.signals import Axis, Signal
 
 

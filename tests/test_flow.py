@@ -12,7 +12,7 @@ from problems import FILTERS, make
 from blasso_flow.flow import solve
 from blasso_flow.flow.loop import STALLED_ROUNDS, message
 from blasso_flow.flow.newton import windows
-from blasso_flow.recovery import largest_strength
+from blasso_flow.routes import largest_strength
 from blasso_flow.spikes import Status
 
 

@@ -77,7 +77,7 @@ def fitted_filter(signal: Signal, text: str, settings: dict[str, Any], *, quiet:
     from blasso_flow.filter_fit import fit_filter as fit
     from blasso_flow.filter_fit import parse_ranges
     from blasso_flow.kernels import announce_compilation
-    from blasso_flow.recovery import Settings
+    from blasso_flow.settings import Settings
 
     if not quiet:
         announce_compilation(lambda: say("compiling kernels, first run only"))

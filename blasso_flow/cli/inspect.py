@@ -257,7 +257,7 @@ def suggestion(
 def _usable(**settings: str) -> bool:
     """Whether `recover` knows such a setting."""
     from blasso_flow.errors import BlassoFlowError
-    from blasso_flow.recovery import Settings
+    from blasso_flow.settings import Settings
 
     try:
         Settings(**settings)  # type: ignore[arg-type]

@@ -1,0 +1,198 @@
+"""From one channel to its certified optimum and its refit, by least squares or as counts. Everything in samples.
+
+A route brings noise, strength, the certified solve and the refit of one loss; `recovery` makes the answer and its report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from blasso_flow import baselines
+from blasso_flow.certificate import Certifier
+from blasso_flow.deviance import choose_count_strength, mean_background, refit_counts
+from blasso_flow.errors import DataError
+from blasso_flow.filters import Filter
+from blasso_flow.flow import Particles, Solution, solve
+from blasso_flow.flow.poisson import check, solve_counts
+from blasso_flow.inference import Refit, refit
+from blasso_flow.noise import (
+    NARROW,
+    NoiseEstimate,
+    StrengthChoice,
+    StrengthRule,
+    choose_strength,
+    estimate_from_residual,
+    estimate_noise,
+)
+from blasso_flow.problem import Problem, filter_length
+from blasso_flow.settings import Settings
+from blasso_flow.signals import Signal
+from blasso_flow.spikes import TraceRow
+
+RATES = 8  # first guesses of an exponential baseline's rate
+RATE_TOLERANCE = 1e-5  # of the solves that fit it
+SLOWEST_DECAY = 0.1  # of a time constant over the record
+FIRST_FIT_TOLERANCE = 1e-3  # of the fit that only measures the noise of a narrow filter's signal
+
+OnRound = Callable[[int, TraceRow], None]
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What a route found: the settings it used (a fitted baseline's rate filled in), and each step's outcome."""
+
+    settings: Settings
+    noise: NoiseEstimate
+    problem: Problem
+    strength: StrengthChoice
+    solution: Solution
+    answer: Refit
+
+
+def solve_squared(channel: Signal, number: int, filter: Filter, settings: Settings, on_round: OnRound | None) -> Solved:
+    """Noise, strength, certified least squares and refit; the settings come back with a fitted baseline's rate."""
+    noise = _noise(channel, filter, settings)
+    estimated = settings.noise_sd is None and channel.noise_sd is None
+    if estimated and filter.width < NARROW:
+        noise = _noise_behind_narrow_signal(channel, filter, settings, noise)
+    if baselines.parse(settings.baseline).fits_rate:
+        settings = replace(settings, baseline=_with_fitted_rate(channel, filter, settings, noise))
+    problem, strength = _problem(channel, filter, settings, noise)
+    solution = solve(
+        problem,
+        tol=settings.tol,
+        tol_noise=settings.tol_noise,
+        max_rounds=settings.max_rounds,
+        on_round=None if on_round is None else partial(on_round, number),
+    )
+    answer = (
+        refit(problem, solution.position, solution.weight, solution.baseline, level=strength.level, most=settings.max_spikes)
+        if settings.refit
+        else _unchanged(solution)
+    )
+    return Solved(settings, noise, problem, strength, solution, answer)
+
+
+def solve_as_counts(channel: Signal, number: int, filter: Filter, settings: Settings, on_round: OnRound | None) -> Solved:
+    """Background, Bernstein strength, certified Poisson optimum, and the largest likelihood on its support."""
+    draft = Problem.from_signal(channel, filter, strength=1.0, noise_sd=1.0, baseline=settings.baseline, margin=settings.margin)
+    check(draft)
+    background = mean_background(draft)
+    strength = choose_count_strength(StrengthRule.parse(settings.strength), draft, background, settings.false_alarms)
+    noise = NoiseEstimate(
+        float(np.sqrt(background)),
+        "Poisson: square root of the mean count",
+        ("objective, gap and proof are those of the Poisson likelihood",),
+    )
+    problem = replace(draft, strength=strength.strength, noise_sd=noise.sd)
+    solution = solve_counts(
+        problem,
+        tol=settings.tol,
+        tol_noise=settings.tol_noise,
+        max_rounds=settings.max_rounds,
+        on_round=None if on_round is None else partial(on_round, number),
+    )
+    answer = _unchanged(solution)
+    if settings.refit:
+        support = solution.position, solution.weight, solution.baseline
+        answer = refit_counts(problem, *support, level=strength.level, most=settings.max_spikes)
+    return Solved(settings, noise, problem, strength, solution, answer)
+
+
+def largest_strength(problem: Problem) -> float:
+    """The smallest strength at which the optimum is the zero measure: sup <W (y - baseline), phi_x> (|.| when signed)."""
+    probe = replace(problem, strength=1.0)
+    none = np.empty(0)
+    empty = Particles.evaluate(probe, none, none, np.zeros(problem.baseline.shape[1]))
+    bound, _, _ = Certifier(probe).supremum(probe.root * empty.residual)
+    return bound
+
+
+def _noise(channel: Signal, filter: Filter, settings: Settings) -> NoiseEstimate:
+    if settings.noise_sd is not None:
+        return NoiseEstimate(settings.noise_sd, "given")
+    if channel.noise_sd is None:
+        return estimate_noise(channel.values, filter)
+    present = np.broadcast_to(np.asarray(channel.noise_sd), channel.values.shape)[np.isfinite(channel.values)]
+    return NoiseEstimate(float(np.median(present)), "stored with the signal")
+
+
+def _noise_behind_narrow_signal(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> NoiseEstimate:
+    """A narrow filter's signal survives fourth differences: measure the noise again in the residual of a first fit."""
+    problem, _ = _problem(channel, filter, replace(settings, strength="auto"), noise)
+    solution = solve(problem, tol=FIRST_FIT_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds)
+    left = -problem.unpadded(problem.residual(solution.position, solution.weight, solution.baseline))
+    return estimate_from_residual(
+        np.where(np.isfinite(channel.values), left, np.nan), noise, parameters=2 * solution.position.size
+    )
+
+
+def _with_fitted_rate(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> str:
+    """``exp:rate=R`` with the rate of the least penalised objective, by loose solves over the logarithm of the rate.
+
+    A strength in units of max would change with the rate, so the one of a slow decay is used throughout.
+    """
+    from scipy.optimize import minimize_scalar
+
+    length = (channel.axis.size - 1) * channel.axis.spacing
+    fastest = max(1 / (baselines.SHORTEST * filter_length(filter)), 1 / length)
+    range_ = np.log([SLOWEST_DECAY / length, fastest])
+
+    def with_rate(log_rate: float) -> str:
+        return f"exp:rate={float(np.exp(log_rate))!r}"
+
+    strength = _problem(channel, filter, replace(settings, baseline=with_rate(range_[0])), noise)[1].strength
+
+    def least(log_rate: float) -> float:
+        trial = _problem(channel, filter, replace(settings, baseline=with_rate(log_rate), strength="1"), noise)[0]
+        trial = replace(trial, strength=strength)
+        return solve(trial, tol=RATE_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds).objective
+
+    grid = np.linspace(range_[0], range_[1], RATES)
+    best = int(np.argmin([least(rate) for rate in grid]))
+    bounds = (grid[max(best - 1, 0)], grid[min(best + 1, RATES - 1)])
+    found = minimize_scalar(least, bounds=bounds, method="bounded", options={"xatol": 1e-6, "maxiter": 30})
+    return with_rate(float(found.x))
+
+
+def _problem(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> tuple[Problem, StrengthChoice]:
+    stored = isinstance(channel.noise_sd, np.ndarray) and settings.noise_sd is None
+    draft = Problem.from_signal(
+        channel,
+        filter,
+        strength=1.0,
+        noise_sd=None if stored else noise.sd,
+        positive=settings.positive,
+        baseline=settings.baseline,
+        margin=settings.margin,
+    )
+    strength = choose_strength(
+        StrengthRule.parse(settings.strength),
+        filter=filter,
+        noise_sd=noise.sd,
+        weights=draft.sample_weights,
+        domain=draft.domain,
+        positive=settings.positive,
+        false_alarms=settings.false_alarms,
+        strength_max=lambda: largest_strength(draft),
+    )
+    if not (np.isfinite(strength.strength) and strength.strength > 0):
+        raise DataError("no usable strength", received=strength.strength, mend="give one with --strength")
+    return replace(draft, strength=strength.strength), strength
+
+
+def _unchanged(solution: Solution) -> Refit:
+    """The optimum as the answer: no errors are known, every spike stands alone."""
+    unknown = np.full(solution.position.size, np.nan)
+    return Refit(
+        position=solution.position,
+        weight=solution.weight,
+        baseline=solution.baseline,
+        position_errors=unknown,
+        weight_errors=unknown,
+        group=np.arange(solution.position.size, dtype=np.int64),
+    )

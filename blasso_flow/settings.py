@@ -1,0 +1,96 @@
+"""How to recover: every option in one place, checked when it is made, and described for the result's provenance.
+
+Knows no numerics beyond the names and ranges it checks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from blasso_flow import baselines, filters
+from blasso_flow.errors import UsageError
+from blasso_flow.filters import Filter
+from blasso_flow.flow import MAX_ROUNDS, TOLERANCE, TOLERANCE_NOISE
+from blasso_flow.noise import StrengthRule
+from blasso_flow.signals import FilterDescription
+
+LOSSES = ("squared", "poisson")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to recover. Lengths are in axis units; see the command line's help for each.
+
+    ``filter`` None means the signal's own; ``noise_sd`` None means the signal's own, else estimated from the data.
+    ``exposure`` is the share of the spacing that a sample averages over, None for the filter's own; ``stamp`` ("start",
+    "middle", "end") the moment of the exposure that the axis denotes; ``origin`` is added to the axis.
+    """
+
+    filter: FilterDescription | None = None
+    normalisation: str = "peak"
+    positive: bool = True
+    baseline: str = "const"
+    margin: tuple[float, float] = (0.0, 0.0)
+    noise_sd: float | None = None
+    strength: str = "auto"
+    false_alarms: float = 0.05
+    tol: float = TOLERANCE
+    tol_noise: float = TOLERANCE_NOISE
+    max_rounds: int = MAX_ROUNDS
+    refit: bool = True
+    exposure: float | None = None
+    stamp: str = "middle"
+    origin: float = 0.0
+    loss: str = "squared"
+    max_spikes: int | None = None
+
+    def __post_init__(self) -> None:
+        StrengthRule.parse(self.strength)
+        baselines.parse(self.baseline)
+        for name, value in (("tol", self.tol), ("tol_noise", self.tol_noise), ("false_alarms", self.false_alarms)):
+            if not (np.isfinite(value) and value > 0):
+                raise UsageError(f"{name} is out of range", received=value, allowed="a finite number above 0")
+        if self.noise_sd is not None and not (np.isfinite(self.noise_sd) and self.noise_sd > 0):
+            raise UsageError("noise_sd is out of range", received=self.noise_sd, allowed="a finite number above 0")
+        self._check_counts()
+        if self.max_rounds < 1:
+            raise UsageError("max_rounds is out of range", received=self.max_rounds, allowed="a whole number from 1")
+
+    def time_shift(self, filter: Filter) -> float:
+        """What is added to the axis (axis units): from the stamp to the middle of the exposure, and the origin."""
+        return filters.time_shift(self.stamp, self.origin, filters.exposure_of(filter.description), filter.spacing)
+
+    def _check_counts(self) -> None:
+        if self.loss not in LOSSES:
+            raise UsageError("unknown loss", received=self.loss, allowed=", ".join(LOSSES))
+        if self.loss == "poisson" and not self.positive:
+            raise UsageError("the Poisson loss needs spikes of one sign", received="--signed", mend="leave out --signed")
+        if self.loss == "poisson" and self.baseline != "const":
+            raise UsageError(
+                "the Poisson loss needs a constant background",
+                received=f"--baseline {self.baseline}",
+                mend="use --baseline const, or --loss squared",
+            )
+        if self.max_spikes is not None and self.max_spikes < 1:
+            raise UsageError("max_spikes is out of range", received=self.max_spikes, allowed="a whole number from 1")
+        if self.max_spikes is not None and not self.refit:
+            raise UsageError("max_spikes is kept by the refit", received="--no-refit", mend="leave out --no-refit")
+
+    def described(self, filter: Filter) -> dict[str, object]:
+        """JSON-ready settings, with the filter as it was tabulated."""
+        words = asdict(self)
+        words.pop("positive")
+        return {
+            **words,
+            "penalty": "positive" if self.positive else "signed",
+            "margin": list(self.margin),
+            "time_shift": self.time_shift(filter),
+            "filter": {
+                "kind": filter.description.kind,
+                "parameters": dict(filter.description.parameters),
+                "normalisation": filter.normalisation,
+                "table_error": filter.error,
+            },
+        }
