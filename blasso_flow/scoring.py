@@ -191,7 +191,9 @@ def _sparse(found: FloatArray, true: FloatArray, tolerance: float, period: float
         row = np.repeat(np.arange(found.size), counts)
         rows.append(row)
         columns.append(order[np.arange(row.size) - np.repeat(np.cumsum(counts) - counts, counts) + low[row]])
-    row, column = np.concatenate(rows), np.concatenate(columns)
+    # a tolerance beyond half a period finds a pair from both sides, and a sparse matrix would add the two up
+    pairs = np.unique(np.concatenate(rows) * true.size + np.concatenate(columns))
+    row, column = pairs // true.size, pairs % true.size
     cost = np.abs(_difference(found[row], true[column], period)) + tolerance  # above 0: zeros are not stored
     alone = np.arange(found.size)
     unmatched = np.full(found.size, 2 * tolerance * (min(found.size, true.size) + 2))

@@ -7,7 +7,7 @@ from itertools import combinations, permutations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from blasso_flow import scoring
@@ -56,6 +56,7 @@ def brute_force(found, true, tolerance, period):
 places = st.lists(st.floats(0, 10), max_size=4).map(np.array)
 
 
+@example(found=np.array([0.0, 6.0]), true=np.array([2.0, 9.5]), tolerance=6.0, period=10.0, sparse=True)
 @settings(max_examples=150, deadline=None)
 @given(found=places, true=places, tolerance=st.floats(0.05, 6), period=st.sampled_from([None, 10.0]), sparse=st.booleans())
 def test_assignment_is_the_best_one(found, true, tolerance, period, sparse):
