@@ -12,13 +12,6 @@ def value(weight: FloatArray, strength: float) -> float:
     return strength * float(np.abs(weight).sum())
 
 
-def prox(weight: FloatArray, threshold: float, positive: bool) -> FloatArray:
-    """Proximal map of threshold * |w| (with w >= 0 when ``positive``), same shape: soft thresholding."""
-    if positive:
-        return np.maximum(weight - threshold, 0.0)
-    return np.sign(weight) * np.maximum(np.abs(weight) - threshold, 0.0)
-
-
 def level(eta: FloatArray, positive: bool) -> FloatArray:
     """What must not exceed 1 at the optimum: eta for non-negative measures, |eta| for signed ones, same shape."""
     return eta if positive else np.abs(eta)

@@ -13,7 +13,7 @@ from problems import FILTERS, make
 
 from blasso_flow.certificate import Certifier, sample_eta, stationarity
 from blasso_flow.flow import Particles, solve
-from blasso_flow.flow.loop import relative_gap
+from blasso_flow.flow.ledger import relative_gap
 
 VARIANTS = {
     "plain": {},

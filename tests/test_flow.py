@@ -10,7 +10,7 @@ import pytest
 from problems import FILTERS, make
 
 from blasso_flow.flow import solve
-from blasso_flow.flow.loop import STALLED_ROUNDS, message
+from blasso_flow.flow.ledger import STALLED_ROUNDS, message
 from blasso_flow.flow.newton import windows
 from blasso_flow.routes import largest_strength
 from blasso_flow.spikes import Status

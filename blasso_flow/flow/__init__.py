@@ -1,6 +1,7 @@
 """Flows on particles towards the optimum: one loop, into which a method plugs its start, birth and step."""
 
-from blasso_flow.flow.loop import Solution, run
+from blasso_flow.flow.ledger import Solution
+from blasso_flow.flow.loop import run
 from blasso_flow.flow.particles import Method, Particles
 from blasso_flow.flow.solver import MAX_ROUNDS, TOLERANCE, TOLERANCE_NOISE, solve
 

@@ -13,17 +13,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from time import perf_counter
 
 import numpy as np
 
 from blasso_flow import losses
 from blasso_flow.certificate import Certifier, sample_eta
 from blasso_flow.errors import DataError, UsageError
-from blasso_flow.flow.loop import BIRTH_SHARE, STALLED_ROUNDS, Solution, message, relative_gap
+from blasso_flow.flow.ledger import Ledger, Solution
+from blasso_flow.flow.loop import BIRTH_SHARE
 from blasso_flow.problem import Problem
 from blasso_flow.signals import FloatArray
-from blasso_flow.spikes import Status, TraceRow
+from blasso_flow.spikes import TraceRow
 
 NEGATIVE = 1e-9  # of the filter's peak: a table's rounding, no negative response
 EPSILON = float(np.finfo(np.float64).eps)
@@ -288,42 +288,38 @@ def solve_counts(
     Raises `UsageError` for a signed penalty, a filter or baseline that is negative somewhere or no baseline, `DataError` for
     negative counts.
     """
-    begun = perf_counter()
     counts = CountProblem(problem)
+    ledger: Ledger[State] = Ledger(
+        lambda objective: min(tol * objective, tol_noise) if objective != 0 else np.inf, max_rounds, on_round
+    )
     certifier = CountCertifier(counts)
     state = counts.empty()
-    best: tuple[float, State, float] | None = None  # excess, state, sup
-    dual_value, lowest, stalled, reached = -np.inf, np.inf, 0, False
-    trace: list[TraceRow] = []
     while True:
         target = min(tol * state.objective, tol_noise)
         total = max(float(counts.values.sum()), EPSILON)
         sup, value, births = certifier(state, 1 + min(BIRTH_SHARE * target / total, 1e-3))
-        rounding = _rounding(counts, state)
-        excess = state.objective - value + rounding
-        better = best is None or excess < best[0]
-        falls = state.objective < lowest * (1 - 1e-13)
-        stalled = 0 if better or falls or value > dual_value else stalled + 1
-        lowest, dual_value = min(lowest, state.objective), max(dual_value, value - rounding)
-        if better:
-            best = excess, state, sup
-        assert best is not None
-        reached = best[0] <= min(tol * best[1].objective, tol_noise) or best[1].objective == 0
-        trace.append(
-            TraceRow(
-                len(trace),
-                state.objective,
-                relative_gap(best[1].objective, dual_value),
-                state.position.size,
-                perf_counter() - begun,
-            )
+        stop = ledger.record(
+            state,
+            objective=state.objective,
+            dual_value=value,
+            sup=sup,
+            rounding=_rounding(counts, state),
+            spikes=state.position.size,
         )
-        if on_round is not None:
-            on_round(trace[-1])
-        if reached or len(trace) > max_rounds or stalled >= STALLED_ROUNDS:
+        if stop:
             break
         state = counts.relax(_born(counts, state, births))
-    return _solution(counts, best[1], best[2], dual_value, reached, stalled, tuple(trace), tol, tol_noise)
+    best = ledger.best.iterate
+    u = counts.present - counts.ratio(counts.model(best.position, best.weight, best.baseline))
+    return ledger.solution(
+        best.position,
+        best.weight,
+        best.baseline,
+        sample_eta(problem, best.position, u),
+        noise_variance=1.0,
+        tol=tol,
+        tol_noise=tol_noise,
+    )
 
 
 def _born(counts: CountProblem, state: State, births: FloatArray) -> State:
@@ -352,36 +348,3 @@ def _rounding(counts: CountProblem, state: State) -> float:
     each = EPSILON * (state.position.size + counts.problem.filter.taps.bit_length() + 64)
     size = float(np.abs(model).sum() + counts.values.sum()) + counts.problem.strength * float(state.weight.sum())
     return each * size + 8 * EPSILON * (np.log2(model.size + 1) + 4) * (abs(state.objective) + size)
-
-
-def _solution(
-    counts: CountProblem,
-    state: State,
-    sup: float,
-    dual_value: float,
-    reached: bool,
-    stalled: int,
-    trace: tuple[TraceRow, ...],
-    tol: float,
-    tol_noise: float,
-) -> Solution:
-    dual_value = max(0.0, dual_value)  # the objective is nowhere negative
-    gap = relative_gap(state.objective, dual_value)
-    excess = max(0.0, state.objective - dual_value)
-    u = counts.present - counts.ratio(counts.model(state.position, state.weight, state.baseline))
-    rounds = len(trace) - 1
-    return Solution(
-        position=state.position,
-        weight=state.weight,
-        baseline=state.baseline,
-        eta=sample_eta(counts.problem, state.position, u),
-        objective=state.objective,
-        dual_value=dual_value,
-        violation=max(0.0, sup - 1),
-        gap=gap,
-        gap_noise=excess,
-        status=Status.CONVERGED if reached else Status.GAP_ABOVE_TOLERANCE,
-        message=message(reached, gap, excess, rounds, stalled, tol, tol_noise),
-        rounds=rounds,
-        trace=trace,
-    )

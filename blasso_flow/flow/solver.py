@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from blasso_flow.flow.loop import Solution, run
+from blasso_flow.flow.ledger import Solution
+from blasso_flow.flow.loop import run
 from blasso_flow.problem import Problem
 from blasso_flow.spikes import TraceRow
 
