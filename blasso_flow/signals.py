@@ -88,6 +88,13 @@ class Truth:
     weight: FloatArray | None = None
     group: IntArray | None = None
 
+    def of_channel(self, number: int) -> Truth:
+        """One channel's spikes, numbered 0."""
+        own = self.channel == number
+        weight = None if self.weight is None else self.weight[own]
+        group = None if self.group is None else self.group[own]
+        return Truth(np.zeros(int(own.sum()), dtype=np.int64), self.position[own], weight, group)
+
 
 @dataclass(frozen=True)
 class Signal:
@@ -169,12 +176,7 @@ class Signal:
         noise = self.noise_sd
         if isinstance(noise, np.ndarray):
             noise = float(noise[number]) if noise.ndim == 1 else noise[number]
-        truth = self.truth
-        if truth is not None:
-            own = truth.channel == number
-            weight = None if truth.weight is None else truth.weight[own]
-            group = None if truth.group is None else truth.group[own]
-            truth = Truth(np.zeros(int(own.sum()), dtype=np.int64), truth.position[own], weight, group)
+        truth = None if self.truth is None else self.truth.of_channel(number)
         return replace(self, values=self.values[number], noise_sd=noise, truth=truth)
 
     def shifted(self, by: float) -> Signal:

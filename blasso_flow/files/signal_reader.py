@@ -91,12 +91,7 @@ class SignalFile:
             if self._located.noise is not None:
                 noise = self._noise if self._noise is not None else self._noise_row(number)
                 noise = float(noise[number]) if isinstance(noise, np.ndarray) and self.noise == "channel" else noise
-        truth = self.truth
-        if truth is not None:
-            own = truth.channel == number
-            weight = None if truth.weight is None else truth.weight[own]
-            group = None if truth.group is None else truth.group[own]
-            truth = Truth(np.zeros(int(own.sum()), dtype=np.int64), truth.position[own], weight, group)
+        truth = None if self.truth is None else self.truth.of_channel(number)
         name = self.name if self.channels == 1 else f"{self.name}, channel {number}"
         return Signal(values, self.axis, self.units, self.long_name, noise, self.filter, truth, name)
 
