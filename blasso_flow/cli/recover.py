@@ -2,52 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from blasso_flow.cli import options
-from blasso_flow.cli.outcome import report, say
-from blasso_flow.cli.streams import STREAM, check_inputs, check_output, input_path
-from blasso_flow.errors import BlassoFlowError, DataError, RunError, UnconvergedError, UsageError
-
-if TYPE_CHECKING:
-    from blasso_flow.spikes import Recovery
-
-FAILED = {"all_missing", "failed"}
-
-
-@dataclass(frozen=True)
-class Job:
-    """One recording and where its result and figure go; ``result`` may be `-`."""
-
-    signal: str
-    result: str
-    figure: str | None
-
-    @property
-    def name(self) -> str:
-        """For messages."""
-        return "standard input" if self.signal == STREAM else self.signal
-
-
-@dataclass(frozen=True)
-class Manner:
-    """How a job is carried out: what is read, written and said."""
-
-    settings: Mapping[str, Any]
-    spacing: float | None
-    max_memory: int | None
-    save_fit: bool
-    rate_width: float | None
-    force: bool
-    quiet: bool
-    verbose: bool
-    fit_filter: str | None = None  # a filter with ranges
+from blasso_flow.cli.outputs import planned
+from blasso_flow.cli.recovering import Manner, attempt
+from blasso_flow.cli.streams import STREAM
+from blasso_flow.errors import BlassoFlowError, UnconvergedError, UsageError
 
 
 @click.command(
@@ -154,60 +117,13 @@ def recover(
     settings = {"filter": None if fit_filter else _described(filter_text), "positive": positive, **settings}
     ranges = _ranges(filter_text) if fit_filter else None
     manner = Manner(settings, spacing, max_memory, save_fit, rate_width, force, quiet, verbose, ranges)
-    outcomes = [_attempt(job, manner, len(jobs) > 1) for job in jobs]
+    outcomes = [attempt(job, manner, len(jobs) > 1) for job in jobs]
     failures = [outcome for outcome in outcomes if isinstance(outcome, BlassoFlowError)]
     hard = [failure for failure in failures if not isinstance(failure, UnconvergedError)]
     if hard and len(hard) == len(jobs):
         ctx.exit(hard[0].exit_code)
     if hard or (failures and not accept_unconverged):
         ctx.exit(UnconvergedError.exit_code)
-
-
-def planned(signals: tuple[str, ...], output: str | None, output_dir: str | None, figure_format: str, force: bool) -> list[Job]:
-    """Inputs with their outputs, every one checked before any work starts."""
-    if output is not None and output_dir is not None:
-        raise UsageError("--output and --output-dir exclude each other", mend="give one of them")
-    if output is not None and len(signals) > 1:
-        raise UsageError("--output names one file", received=f"{len(signals)} signals", mend="give --output-dir")
-    check_inputs(signals)
-    if output == STREAM:
-        check_output(output, force=force)
-        return [Job(signals[0], STREAM, None)]
-    folder = _folder(output_dir)
-    jobs = []
-    for signal in signals:
-        result = Path(output) if output is not None else folder / default_name(signal)
-        jobs.append(Job(signal, str(result), str(result.with_suffix(f".{figure_format}")) if figure_format else None))
-    taken: set[str] = set()
-    for job in jobs:
-        for target in (job.result, job.figure):
-            if target in taken:
-                raise UsageError(
-                    "two outputs have the same name", received=target, mend="recover these signals one by one, with --output"
-                )
-            if target is not None:
-                check_output(target, force=force, inputs=signals)
-                taken.add(target)
-    return jobs
-
-
-def _folder(output_dir: str | None) -> Path:
-    folder = Path(output_dir or ".")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError("--output-dir cannot be made", received=output_dir, mend=f"{error.strerror}".lower()) from None
-    return folder
-
-
-def default_name(signal: str) -> str:
-    """NAME.spikes.h5 for NAME.h5, NAME.hdf5, NAME.out, ..."""
-    path = input_path(signal)
-    if path == STREAM:
-        raise UsageError(
-            "standard input has no name to make an output from", mend="give --output FILE, or --output - for standard output"
-        )
-    return f"{Path(path).stem}.spikes.h5"
 
 
 def _described(text: str | None) -> object:
@@ -227,84 +143,3 @@ def _ranges(text: str | None) -> str:
         raise UsageError("--fit-filter needs a filter with ranges", mend="give --filter, as in gaussian:sd=0.005..0.08")
     parse_ranges(text)
     return text
-
-
-def _attempt(job: Job, manner: Manner, several: bool) -> BlassoFlowError | None:
-    """Carry out one job. Its error is printed here, so that the next file is still worked on."""
-    try:
-        _carry_out(job, manner, several)
-    except BlassoFlowError as error:
-        report(error)
-        return error
-    return None
-
-
-def _carry_out(job: Job, manner: Manner, several: bool) -> None:
-    from blasso_flow.cli.channels import channel_lines, closing_line, note_lines, rule_lines
-    from blasso_flow.cli.progress import progress
-    from blasso_flow.files import open_signal
-    from blasso_flow.kernels import announce_compilation
-    from blasso_flow.rates import check_width
-    from blasso_flow.recovery import recover as recover_signal
-
-    with open_signal(job.signal, spacing=manner.spacing, max_memory=manner.max_memory) as file:
-        if manner.rate_width is not None:
-            check_width(manner.rate_width, file.axis)
-        signal, identity = file.read(), file.identity
-    settings = dict(manner.settings)
-    fitted = None
-    if manner.fit_filter is not None:
-        from blasso_flow.cli.fit_filter import fitted_filter
-
-        fitted = fitted_filter(signal, manner.fit_filter, settings, quiet=manner.quiet)
-        settings["filter"] = fitted.filter
-    if not manner.quiet:
-        announce_compilation(lambda: say("compiling kernels, first run only"))
-    with progress(signal.channels, job.name, shown=not manner.quiet) as callbacks:
-        recovery = recover_signal(signal, on_channel=callbacks.get("on_channel"), on_round=callbacks.get("on_round"), **settings)
-    if fitted is not None:
-        recovery = replace(
-            recovery,
-            channels=[replace(report, notes=(*report.notes, *fitted.notes, fitted.sentence)) for report in recovery.channels],
-            settings={**recovery.settings, "filter_fit": fitted.described()},
-        )
-    if all(channel.status in FAILED for channel in recovery.channels):
-        raise DataError(f"{job.name}: no channel could be recovered", mend=recovery.channels[0].message)
-    _write(job, recovery, identity, manner)
-    if not manner.quiet:
-        lines = channel_lines(recovery, signal.units, everything=manner.verbose)
-        click.echo("\n".join([f"{job.name}:", *lines] if several else lines), err=job.result == STREAM)
-        for line in [*(rule_lines(recovery) if manner.verbose else ()), *note_lines(recovery)]:
-            say(line)
-        say(closing_line(recovery, [path for path in (job.result, job.figure) if path not in (STREAM, None)]))
-    _refuse_unconverged(job, recovery)
-
-
-def _write(job: Job, recovery: Recovery, identity: Mapping[str, object], manner: Manner) -> None:
-    """Result, then figure."""
-    from blasso_flow.files import write_result
-
-    write_result(
-        recovery,
-        job.result,
-        provenance={"argv": ["blasso-flow", *sys.argv[1:]], "input": identity},
-        overwrite=manner.force,
-        save_fit=manner.save_fit,
-        rate_width=manner.rate_width,
-        inputs=[input_path(job.signal)],
-    )
-    if job.figure is not None:
-        from blasso_flow.plots import draw_recovery, save_figure
-
-        save_figure(draw_recovery(recovery), job.figure)
-
-
-def _refuse_unconverged(job: Job, recovery: Recovery) -> None:
-    """Raise `UnconvergedError` when a channel did not end converged."""
-    bad = [(number, channel) for number, channel in enumerate(recovery.channels) if channel.status != "converged"]
-    if bad:
-        number, channel = bad[0]
-        raise UnconvergedError(
-            f"{job.name}: {len(bad)} of {len(recovery.channels)} channels did not converge; channel {number}: {channel.status}",
-            mend=channel.message,
-        )

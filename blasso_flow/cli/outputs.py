@@ -1,0 +1,70 @@
+"""Recordings named on the command line, and where their results and figures go: all checked before any work starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from blasso_flow.cli.streams import STREAM, check_inputs, check_output, input_path
+from blasso_flow.errors import RunError, UsageError
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recording and where its result and figure go; ``result`` may be `-`."""
+
+    signal: str
+    result: str
+    figure: str | None
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return "standard input" if self.signal == STREAM else self.signal
+
+
+def planned(signals: tuple[str, ...], output: str | None, output_dir: str | None, figure_format: str, force: bool) -> list[Job]:
+    """Inputs with their outputs, every one checked before any work starts."""
+    if output is not None and output_dir is not None:
+        raise UsageError("--output and --output-dir exclude each other", mend="give one of them")
+    if output is not None and len(signals) > 1:
+        raise UsageError("--output names one file", received=f"{len(signals)} signals", mend="give --output-dir")
+    check_inputs(signals)
+    if output == STREAM:
+        check_output(output, force=force)
+        return [Job(signals[0], STREAM, None)]
+    folder = _folder(output_dir)
+    jobs = []
+    for signal in signals:
+        result = Path(output) if output is not None else folder / default_name(signal)
+        jobs.append(Job(signal, str(result), str(result.with_suffix(f".{figure_format}")) if figure_format else None))
+    taken: set[str] = set()
+    for job in jobs:
+        for target in (job.result, job.figure):
+            if target in taken:
+                raise UsageError(
+                    "two outputs have the same name", received=target, mend="recover these signals one by one, with --output"
+                )
+            if target is not None:
+                check_output(target, force=force, inputs=signals)
+                taken.add(target)
+    return jobs
+
+
+def _folder(output_dir: str | None) -> Path:
+    folder = Path(output_dir or ".")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError("--output-dir cannot be made", received=output_dir, mend=f"{error.strerror}".lower()) from None
+    return folder
+
+
+def default_name(signal: str) -> str:
+    """NAME.spikes.h5 for NAME.h5, NAME.hdf5, NAME.out, ..."""
+    path = input_path(signal)
+    if path == STREAM:
+        raise UsageError(
+            "standard input has no name to make an output from", mend="give --output FILE, or --output - for standard output"
+        )
+    return f"{Path(path).stem}.spikes.h5"
