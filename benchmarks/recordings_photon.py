@@ -42,8 +42,7 @@ def photon(directory: Path) -> list[Line]:
 def scored(signal: Signal, found: Recovery) -> tuple[float, float, float]:
     """Recall, precision, and mean error of surface 1, after one constant offset a surface (medians of what is matched)."""
     assert signal.truth is not None
-    channel_of = signal.truth.channel  # surfaces come in order; the reader leaves out the one that is not known
-    surface = np.concatenate([np.arange((channel_of == channel).sum()) for channel in range(signal.channels)])
+    surface = signal.truth.numbered()
     offset = np.array(OFFSETS)
     for _ in range(3):
         pairs = [

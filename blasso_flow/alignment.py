@@ -43,7 +43,7 @@ class Offset:
 
 
 def groups_by(truth: Truth, by: str | None) -> IntArray:
-    """Group number of each true spike (T,): all 0 without ``by``; "group": as stored; "order": its row within its channel.
+    """Group number of each true spike (T,): all 0 without ``by``; "group": as stored; "order": its number within its channel.
 
     Raises `UsageError` when the truth has no groups, or more than 50.
     """
@@ -54,10 +54,7 @@ def groups_by(truth: Truth, by: str | None) -> IntArray:
             raise UsageError("score: the truth has no groups", mend="add /truth/group, or give --offset-by order")
         group = truth.group
     else:
-        group = np.zeros(truth.position.size, dtype=np.int64)
-        for channel in np.unique(truth.channel):
-            own = truth.channel == channel
-            group[own] = np.arange(own.sum())
+        group = truth.numbered()
     if np.unique(group).size > MOST_GROUPS:
         raise UsageError(
             "score: too many groups to have an offset each", received=np.unique(group).size, allowed=f"at most {MOST_GROUPS}"

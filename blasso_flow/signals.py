@@ -80,20 +80,33 @@ class FilterDescription:
 class Truth:
     """Known spikes of a signal: ``channel`` (K,), ``position`` (K,) in axis units, ``weight`` (K,) or None if unknown.
 
-    ``group`` (K,) numbers kinds of spikes, such as the surfaces of a target, where the file has them.
+    ``group`` (K,) numbers kinds of spikes, such as the surfaces of a target, where the file has them. ``order`` (K,) is the
+    number of each spike within its channel where some of the channel's spikes are not there; None means none is missing.
     """
 
     channel: IntArray
     position: FloatArray
     weight: FloatArray | None = None
     group: IntArray | None = None
+    order: IntArray | None = None
+
+    def numbered(self) -> IntArray:
+        """Number of each spike within its channel (K,), those that are not there counted too."""
+        if self.order is not None:
+            return self.order
+        number = np.zeros(self.channel.size, dtype=np.int64)
+        for channel in np.unique(self.channel):
+            own = self.channel == channel
+            number[own] = np.arange(own.sum())
+        return number
 
     def of_channel(self, number: int) -> Truth:
         """One channel's spikes, numbered 0."""
         own = self.channel == number
         weight = None if self.weight is None else self.weight[own]
         group = None if self.group is None else self.group[own]
-        return Truth(np.zeros(int(own.sum()), dtype=np.int64), self.position[own], weight, group)
+        order = None if self.order is None else self.order[own]
+        return Truth(np.zeros(int(own.sum()), dtype=np.int64), self.position[own], weight, group, order)
 
 
 @dataclass(frozen=True)

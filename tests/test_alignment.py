@@ -15,7 +15,7 @@ from blasso_flow.alignment import fitted, groups_by, shifted, summary
 from blasso_flow.errors import UsageError
 from blasso_flow.rates import correlations
 from blasso_flow.scoring import score
-from blasso_flow.signals import Axis, Truth
+from blasso_flow.signals import Axis, Signal, Truth
 from blasso_flow.spikes import Spikes
 
 
@@ -73,6 +73,22 @@ def test_groups_that_are_not_there_or_too_many():
         groups_by(Truth(np.zeros(2, dtype=int), np.zeros(2)), "group")
     with pytest.raises(UsageError, match="too many groups"):
         groups_by(Truth(np.zeros(99, dtype=int), np.arange(99.0)), "order")
+
+
+def test_a_surface_that_is_not_there_keeps_its_place(tmp_path):
+    found, truth = two_surfaces(2)
+    position = truth.position.copy()
+    position[::6] = np.nan  # the first surface of every third channel
+    write_signal(Signal(np.zeros((60, 4)), Axis(0.0, 1.0, 4), truth=Truth(truth.channel, position)), tmp_path / "a.h5")
+    known = read_signal(tmp_path / "a.h5").truth
+    assert known is not None and known.position.size == 100
+    group = groups_by(known, "order")
+    assert np.array_equal(group, np.tile([0, 1], 60)[np.isfinite(position)])
+    assert fitted(found, known, 30.0, group)[1] == pytest.approx(87, abs=2)
+    write_signal(Signal(np.zeros((60, 4)), Axis(0.0, 1.0, 4), truth=known), tmp_path / "b.h5")
+    again = read_signal(tmp_path / "b.h5").truth
+    assert again is not None and np.array_equal(again.numbered(), group)
+    assert known.of_channel(3).numbered().tolist() == [1]
 
 
 def test_correlation_of_rates():

@@ -75,16 +75,17 @@ def write_filter(file: h5py.File, description: FilterDescription, axis_units: st
 
 
 def read_truth(file: h5py.File, name: str, memory: Memory, channels: int) -> Truth | None:
-    """The known spikes of /truth, or None. Rows without a finite position (surfaces that are not there) are left out."""
+    """The known spikes of /truth, or None. Rows without a finite position (surfaces that are not there) are left out, and
+    the order of the others says so."""
     group = resolve(file, TRUTH, name)
     if not isinstance(group, h5py.Group) or resolve(file, f"{TRUTH}/position", name) is None:
         return None
-    columns = {key: _truth_column(file, key, name, memory) for key in ("position", "weight", "channel", "group")}
-    position, weight, channel, kind = columns["position"], columns["weight"], columns["channel"], columns["group"]
+    columns = {key: _truth_column(file, key, name, memory) for key in ("position", "weight", "channel", "group", "order")}
+    position, weight, channel, kind, order = columns.values()
     assert position is not None
     if channel is None:
         channel = np.zeros(position.shape)
-    for key, column in (("weight", weight), ("channel", channel), ("group", kind)):
+    for key, column in (("weight", weight), ("channel", channel), ("group", kind), ("order", order)):
         if column is not None and column.shape != position.shape:
             raise DataError(
                 f"{name}: /{TRUTH}/{key} and position differ in length", received=f"{column.size} and {position.size}"
@@ -92,13 +93,17 @@ def read_truth(file: h5py.File, name: str, memory: Memory, channels: int) -> Tru
     known = np.isfinite(position)
     if not np.isin(channel[known], np.arange(channels)).all():
         raise DataError(f"{name}: /{TRUTH}/channel names channels that are not there", allowed=f"0 to {channels - 1}")
-    if kind is not None and not (np.isfinite(kind[known]) & (np.round(kind[known]) == kind[known])).all():
-        raise DataError(f"{name}: /{TRUTH}/group is no column of whole numbers")
+    for key, column in (("group", kind), ("order", order)):
+        if column is not None and not (np.isfinite(column[known]) & (np.round(column[known]) == column[known])).all():
+            raise DataError(f"{name}: /{TRUTH}/{key} is no column of whole numbers")
+    if order is None and not known.all():
+        order = Truth(channel, position).numbered()
     return Truth(
         channel[known].astype(np.int64),
         position[known],
         None if weight is None else weight[known],
         None if kind is None else kind[known].astype(np.int64),
+        None if order is None else order[known].astype(np.int64),
     )
 
 
@@ -123,3 +128,5 @@ def write_truth(file: h5py.File, truth: Truth, axis_units: str, units: str) -> N
         write_column(group, "weight", truth.weight, [spike], units, "weight")
     if truth.group is not None:
         write_column(group, "group", truth.group, [spike], "1", "kind of spike")
+    if truth.order is not None:
+        write_column(group, "order", truth.order, [spike], "1", "number within the channel")
