@@ -1,4 +1,4 @@
-"""Signals with known truth: spikes drawn off the grid, filtered exactly, plus white noise, missing samples and an offset.
+"""Signals with known truth: spikes drawn off the grid, filtered exactly, on an offset, with white noise or as Poisson counts.
 
 The model is the filter's own table (`Filter.response`), evaluated only at samples within a spike's reach. Everything follows
 from the seed, with independent random streams for each channel and, within it, for positions, weights, noise and missing
@@ -16,6 +16,8 @@ from blasso_flow.filters import Filter, build, describe, exposed, kind_of
 from blasso_flow.signals import Axis, FilterDescription, FloatArray, Signal, Truth
 
 BLOCK = 500_000  # responses evaluated at once
+ROUNDING = 1e-9  # of the largest mean count: a table's rounding
+MOST_COUNTS = 1e15  # a sample, in the mean: whole numbers are exact up to here
 ENDS = ("anywhere", "on")
 
 
@@ -42,6 +44,7 @@ def simulate(
     axis_units: str = "",
     units: str = "",
     exposure: float | None = None,
+    counts: bool = False,
 ) -> Signal:
     """Draw a signal whose spikes are known.
 
@@ -64,10 +67,11 @@ def simulate(
     seed : of all random streams; the same seed gives the same bytes, and more channels leave the first ones as they were.
     normalisation : "peak", "area" or "energy": the meaning of a weight.
     exposure : share of the spacing, centred on each sample, that it averages over; None: as the filter says.
+    counts : draw each sample from the Poisson distribution whose mean is the filtered spikes plus ``offset``, the background.
 
     Returns
     -------
-    Signal : values (N,) for one channel, else (C, N), with truth, noise_sd (None without noise) and filter.
+    Signal : values (N,) for one channel, else (C, N), with truth, noise_sd (None without noise, and for counts) and filter.
 
     Raises
     ------
@@ -75,6 +79,8 @@ def simulate(
     """
     description = exposed(describe(filter) if isinstance(filter, str) else filter, exposure)
     _check(samples, spikes, channels, seed, missing, weights, snr, noise_sd, offset)
+    if counts:
+        _check_counts(snr, noise_sd, positive, offset)
     axis = _axis(description, samples, first, last, name, axis_units)
     table = build(description, axis, normalisation)
     low, high = axis.first, axis.first + (axis.size if axis.periodic else axis.size - 1) * axis.spacing
@@ -91,7 +97,10 @@ def simulate(
         rows[number] = filtered(table, axis.to_samples(positions[number]), heights[number], samples)
         noise[number] = _noise_sd(rows[number], snr, noise_sd)
         rows[number] += offset
-        rows[number] += noise[number] * disturb.standard_normal(samples)
+        if counts:
+            rows[number] = _counted(rows[number], disturb, table)
+        else:
+            rows[number] += noise[number] * disturb.standard_normal(samples)
         rows[number, lose.permutation(samples)[: round(missing * samples)]] = np.nan
     truth = Truth(np.repeat(np.arange(channels), spikes), positions.ravel(), heights.ravel())
     return Signal(
@@ -163,6 +172,32 @@ def _check(
         raise UsageError("simulate: the noise is given twice", received="snr and noise_sd", mend="give one of them")
     if snr is not None and spikes == 0:
         raise UsageError("simulate: snr has no meaning without spikes", received=f"snr {snr:g} dB", mend="give noise_sd instead")
+
+
+def _check_counts(snr: float | None, noise_sd: float | None, positive: bool, offset: float) -> None:
+    for what, wrong, received, mend in (
+        ("have their own noise", snr is not None, f"snr {snr}", "leave out snr"),
+        ("have their own noise", noise_sd is not None, f"noise_sd {noise_sd}", "leave out noise_sd"),
+        ("come from spikes above zero", not positive, "signed", "leave out signed"),
+        ("need a background of at least 0", offset < 0, f"offset {offset:g}", "give a larger offset"),
+    ):
+        if wrong:
+            raise UsageError(f"simulate: counts {what}", received=received, mend=mend)
+
+
+def _counted(mean: FloatArray, random: np.random.Generator, filter: Filter) -> FloatArray:
+    """Poisson counts of mean (N,); what a table's rounding leaves below 0 is 0."""
+    if mean.min() < -ROUNDING * np.abs(mean).max():
+        raise UsageError(
+            f"simulate: counts need a mean of at least 0, and {filter.description} falls below",
+            received=f"{mean.min():.3g}",
+            mend="raise offset",
+        )
+    if mean.max() > MOST_COUNTS:
+        raise UsageError(
+            "simulate: too many counts a sample", received=f"{mean.max():.3g}", allowed=f"a mean of at most {MOST_COUNTS:.0g}"
+        )
+    return random.poisson(np.maximum(mean, 0.0)).astype(np.float64)
 
 
 def _check_room(spikes: int, separation: float, end_distance: float, ends: str, length: float, periodic: bool) -> None:

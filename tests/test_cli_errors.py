@@ -113,6 +113,11 @@ CASES: dict[str, tuple[list[str], int, str]] = {
     "simulate without output": (["simulate", "--filter", GAUSSIAN], 2, "--output"),
     "simulate over a file": (["simulate", "--filter", "gaussian:sd=5", "-o", "good.h5"], 2, "--force"),
     "simulate too many spikes": (["simulate", "--filter", "gaussian:sd=5", "--min-separation", "500", "-o", "a.h5"], 2, "fit"),
+    "simulate counts with noise": (
+        ["simulate", "--filter", "gaussian:sd=5", "--counts", "--noise-sd", "1", "-o", "a.h5"],
+        2,
+        "own noise",
+    ),
     "simulate noise twice": (
         ["simulate", "--filter", "gaussian:sd=5", "--snr", "1", "--noise-sd", "1", "-o", "a.h5"],
         2,

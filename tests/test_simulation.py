@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import naive
 import numpy as np
 import pytest
+from command import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -179,3 +182,33 @@ def test_bad_arguments_are_refused_by_name(changes, word):
     arguments = {"filter": "gaussian:sd=3", "samples": 100, "spikes": 5, **changes}
     with pytest.raises(UsageError, match=word):
         simulate(**arguments)
+
+
+def test_counts_have_the_mean_and_the_variance_of_the_model():
+    options = {"samples": 400, "spikes": 5, "offset": 3.0, "weights": (5, 20), "seed": 2, "channels": 40}
+    counted = simulate("gaussian:sd=6", counts=True, **options)
+    clean = simulate("gaussian:sd=6", **options)
+    assert counted.noise_sd is None
+    assert np.array_equal(counted.truth.position, clean.truth.position)
+    assert (counted.values >= 0).all() and (counted.values == np.round(counted.values)).all()
+    scaled = (counted.values - clean.values) / np.sqrt(clean.values)
+    assert abs(scaled.mean()) < 0.03 and scaled.std() == pytest.approx(1, abs=0.03)
+    again = simulate("gaussian:sd=6", counts=True, **options)
+    assert np.array_equal(again.values, counted.values)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"snr": 20}, {"noise_sd": 0.1}, {"positive": False}, {"offset": -1}, {"filter": "ricker:frequency=0.06"}, {"offset": 1e16}],
+)
+def test_counts_that_cannot_be_drawn(options):
+    with pytest.raises(UsageError, match="count"):
+        simulate(**{"filter": "gaussian:sd=6", "samples": 100, "spikes": 3, "counts": True, **options})
+
+
+def test_counts_end_to_end(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    drawn = "--counts --offset 0.2 --weights 2 4 --samples 400 --spikes 3 --min-separation 60 --end-distance 30 --seed 1"
+    assert run("simulate", "--filter", "gaussian:sd=8", *drawn.split(), "-o", "a.h5").code == 0
+    assert run("recover", "a.h5", "--loss", "poisson", "--no-plot").code == 0
+    assert json.loads(run("score", "a.spikes.h5", "--json").text)["overall"]["f1"] == 1

@@ -32,6 +32,7 @@ from blasso_flow.cli.streams import STREAM, check_output
 )
 @click.option("--snr", type=float, help="Mean square of the filtered spikes over noise variance, dB.")
 @click.option("--noise-sd", type=float, help="Standard deviation of the noise; default without --snr: no noise.")
+@click.option("--counts", is_flag=True, help="Draw Poisson counts; --offset is then the background a sample.")
 @options.sign_option
 @click.option(
     "--weights",
