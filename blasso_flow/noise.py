@@ -1,8 +1,9 @@
 """How loud the noise is, and the strength that follows from it.
 
 The noise level comes from differences of the samples, or from a residual; the strength from the expected number of false
-crossings of the certificate (Rice 1945). Plain arrays and a `Filter` in, numbers and sentences out: nothing here knows a
-problem or a solver. Lags, positions and widths are in samples, levels in the units of the values.
+crossings of the certificate (Rice 1945), averaged over the scatter of an estimated noise level. Plain arrays and a `Filter` in,
+numbers and sentences out: nothing here knows a problem or a solver. Lags, positions and widths are in samples, levels in the
+units of the values.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ import numpy as np
 
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter
-from blasso_flow.rice import rice_level, rice_level_weighted
+from blasso_flow.rice import rice_level, rice_level_weighted, student_level
 from blasso_flow.signals import FloatArray
 
 NORMAL_QUARTILE = 0.6744897501960817  # median of |z| for a standard normal z
 DIFFERENCE_GAIN = {1: 2.0, 2: 6.0, 4: 70.0, 8: 12870.0}  # variance of the k-th difference of unit white noise: binomial(2k, k)
+# degrees of freedom a difference: 1 / (2 nu) is the relative variance of a sd taken from the median absolute difference of order
+# k of unit white noise, sum_j c_j^2 / j! sum_lag rho(lag)^j / (2 f(q) q)^2 with c_j the Hermite coefficients of |z| < q, rho the
+# differences' autocorrelation, f the normal density and q its quartile
+FREEDOM = {0: 0.3675, 1: 0.3030, 2: 0.2529, 4: 0.1967}
 ENOUGH = 16  # differences needed for a median that means something
 SMALLEST = 1e-300  # values and ranges below it are taken as zero: fractions of them would be
 RANGE_FLOOR = 1e-3  # of the signal's range, when the data show no noise
@@ -37,13 +42,15 @@ RULE_ALLOWED = "a number above 0, auto, a multiple such as 0.5auto, or a fractio
 class NoiseEstimate:
     """Noise standard deviation in the units of the values, the rule in words, and warnings of one line each.
 
-    ``floor`` says that the data showed less noise than the stated floor, which was taken in its place.
+    ``floor`` says that the data showed less noise than the stated floor, which was taken in its place. ``freedom`` is the
+    estimate's degrees of freedom nu: its relative standard error is 1 / sqrt(2 nu), none for a sd that is given.
     """
 
     sd: float
     rule: str
     notes: Sequence[str] = ()
     floor: bool = False
+    freedom: float = np.inf
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,7 @@ def estimate_noise(values: FloatArray, filter: Filter | None = None) -> NoiseEst
     if size < SMALLEST:
         return _constant(present)
     quantum = find_quantum(present)
-    sd, rule, notes = _from_differences(values, present, quantum)
+    sd, rule, notes, freedom = _from_differences(values, present, quantum)
     if quantum and sd < quantum / np.sqrt(12):
         return NoiseEstimate(
             quantum / float(np.sqrt(12)), f"floor: rounding noise of data quantised in steps of {quantum:.6g}", tuple(notes), True
@@ -128,7 +135,7 @@ def estimate_noise(values: FloatArray, filter: Filter | None = None) -> NoiseEst
     found = whiteness(values, filter)
     if found.white is False:
         notes.append(found.sentence)
-    return NoiseEstimate(sd, rule, tuple(notes))
+    return NoiseEstimate(sd, rule, tuple(notes), freedom=freedom)
 
 
 def estimate_from_residual(residual: FloatArray, previous: NoiseEstimate, parameters: int = 0) -> NoiseEstimate:
@@ -146,7 +153,7 @@ def estimate_from_residual(residual: FloatArray, previous: NoiseEstimate, parame
     if not 0 < sd < previous.sd:
         return previous
     kept = tuple(note for note in previous.notes if "inflates the noise sd" not in note)
-    return NoiseEstimate(sd, "median absolute residual of a first fit", kept)
+    return NoiseEstimate(sd, "median absolute residual of a first fit", kept, freedom=FREEDOM[0] * free)
 
 
 def find_quantum(present: FloatArray) -> float:
@@ -178,26 +185,29 @@ def _constant(present: FloatArray) -> NoiseEstimate:
     return NoiseEstimate(sd, f"floor: {words}, all samples are equal", ("all samples are equal: the noise is unknown",), True)
 
 
-def _from_differences(values: FloatArray, present: FloatArray, quantum: float) -> tuple[float, str, list[str]]:
-    """sd, rule and notes from the highest order of differences that has enough windows."""
+def _from_differences(values: FloatArray, present: FloatArray, quantum: float) -> tuple[float, str, list[str], float]:
+    """sd, rule, notes and degrees of freedom from the highest order of differences that has enough windows."""
     orders = {4: "fourth", 2: "second", 1: "first"}
     for order, name in orders.items():
-        if int(np.count_nonzero(~np.isnan(np.diff(values, n=order)))) >= ENOUGH:
+        windows = int(np.count_nonzero(~np.isnan(np.diff(values, n=order))))
+        if windows >= ENOUGH:
             notes = (
                 [] if order == 4 else [f"too few runs of 5 samples: the noise sd comes from {name} differences and holds signal"]
             )
-            return _difference_sd(values, order, quantum), f"median absolute {name} difference", notes
+            sd = _difference_sd(values, order, quantum)
+            return sd, f"median absolute {name} difference", notes, FREEDOM[order] * windows
     note = f"only {present.size} samples, too few to tell noise from signal"
     if present.size >= ENOUGH:  # many gaps: neighbours across a gap are the best there is
         return (
             _difference_sd(present, 1, quantum),
             "median absolute difference across missing samples",
             ["no runs of samples: the noise sd is measured across missing ones"],
+            FREEDOM[1] * present.size,
         )
     sd = float(np.median(np.abs(present - np.median(present)))) / NORMAL_QUARTILE
     if sd > 0:
-        return sd, "median absolute deviation of the samples", [note]
-    return RANGE_FLOOR * float(np.ptp(present)), "0.001 of the signal's range, too few samples", [note]
+        return sd, "median absolute deviation of the samples", [note], FREEDOM[0] * present.size
+    return RANGE_FLOOR * float(np.ptp(present)), "0.001 of the signal's range, too few samples", [note], np.inf
 
 
 def _difference_sd(values: FloatArray, order: int, quantum: float = 0.0) -> float:
@@ -287,6 +297,7 @@ def choose_strength(
     domain: tuple[float, float],
     positive: bool,
     false_alarms: float = 0.05,
+    freedom: float = np.inf,
     strength_max: Callable[[], float] | None = None,
 ) -> StrengthChoice:
     """The strength of one channel.
@@ -296,6 +307,7 @@ def choose_strength(
     noise_sd : median noise sd of the channel, in the units of the values.
     weights : (N,) sample weights, 0 where missing, 1 where the noise is ``noise_sd``.
     domain : first and last position (samples), margins included; for a periodic filter all of it is taken.
+    freedom : degrees of freedom of ``noise_sd`` where it is an estimate: false alarms then stay what they should be.
     strength_max : gives the smallest strength at which there are no spikes; only called for a fraction of it.
 
     The baseline is taken as known: fitting a constant removes one of N degrees of freedom.
@@ -307,6 +319,7 @@ def choose_strength(
         norm = filter.norm
     else:
         level, norm = rice_level_weighted(false_alarms, weights, filter, domain, not positive)
+    level = student_level(level, freedom)
     if rule.kind == "absolute":
         return StrengthChoice(rule.factor, f"given: {rule.factor:.6g}", level)
     if rule.kind == "max":
@@ -320,4 +333,6 @@ def choose_strength(
         )
     times = "" if rule.factor == 1 else f"{rule.factor:g} times "
     words = f"{times}{level:.4g} noise sd x filter norm: {false_alarms:g} false crossings expected (Rice)"
+    if np.isfinite(freedom):
+        words += f", the sd known to {1 / np.sqrt(2 * freedom):.1%}"
     return StrengthChoice(rule.factor * level * noise_sd * (norm or filter.norm), words, level)

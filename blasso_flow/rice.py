@@ -1,8 +1,9 @@
 """How high white noise rises: levels that it crosses a given number of times on average (Rice 1945).
 
 For white noise of sd 1 the correlation with the filter, divided by its own sd, is a smooth process Z(x) of variance 1. The
-expected number of excursions above u is the chance to start above it plus the integral of the rate of up-crossings. Numbers
-in, numbers out; nothing here knows a signal or a strength. Lengths are in samples.
+expected number of excursions above u is the chance to start above it plus the integral of the rate of up-crossings. Where the
+noise sd itself is an estimate, the level is Student's instead of the normal one. Numbers in, numbers out; nothing here knows a
+signal or a strength. Lengths are in samples.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from blasso_flow.filters import Filter
 from blasso_flow.signals import FloatArray
 
 FEWEST = 1e-300  # false alarms; below it the normal tail is no number
+MOST_EXPONENT = 300.0  # of a level of hardly any freedom: squares stay finite
 DIRECT = 300_000_000  # products up to which a direct convolution is quicker than importing a faster one
 
 
@@ -65,6 +67,17 @@ def rice_level_weighted(
         return float(rate.sum()) * step + (0.0 if filter.period else upper_tail(u * first))
 
     return solve_level(expected, false_alarms, signed), largest
+
+
+def student_level(level: float, freedom: float) -> float:
+    """The level t, in estimated noise sd, that is crossed as often as ``level`` = u is in true ones.
+
+    An estimate s of a sd of 1 with nu = ``freedom`` degrees of freedom has nu s^2 distributed as chi^2, and the rate at t s
+    then averages to E exp(-t^2 s^2 / 2) = (1 + t^2 / nu)^(-nu / 2). Equal to exp(-u^2 / 2) where t^2 = nu (exp(u^2 / nu) - 1).
+    """
+    if not math.isfinite(freedom):
+        return level
+    return math.sqrt(freedom * math.expm1(min(level**2 / freedom, MOST_EXPONENT)))
 
 
 def upper_tail(level: float) -> float:

@@ -178,6 +178,7 @@ def _problem(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEs
         domain=draft.domain,
         positive=settings.positive,
         false_alarms=settings.false_alarms,
+        freedom=noise.freedom,
         strength_max=lambda: largest_strength(draft),
     )
     if not (np.isfinite(strength.strength) and strength.strength > 0):

@@ -18,7 +18,7 @@ from blasso_flow.noise import (
     find_quantum,
     whiteness,
 )
-from blasso_flow.rice import rice_level, rice_level_weighted, upper_tail
+from blasso_flow.rice import rice_level, rice_level_weighted, student_level, upper_tail
 from blasso_flow.signals import Axis
 
 
@@ -194,6 +194,58 @@ def test_rice_level_solves_its_equation(false_alarms, length, correlation_length
 def test_impossible_false_alarms(false_alarms):
     with pytest.raises(UsageError, match="false alarms out of range"):
         rice_level(false_alarms, 100.0, 5.0, False)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_degrees_of_freedom_are_those_of_the_estimate(gaps):
+    random = np.random.default_rng(13)
+    values = random.standard_normal((1500, 1000))
+    if gaps:
+        values[:, 100:300] = np.nan
+    found = [estimate_noise(row) for row in values]
+    expected = 1 / np.sqrt(2 * found[0].freedom)
+    assert np.std([estimate.sd for estimate in found]) == pytest.approx(expected, rel=0.06)
+    assert np.isinf(estimate_noise(np.zeros(50)).freedom)
+    rest = [estimate_from_residual(row, NoiseEstimate(9.0, "first"), parameters=100) for row in values[:, 300:]]
+    assert np.std([estimate.sd for estimate in rest]) == pytest.approx(1 / np.sqrt(2 * rest[0].freedom), rel=0.06)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(1, 5), st.floats(60, 1e9))
+def test_student_level_averages_the_rate_over_the_estimated_sd(level, freedom):
+    from scipy.stats import chi2
+
+    quantile = (np.arange(50_000) + 0.5) / 50_000
+    variance = chi2.ppf(quantile, freedom) / freedom
+    rate = np.mean(np.exp(-0.5 * student_level(level, freedom) ** 2 * variance))
+    assert rate == pytest.approx(np.exp(-0.5 * level**2), rel=0.02)
+    assert student_level(level, np.inf) == level
+    assert np.isfinite(student_level(level, 1e-3))
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_false_alarms_with_an_estimated_sd(signed):
+    """150 samples: the sd is known to 13 %, and the level for a known one is crossed up to twice as often as asked."""
+    random, table, samples, trials = np.random.default_rng([14, signed]), gaussian(3), 150, 3000
+    grid = np.arange(0, samples - 1 + 1e-9, 0.5)
+    responses = table.response(np.arange(samples)[:, None] - grid)
+    values = random.standard_normal((trials, samples))
+    correlation = values @ responses
+    highest = (np.abs(correlation) if signed else correlation).max(axis=1)
+    noise = [estimate_noise(row) for row in values]
+    shares = []
+    for freedom in (noise[0].freedom, np.inf):
+        choice = choose_strength(
+            StrengthRule.parse("auto"),
+            filter=table,
+            noise_sd=1.0,
+            weights=np.ones(samples),
+            domain=(0.0, samples - 1.0),
+            positive=not signed,
+            freedom=freedom,
+        )
+        shares.append(np.mean(highest > choice.strength * np.array([estimate.sd for estimate in noise])))
+    assert 0.02 < shares[0] < 0.055 < 0.065 < shares[1]
 
 
 def test_weighted_level_agrees_with_the_plain_one():

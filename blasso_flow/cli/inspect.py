@@ -155,13 +155,16 @@ def look(channel: Signal, filter: Filter | None, noise_sd: float | None, false_a
         notes.append("samples are piled up at the largest value (saturation): weights and positions of these spikes are biased")
     if drifts:
         notes.append("the ground under the spikes drifts by more than the noise: a constant baseline makes spikes of it")
-    strength, least = _strength(channel, filter, sd, false_alarms, positive)
+    freedom = estimate.freedom if given is None else math.inf
+    strength, least = _strength(channel, filter, sd, freedom, false_alarms, positive)
     row = [f"{missing:.1%}" if missing else "none", short(sd, 4), source, colour, strength, least]
     snr = inspection.largest_snr(channel.values, filter, sd) if filter is not None and sd > 0 else math.nan
     return Look(row, notes, inspection.gaps(channel.values), counts, rare, drifts, snr)
 
 
-def _strength(channel: Signal, filter: Filter | None, sd: float, false_alarms: float, positive: bool) -> tuple[str, str]:
+def _strength(
+    channel: Signal, filter: Filter | None, sd: float, freedom: float, false_alarms: float, positive: bool
+) -> tuple[str, str]:
     """The default strength, and the smallest weight of a lone spike that passes it."""
     if filter is None:
         return "-", "-"
@@ -177,6 +180,7 @@ def _strength(channel: Signal, filter: Filter | None, sd: float, false_alarms: f
         domain=(0.0, float(channel.values.size - 1)),
         positive=positive,
         false_alarms=false_alarms,
+        freedom=freedom,
     )
     return short(choice.strength, 4), short(choice.strength / filter.norm**2)
 

@@ -97,7 +97,7 @@ def read_truth(file: h5py.File, name: str, memory: Memory, channels: int) -> Tru
         if column is not None and not (np.isfinite(column[known]) & (np.round(column[known]) == column[known])).all():
             raise DataError(f"{name}: /{TRUTH}/{key} is no column of whole numbers")
     if order is None and not known.all():
-        order = Truth(channel, position).numbered()
+        order = Truth(np.nan_to_num(channel).astype(np.int64), position).numbered().astype(np.float64)
     return Truth(
         channel[known].astype(np.int64),
         position[known],
