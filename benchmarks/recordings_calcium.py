@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blasso_flow.files import read_signal
-from blasso_flow.filter_fit import fit_filter, parse_ranges
+from blasso_flow.filter_fit import fit_filter
+from blasso_flow.filter_ranges import parse_ranges
 from blasso_flow.rates import rates
 from blasso_flow.recovery import recover
 from blasso_flow.scoring import score

@@ -1,8 +1,9 @@
 """Filters from the data: the penalised objective profiled over a filter's parameters.
 
 What is minimised is the sum over channels of ``J / sd^2`` with ``strength = u sd ||phi||``. It compares filters fairly: the
-noise is measured once, u is one number for all of them, and since the strength goes with the norm of the response the price
-of a spike is ``u sd ||w phi||``, whatever its normalisation. Only the final solve is proven, at the fitted parameters;
+noise of each channel is measured once, u is one number for all of them, and since the strength goes with the norm of the
+response the price of a spike is ``u sd ||w phi||``, whatever its normalisation. A baseline's unknown rate is fitted for each
+channel at the best filter of a first profile, and fixed in a second. Only the final solve is proven, at the fitted parameters;
 the profile is made of loose solves. Positions in samples. No files, no figures.
 """
 
@@ -14,11 +15,14 @@ from itertools import product
 
 import numpy as np
 
-from blasso_flow import filters
+from blasso_flow import baselines, filters
 from blasso_flow.errors import BlassoFlowError, DataError, UsageError
+from blasso_flow.filter_ranges import FilterRanges
+from blasso_flow.filters import Filter
 from blasso_flow.flow import solve
-from blasso_flow.noise import StrengthRule, choose_strength, estimate_noise
+from blasso_flow.noise import NoiseEstimate, StrengthRule, choose_strength
 from blasso_flow.problem import Problem
+from blasso_flow.routes import channel_noise, with_fitted_rate
 from blasso_flow.settings import Settings
 from blasso_flow.signals import FilterDescription, FloatArray, Signal
 
@@ -27,24 +31,9 @@ ROUNDS = 20  # of such a solve
 MOST_CHANNELS = 4
 MOST_SAMPLES = 1500  # of a channel: its liveliest stretch
 GRID = {1: 9, 2: 4}  # points a parameter in the coarse grid
-MOST_RANGES = 2
 PRECISION = 5e-3  # of a parameter, relative
 EVALUATIONS = 25  # of the objective after the grid
 EDGE = 0.02  # of the range's logarithm: a fitted value so close to an end is reported as being there
-
-
-@dataclass(frozen=True)
-class FilterRanges:
-    """A filter with one or two parameters given as ranges (low, high) in axis units; the rest are fixed."""
-
-    kind: str
-    fixed: Mapping[str, float]
-    ranges: Mapping[str, tuple[float, float]]
-    stored: FilterDescription | None = None
-
-    def at(self, values: Mapping[str, float]) -> FilterDescription:
-        """The filter with values for its ranges."""
-        return filters.completed(FilterDescription(self.kind, {**self.fixed, **values}), self.stored)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,36 +86,14 @@ class FilterFit:
         }
 
 
-def parse_ranges(text: str) -> FilterRanges:
-    """Read ``NAME:key=low..high,key=value`` (axis units). Raises `UsageError` on anything that does not fit."""
-    name, _, rest = text.strip().partition(":")
-    plain, ranges = [], {}
-    for item in rest.split(",") if rest else []:
-        key, _, value = (part.strip() for part in item.partition("="))
-        low, dots, high = value.partition("..")
-        if not dots:
-            plain.append(item)
-            continue
-        try:
-            ends = float(low), float(high)
-        except ValueError:
-            ends = (0.0, 0.0)
-        if not (0 < ends[0] < ends[1] < np.inf):
-            raise UsageError(f"filter {name}: {key} is no range", received=value, allowed="low..high with 0 < low < high")
-        if key in ranges:
-            raise UsageError(f"filter {name}: a parameter is given twice", received=key, mend="give it once")
-        ranges[key] = ends
-    if not 1 <= len(ranges) <= MOST_RANGES:
-        raise UsageError(
-            "fitting a filter needs one or two parameters given as ranges",
-            received=text,
-            allowed="low..high, as in decay:rise=0.01..0.2,decay=0.3..3",
-        )
-    for end in (0, 1):
-        typed = ",".join([*plain, *(f"{key}={ends[end]!r}" for key, ends in ranges.items())])
-        low_end = filters.describe(f"{name}:{typed}")
-    fixed = {key: value for key, value in low_end.parameters.items() if key not in ranges}
-    return FilterRanges(name, fixed, ranges)
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """One channel's part in the profile: its number, a stretch of it, its noise, and its baseline with a rate filled in."""
+
+    number: int
+    stretch: Signal
+    noise: NoiseEstimate
+    baseline: str
 
 
 def fit_filter(
@@ -138,60 +105,57 @@ def fit_filter(
 ) -> FilterFit:
     """Profile the penalised objective over the ranges, jointly over at most `MOST_CHANNELS` channels.
 
-    ``settings``: its baseline, sign, margin, noise and false alarms are used, and a strength in units of auto; its filter
-    is not. ``on_try`` is called with the number of filters tried so far. Raises `UsageError` for a strength that is not
-    auto, `DataError` if no channel or no filter of the ranges can be used.
+    ``settings``: its exposure, baseline, sign, margin, noise and false alarms are used, and a strength in units of auto; its
+    filter is not. ``on_try`` is called with the number of filters tried so far. Raises `UsageError` for a strength that is
+    not auto and for two exposures, `DataError` if no channel or no filter of the ranges can be used.
     """
     rule = StrengthRule.parse(settings.strength)
     if rule.kind != "auto":
         raise UsageError("--fit-filter needs a strength that goes with the filter", received=settings.strength, allowed="auto")
-    ranges = replace(ranges, stored=signal.filter)
-    names = tuple(ranges.ranges)
-    ends = np.log(np.array([ranges.ranges[name] for name in names]))
-    stretches = _stretches(signal)
-    if not stretches:
+    ranges = replace(ranges.exposed(settings.exposure), stored=signal.filter)
+    ends = np.log(np.array(list(ranges.ranges.values())))
+    parts = _parts(signal, settings)
+    if not parts:
         raise DataError(f"{signal.name}: no channel has samples to fit a filter to")
-    objective = _Objective(signal, stretches, ranges, settings, _usable_level(signal, ranges, settings, names, ends))
-    points = GRID[len(names)]
-    for node in product(*(np.linspace(low, high, points) for low, high in ends)):
-        objective(np.array(node))
-        if on_try is not None:
-            on_try(len(objective.values))
-    grid = len(objective.values)
-    if not np.isfinite(objective.values).any():
-        raise DataError("no filter of the ranges can be used", mend="narrow the ranges; see `blasso-flow filters`")
-    _refine(objective, ends, (ends[:, 1] - ends[:, 0]) / (points - 1))
-    best = int(np.argmin(objective.values))
-    values = {name: float(value) for name, value in zip(names, np.exp(objective.points[best]), strict=True)}
+    table = _usable(signal, ranges, ends)
+    level = _level(signal, parts, table, settings)
+    if baselines.parse(settings.baseline).fits_rate:
+        first = _Objective(_with_rates(parts, table, settings), ranges, settings, level)
+        _on_grid(first, ends, on_try)
+        parts = _with_rates(parts, filters.build(ranges.at(first.best), signal.axis, settings.normalisation), settings)
+    objective = _Objective(parts, ranges, settings, level)
+    grid = _on_grid(objective, ends, on_try)
+    _refine(objective, ends, (ends[:, 1] - ends[:, 0]) / (GRID[len(ends)] - 1))
+    notes = _at_ends(objective.best, ranges)
+    if settings.loss == "poisson":
+        notes += ("the filter was fitted by least squares, not by the Poisson likelihood",)
     return FilterFit(
         ranges=ranges,
-        values=values,
-        objective=objective.values[best],
-        level=objective.level,
+        values=objective.best,
+        objective=min(objective.values),
+        level=level,
         tried=np.exp(np.array(objective.points)),
         objectives=np.array(objective.values),
         grid=grid,
-        channels=tuple(number for number, _ in stretches),
-        samples=tuple(channel.values.size for _, channel in stretches),
-        notes=_at_ends(names, objective.points[best], ends),
+        channels=tuple(part.number for part in parts),
+        samples=tuple(part.stretch.values.size for part in parts),
+        notes=notes,
     )
 
 
 class _Objective:
     """Sum over channels of J / sd^2 at log parameters; every evaluation is kept."""
 
-    def __init__(
-        self,
-        signal: Signal,
-        stretches: list[tuple[int, Signal]],
-        ranges: FilterRanges,
-        settings: Settings,
-        level: float,
-    ) -> None:
-        self.stretches, self.ranges, self.settings, self.level = stretches, ranges, settings, level
+    def __init__(self, parts: list[_Part], ranges: FilterRanges, settings: Settings, level: float) -> None:
+        self.parts, self.ranges, self.settings, self.level = parts, ranges, settings, level
         self.points: list[FloatArray] = []
         self.values: list[float] = []
-        self.noise = [_noise_sd(signal.channel(number), settings) for number, _ in stretches]
+
+    @property
+    def best(self) -> dict[str, float]:
+        """Parameters of the least objective so far."""
+        point = self.points[int(np.argmin(self.values))]
+        return dict(zip(self.ranges.ranges, np.exp(point).tolist(), strict=True))
 
     def __call__(self, point: FloatArray) -> float:
         self.points.append(np.array(point))
@@ -199,25 +163,37 @@ class _Objective:
         return self.values[-1]
 
     def _total(self, values: FloatArray) -> float:
-        description = self.ranges.at(dict(zip(self.ranges.ranges, (float(value) for value in values), strict=True)))
+        description = self.ranges.at(dict(zip(self.ranges.ranges, values.tolist(), strict=True)))
         settings, total = self.settings, 0.0
-        for (_, channel), sd in zip(self.stretches, self.noise, strict=True):
+        for part in self.parts:
+            by_sample = isinstance(part.stretch.noise_sd, np.ndarray) and settings.noise_sd is None
             try:
-                table = filters.build(description, channel.axis, settings.normalisation)
+                table = filters.build(description, part.stretch.axis, settings.normalisation)
                 problem = Problem.from_signal(
-                    channel,
+                    part.stretch,
                     table,
-                    strength=self.level * sd * table.norm,
-                    noise_sd=sd,
+                    strength=self.level * part.noise.sd * table.norm,
+                    noise_sd=None if by_sample else part.noise.sd,
                     positive=settings.positive,
-                    baseline=settings.baseline,
+                    baseline=part.baseline,
                     margin=settings.margin,
                 )
                 solution = solve(problem, tol=LOOSE, tol_noise=np.inf, max_rounds=ROUNDS)
             except BlassoFlowError:
-                return np.inf  # rise longer than decay, too narrow, longer than the record
-            total += solution.objective / sd**2
+                return np.inf  # rise longer than decay, too narrow, longer than the record or than the baseline's knots
+            total += solution.objective / part.noise.sd**2
         return total
+
+
+def _on_grid(objective: _Objective, ends: FloatArray, on_try: Callable[[int], None] | None) -> int:
+    """Evaluate on the coarse grid; its number of points. Raises `DataError` where no filter can be used."""
+    for node in product(*(np.linspace(low, high, GRID[len(ends)]) for low, high in ends)):
+        objective(np.array(node))
+        if on_try is not None:
+            on_try(len(objective.values))
+    if not np.isfinite(objective.values).any():
+        raise _nothing_usable()
+    return len(objective.values)
 
 
 def _refine(objective: _Objective, ends: FloatArray, step: FloatArray) -> None:
@@ -244,11 +220,23 @@ def _refine(objective: _Objective, ends: FloatArray, step: FloatArray) -> None:
     )
 
 
-def _stretches(signal: Signal) -> list[tuple[int, Signal]]:
+def _parts(signal: Signal, settings: Settings) -> list[_Part]:
     """At most `MOST_CHANNELS` channels, evenly spread, each as its liveliest stretch of at most `MOST_SAMPLES` samples."""
     usable = [number for number, channel in enumerate(signal) if np.isfinite(channel.values).any()]
     chosen = sorted({usable[int(i)] for i in np.linspace(0, len(usable) - 1, min(MOST_CHANNELS, len(usable)))}) if usable else []
-    return [(number, _liveliest(signal.channel(number))) for number in chosen]
+    parts = []
+    for number in chosen:
+        channel = signal.channel(number)
+        stretch = _liveliest(channel)
+        known = settings.noise_sd is not None or channel.noise_sd is not None
+        noise = channel_noise(stretch if known else channel, None, settings)
+        parts.append(_Part(number, stretch, noise, settings.baseline))
+    return parts
+
+
+def _with_rates(parts: list[_Part], table: Filter, settings: Settings) -> list[_Part]:
+    """The parts with the rate of their baseline fitted, each its own, at one filter."""
+    return [replace(part, baseline=with_fitted_rate(part.stretch, table, settings, part.noise)) for part in parts]
 
 
 def _liveliest(channel: Signal) -> Signal:
@@ -270,44 +258,48 @@ def _liveliest(channel: Signal) -> Signal:
     )
 
 
-def _noise_sd(channel: Signal, settings: Settings) -> float:
-    if settings.noise_sd is not None:
-        return settings.noise_sd
-    if channel.noise_sd is not None:
-        stored = np.broadcast_to(np.asarray(channel.noise_sd), channel.values.shape)
-        return float(np.median(stored[np.isfinite(channel.values)]))
-    return estimate_noise(channel.values).sd
-
-
-def _usable_level(signal: Signal, ranges: FilterRanges, settings: Settings, names: tuple[str, ...], ends: FloatArray) -> float:
-    """u of the Rice rule for a filter in the middle of the ranges, or for the first corner that can be used."""
-    candidates = [ends.mean(axis=1), *(np.array(corner) for corner in product(*ends))]
-    channel = signal.channel(0)
-    for candidate in candidates:
+def _usable(signal: Signal, ranges: FilterRanges, ends: FloatArray) -> Filter:
+    """The filter in the middle of the ranges, or the first corner that can be used."""
+    for candidate in [ends.mean(axis=1), *(np.array(corner) for corner in product(*ends))]:
         try:
-            table = filters.build(ranges.at(dict(zip(names, np.exp(candidate).tolist(), strict=True))), channel.axis)
+            return filters.build(ranges.at(dict(zip(ranges.ranges, np.exp(candidate).tolist(), strict=True))), signal.axis)
         except BlassoFlowError:
             continue
+    raise _nothing_usable()
+
+
+def _nothing_usable() -> DataError:
+    return DataError("no filter of the ranges can be used", mend="narrow the ranges; see `blasso-flow filters`")
+
+
+def _level(signal: Signal, parts: list[_Part], table: Filter, settings: Settings) -> float:
+    """u: root mean square over the channels of what `recovery` would take for each, with the multiple of auto in it."""
+    levels = []
+    for part in parts:
+        present = np.isfinite(signal.channel(part.number).values)
         chosen = choose_strength(
             StrengthRule.parse(settings.strength),
             filter=table,
             noise_sd=1.0,
-            weights=np.ones(channel.values.size),
-            domain=(0.0, float(channel.values.size - 1)),
+            weights=present.astype(np.float64),
+            domain=(0.0, float(present.size - 1)),
             positive=settings.positive,
             false_alarms=settings.false_alarms,
-            strength_max=lambda: np.nan,
+            freedom=part.noise.freedom,
         )
-        return chosen.strength / table.norm
-    raise DataError("no filter of the ranges can be used", mend="narrow the ranges; see `blasso-flow filters`")
+        levels.append(chosen.strength / table.norm)
+    return float(np.sqrt(np.mean(np.square(levels))))
 
 
-def _at_ends(names: tuple[str, ...], point: FloatArray, ends: FloatArray) -> tuple[str, ...]:
+def _at_ends(values: Mapping[str, float], ranges: FilterRanges) -> tuple[str, ...]:
     """A note for each parameter whose best value is an end of its range."""
-    near = np.abs(point[:, None] - ends) <= EDGE * (ends[:, 1] - ends[:, 0])[:, None]
-    return tuple(
-        f"the fitted {name} is at the end of its range, {np.exp(end):.4g}: widen the range, or fix it"
-        for name, row, pair in zip(names, near, ends, strict=True)
-        for end, close in zip(pair, row, strict=True)
-        if close
-    )
+    notes = []
+    for name, (low, high) in ranges.ranges.items():
+        edge = EDGE * np.log(high / low)
+        for word, end in (("lower", low), ("upper", high)):
+            if abs(np.log(values[name] / end)) <= edge:
+                notes.append(
+                    f"the fitted {name}, {values[name]:.4g}, sits at the {word} end of its range, {end:.4g}: the optimum may lie "
+                    "beyond; widen the range, or fix it"
+                )
+    return tuple(notes)

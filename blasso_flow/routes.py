@@ -55,12 +55,12 @@ class Solved:
 
 def solve_squared(channel: Signal, number: int, filter: Filter, settings: Settings, on_round: OnRound | None) -> Solved:
     """Noise, strength, certified least squares and refit; the settings come back with a fitted baseline's rate."""
-    noise = _noise(channel, filter, settings)
+    noise = channel_noise(channel, filter, settings)
     estimated = settings.noise_sd is None and channel.noise_sd is None
     if estimated and filter.width < NARROW:
         noise = _noise_behind_narrow_signal(channel, filter, settings, noise)
     if baselines.parse(settings.baseline).fits_rate:
-        settings = replace(settings, baseline=_with_fitted_rate(channel, filter, settings, noise))
+        settings = replace(settings, baseline=with_fitted_rate(channel, filter, settings, noise))
     problem, strength = _problem(channel, filter, settings, noise)
     solution = solve(
         problem,
@@ -112,7 +112,8 @@ def largest_strength(problem: Problem) -> float:
     return bound
 
 
-def _noise(channel: Signal, filter: Filter, settings: Settings) -> NoiseEstimate:
+def channel_noise(channel: Signal, filter: Filter | None, settings: Settings) -> NoiseEstimate:
+    """The noise as given, as stored with the signal, or as estimated, in this order."""
     if settings.noise_sd is not None:
         return NoiseEstimate(settings.noise_sd, "given")
     if channel.noise_sd is None:
@@ -131,7 +132,7 @@ def _noise_behind_narrow_signal(channel: Signal, filter: Filter, settings: Setti
     )
 
 
-def _with_fitted_rate(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> str:
+def with_fitted_rate(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> str:
     """``exp:rate=R`` with the rate of the least penalised objective, by loose solves over the logarithm of the rate.
 
     A strength in units of max would change with the rate, so the one of a slow decay is used throughout.

@@ -8,7 +8,8 @@ from command import run
 
 from blasso_flow import filters
 from blasso_flow.errors import UsageError
-from blasso_flow.filter_fit import fit_filter, parse_ranges
+from blasso_flow.filter_fit import fit_filter
+from blasso_flow.filter_ranges import parse_ranges
 from blasso_flow.settings import Settings
 from blasso_flow.signals import Axis, Signal
 
@@ -52,8 +53,65 @@ def test_rise_and_decay_come_back():
 
 
 def test_a_value_at_the_end_of_its_range_is_reported():
-    fit = fit_filter(recording("gaussian:sd=6", channels=1), parse_ranges("gaussian:sd=8..20"), Settings())
-    assert any("end of its range" in note for note in fit.notes)
+    signal = recording("gaussian:sd=6", channels=1)
+    for text, word in (("gaussian:sd=8..20", "lower"), ("gaussian:sd=2..4", "upper")):
+        (note,) = fit_filter(signal, parse_ranges(text), Settings()).notes
+        assert f"sits at the {word} end of its range" in note and "\n" not in note
+
+
+def test_samples_that_average_over_their_exposure():
+    signal = recording("gaussian:sd=1,exposure=1", noise=0.003)
+    shut, open_ = (
+        fit_filter(signal, parse_ranges("gaussian:sd=0.7..1.5"), Settings(exposure=exposure, noise_sd=0.003))
+        for exposure in (0.0, 1.0)
+    )
+    assert open_.values["sd"] == pytest.approx(1, abs=0.01)
+    assert open_.filter.parameters["exposure"] == 1
+    assert shut.values["sd"] == pytest.approx(np.sqrt(1 + 1 / 12), abs=0.01)
+    assert open_.objective < shut.objective
+
+
+def test_two_exposures_are_refused():
+    signal = recording("gaussian:sd=6", channels=1)
+    for text in ("gaussian:sd=3..12,exposure=0.5", "gaussian:sd=3..12,exposure=0.1..1"):
+        with pytest.raises(UsageError, match="exposure"):
+            fit_filter(signal, parse_ranges(text), Settings(exposure=1.0))
+
+
+@pytest.mark.parametrize(
+    ("baseline", "ground"),
+    [
+        ("exp", lambda place: np.array([[3.0], [2.0]]) * np.exp(-np.array([[2.0], [4.0]]) * place)),
+        ("poly:degree=2", lambda place: np.array([[4.0], [-3.0]]) * (place - 0.3) ** 2),
+    ],
+)
+def test_on_a_baseline_that_changes(baseline, ground):
+    flat = recording("gaussian:sd=6")
+    signal = Signal(flat.values - (0.3 if baseline == "exp" else 0) + ground(np.arange(500) / 500), flat.axis)
+    fit = fit_filter(signal, parse_ranges("gaussian:sd=3..12"), Settings(baseline=baseline))
+    assert fit.values["sd"] == pytest.approx(6, rel=0.03)
+    assert not fit.notes
+    constant = fit_filter(signal, parse_ranges("gaussian:sd=3..12"), Settings(noise_sd=0.02))
+    assert fit.objective < 0.5 * constant.objective
+
+
+def test_the_level_is_that_of_all_channels():
+    """A first channel that is all but empty sets the level no more than any other."""
+    signal, ranges = recording("gaussian:sd=6"), parse_ranges("gaussian:sd=3..12")
+    values = signal.values.copy()
+    values[0, 60:] = np.nan
+    levels = [
+        fit_filter(Signal(rows, signal.axis), ranges, Settings(noise_sd=0.02)).level for rows in (values[:1], values[1:], values)
+    ]
+    assert levels[0] < 0.95 * levels[1]
+    assert levels[2] == pytest.approx(np.sqrt((levels[0] ** 2 + levels[1] ** 2) / 2))
+    mixed = Signal(values, signal.axis, noise_sd=np.array([0.02, 0.04]))
+    assert fit_filter(mixed, ranges, Settings()).values["sd"] == pytest.approx(6, rel=0.05)
+
+
+def test_counts_are_fitted_by_least_squares_and_it_says_so():
+    fit = fit_filter(recording("gaussian:sd=6", channels=1), parse_ranges("gaussian:sd=3..12"), Settings(loss="poisson"))
+    assert any("least squares" in note for note in fit.notes)
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,15 @@ if TYPE_CHECKING:
     help="The filter with one or two parameters as ranges, lengths in axis units.",
 )
 @click.option("--spacing", type=float, help="Axis units a sample, for datasets that do not say.")
+@options.exposure_option
 @options.sign_option
-@click.option("--baseline", default="const", show_default=True, help="What the spikes stand on, as in `recover`.")
+@click.option(
+    "--baseline",
+    callback=options.read_baseline,
+    default="const",
+    show_default=True,
+    help="What the spikes stand on, as in `recover`.",
+)
 @click.option("--noise-sd", type=float, help="Standard deviation of the noise; default: the file's, or estimated.")
 @click.option("-o", "--output", metavar="FILE", help="The figure; default: SIGNAL's name with .profile.png, in this folder.")
 @options.force_option
@@ -54,7 +61,7 @@ def fit_filter(
     for --filter, and draws the profile.
     """
     from blasso_flow.files import open_signal
-    from blasso_flow.filter_fit import parse_ranges
+    from blasso_flow.filter_ranges import parse_ranges
     from blasso_flow.plots import draw_profile, figure_format, save_figure
 
     parse_ranges(filter_text)
@@ -75,7 +82,7 @@ def fit_filter(
 def fitted_filter(signal: Signal, text: str, settings: dict[str, Any], *, quiet: bool) -> FilterFit:
     """The filter fitted to a signal; what it took and its warnings go to standard error."""
     from blasso_flow.filter_fit import fit_filter as fit
-    from blasso_flow.filter_fit import parse_ranges
+    from blasso_flow.filter_ranges import parse_ranges
     from blasso_flow.kernels import announce_compilation
     from blasso_flow.settings import Settings
 
