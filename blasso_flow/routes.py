@@ -12,11 +12,10 @@ from functools import partial
 import numpy as np
 
 from blasso_flow import baselines
-from blasso_flow.certificate import Certifier
 from blasso_flow.deviance import choose_count_strength, mean_background, refit_counts
 from blasso_flow.errors import DataError
 from blasso_flow.filters import Filter
-from blasso_flow.flow import Particles, Solution, solve
+from blasso_flow.flow import Solution, largest_strength, solve
 from blasso_flow.flow.poisson import check, solve_counts
 from blasso_flow.inference import Refit, refit
 from blasso_flow.noise import (
@@ -101,15 +100,6 @@ def solve_as_counts(channel: Signal, number: int, filter: Filter, settings: Sett
         support = solution.position, solution.weight, solution.baseline
         answer = refit_counts(problem, *support, level=strength.level, most=settings.max_spikes)
     return Solved(settings, noise, problem, strength, solution, answer)
-
-
-def largest_strength(problem: Problem) -> float:
-    """The smallest strength at which the optimum is the zero measure: sup <W (y - baseline), phi_x> (|.| when signed)."""
-    probe = replace(problem, strength=1.0)
-    none = np.empty(0)
-    empty = Particles.evaluate(probe, none, none, np.zeros(problem.baseline.shape[1]))
-    bound, _, _ = Certifier(probe).supremum(probe.root * empty.residual)
-    return bound
 
 
 def channel_noise(channel: Signal, filter: Filter | None, settings: Settings) -> NoiseEstimate:

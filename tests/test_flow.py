@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from problems import FILTERS, make
 
-from blasso_flow.flow import solve
+from blasso_flow.flow import largest_strength, solve
 from blasso_flow.flow.ledger import STALLED_ROUNDS, message
 from blasso_flow.flow.newton import windows
-from blasso_flow.routes import largest_strength
 from blasso_flow.spikes import Status
 
 

@@ -19,6 +19,18 @@ from blasso_flow.spikes import Status, TraceRow
 
 STALLED_ROUNDS = 6
 
+
+@dataclass(frozen=True)
+class Remedies:
+    """Words for how a run ended: what its rounds are called, and what helps when they were too few or did not progress."""
+
+    unit: str
+    more: str
+    stalled: str
+
+
+ROUNDS = Remedies("rounds", "raise --max-rounds or --tol", "accept it with a larger --tol")
+
 Iterate = TypeVar("Iterate")
 
 
@@ -64,7 +76,14 @@ class Seen(Generic[Iterate]):
 class Ledger(Generic[Iterate]):
     """Bookkeeping of one run. ``target(objective)`` is the largest J - D that counts as converged."""
 
-    def __init__(self, target: Callable[[float], float], max_rounds: int, on_round: Callable[[TraceRow], None] | None) -> None:
+    def __init__(
+        self,
+        target: Callable[[float], float],
+        max_rounds: int,
+        on_round: Callable[[TraceRow], None] | None,
+        remedies: Remedies = ROUNDS,
+    ) -> None:
+        self.remedies = remedies
         self.target = target
         self.max_rounds = max_rounds
         self.on_round = on_round
@@ -91,8 +110,18 @@ class Ledger(Generic[Iterate]):
         """Whether the best iterate alone proves the target."""
         return self.best.excess <= self.target(self.best.objective)
 
-    def record(self, iterate: Iterate, *, objective: float, dual_value: float, sup: float, rounding: float, spikes: int) -> bool:
-        """Enter one round's iterate; True when the run is to stop."""
+    def record(
+        self,
+        iterate: Iterate,
+        *,
+        objective: float,
+        dual_value: float,
+        sup: float,
+        rounding: float,
+        spikes: int,
+        round: int | None = None,
+    ) -> bool:
+        """Enter one iterate, the ``round`` of the method (default: a count of the calls); True when the run is to stop."""
         seen = Seen(iterate, objective, sup, rounding, objective - dual_value + rounding)
         better = self.seen is None or seen.excess < self.seen.excess
         falls = objective < self.lowest * (1 - 1e-13)
@@ -101,7 +130,8 @@ class Ledger(Generic[Iterate]):
         if better:
             self.seen = seen
         gap = relative_gap(self.best.objective, self.dual_value)
-        self.trace.append(TraceRow(len(self.trace), objective, gap, spikes, perf_counter() - self.begun))
+        number = len(self.trace) if round is None else round
+        self.trace.append(TraceRow(number, objective, gap, spikes, perf_counter() - self.begun))
         if self.on_round is not None:
             self.on_round(self.trace[-1])
         return self.reached or len(self.trace) > self.max_rounds or self.stalled >= STALLED_ROUNDS
@@ -118,7 +148,7 @@ class Ledger(Generic[Iterate]):
         tol_noise: float,
     ) -> Solution:
         """The best iterate's measure with its proof; ``noise_variance`` is the unit of the gap in noise units."""
-        best, rounds = self.best, len(self.trace) - 1
+        best, rounds = self.best, self.trace[-1].round
         gap = relative_gap(best.objective, self.dual_value)
         gap_noise = max(0.0, best.objective - self.dual_value) / noise_variance
         return Solution(
@@ -132,17 +162,26 @@ class Ledger(Generic[Iterate]):
             gap=gap,
             gap_noise=gap_noise,
             status=Status.CONVERGED if self.reached else Status.GAP_ABOVE_TOLERANCE,
-            message=message(self.reached, gap, gap_noise, rounds, self.stalled, tol, tol_noise),
+            message=message(self.reached, gap, gap_noise, rounds, self.stalled, tol, tol_noise, self.remedies),
             rounds=rounds,
             trace=tuple(self.trace),
         )
 
 
-def message(reached: bool, gap: float, gap_noise: float, rounds: int, stalled: int, tol: float, tol_noise: float) -> str:
+def message(
+    reached: bool,
+    gap: float,
+    gap_noise: float,
+    rounds: int,
+    stalled: int,
+    tol: float,
+    tol_noise: float,
+    remedies: Remedies = ROUNDS,
+) -> str:
     """How it ended, and the remedy where it did not reach the tolerance."""
     if reached:
-        return f"proven gap {gap:.1e} after {rounds} rounds"
+        return f"proven gap {gap:.1e} after {rounds} {remedies.unit}"
     demand = f"gap {gap:.1e}, asked {tol:.1e}" if gap > tol else f"gap {gap_noise:.2g} noise units, asked {tol_noise:g}"
     if stalled >= STALLED_ROUNDS:
-        return f"{demand}: no progress in {stalled} rounds; accept it with a larger --tol"
-    return f"{demand}: stopped after {rounds} rounds; raise --max-rounds or --tol"
+        return f"{demand}: no progress any more after {rounds} {remedies.unit}; {remedies.stalled}"
+    return f"{demand}: stopped after {rounds} {remedies.unit}; {remedies.more}"

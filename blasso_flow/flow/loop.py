@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from blasso_flow.certificate import Certifier, sample_eta
-from blasso_flow.flow.ledger import Ledger, Solution
-from blasso_flow.flow.particles import Method, Particles
+from blasso_flow.flow.ledger import ROUNDS, Ledger, Remedies, Solution
+from blasso_flow.flow.particles import Method, Moved
 from blasso_flow.problem import Problem
 from blasso_flow.spikes import TraceRow
 
@@ -17,16 +17,22 @@ BIRTH_SHARE = 0.1  # of the tolerance: candidates so close to 1 cannot keep the 
 
 def run(
     problem: Problem,
-    method: Method,
+    method: Method[Moved],
     *,
     tol: float,
     tol_noise: float,
     max_rounds: int,
     on_round: Callable[[TraceRow], None] | None = None,
+    on_iterate: Callable[[Moved], None] | None = None,
+    remedies: Remedies = ROUNDS,
 ) -> Solution:
-    """Run any method to the same stop with the same proof; see `flow.solve`."""
-    ledger: Ledger[Particles] = Ledger(
-        lambda objective: absolute_tolerance(problem, objective, tol, tol_noise), max_rounds, on_round
+    """Run any method to the same stop with the same proof; see `flow.solve`.
+
+    ``on_iterate`` is called with every iterate that is certified, the first one included; ``remedies`` are the words for a
+    run that ends above the tolerance.
+    """
+    ledger: Ledger[Moved] = Ledger(
+        lambda objective: absolute_tolerance(problem, objective, tol, tol_noise), max_rounds, on_round, remedies
     )
     certifier = Certifier(problem)
     particles = method.start(problem)
@@ -41,7 +47,10 @@ def run(
             sup=certificate.sup,
             rounding=problem.objective_rounding(particles.residual, particles.position, particles.weight, particles.baseline),
             spikes=particles.position.size,
+            round=particles.rounds,
         )
+        if on_iterate is not None:
+            on_iterate(particles)
         if stop:
             break
         particles = method.birth(problem, particles, certificate)

@@ -56,7 +56,7 @@ class WindowedNewton:
         usable = np.isfinite(weight) & (weight != 0)
         merged = np.concatenate([particles.position, position[usable]])
         weights = np.concatenate([particles.weight, weight[usable]])
-        return Particles.evaluate(problem, merged, weights, particles.baseline)
+        return Particles.evaluate(problem, merged, weights, particles.baseline, particles.rounds)
 
     def step(self, problem: Problem, particles: Particles, certificate: Certificate) -> Particles:
         """Sweeps over windows of spikes that are not stationary, then the joint system where there is one."""
@@ -71,7 +71,7 @@ class WindowedNewton:
             x, w, kkt = self._joint(problem, x, w, baseline, residual, tolerance)
             if kkt <= tolerance:
                 break
-        return Particles.evaluate(problem, x, w, baseline)
+        return Particles.evaluate(problem, x, w, baseline, particles.rounds + 1)
 
     @staticmethod
     def _couples_everything(problem: Problem) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 import numpy as np
 
-from blasso_flow.certificate import Certificate
+from blasso_flow.certificate import Certificate, Certifier
 from blasso_flow.problem import Problem
 from blasso_flow.signals import FloatArray
 
@@ -16,16 +16,20 @@ from blasso_flow.signals import FloatArray
 class Particles:
     """The iterate: positions (samples, sorted) and weights of shape (K,), baseline coefficients (B,), and its residual.
 
-    ``residual`` (M,) is whitened and belongs to exactly these particles, with the baseline refitted.
+    ``residual`` (M,) is whitened and belongs to exactly these particles, with the baseline refitted. ``rounds`` counts the
+    method's steps behind them, in the unit of the trace.
     """
 
     position: FloatArray
     weight: FloatArray
     baseline: FloatArray
     residual: FloatArray
+    rounds: int = 0
 
     @classmethod
-    def evaluate(cls, problem: Problem, position: FloatArray, weight: FloatArray, baseline: FloatArray) -> Particles:
+    def evaluate(
+        cls, problem: Problem, position: FloatArray, weight: FloatArray, baseline: FloatArray, rounds: int = 0
+    ) -> Particles:
         """Sort, compute the residual from scratch, refit the baseline by weighted least squares."""
         order = np.argsort(position, kind="stable")
         position, weight = position[order], weight[order]
@@ -33,17 +37,29 @@ class Particles:
         baseline = baseline + problem.refit_baseline(residual)
         if baseline.size:
             residual = problem.residual(position, weight, baseline)
-        return cls(position, weight, baseline, residual)
+        return Particles(position, weight, baseline, residual, rounds)
 
 
-class Method(Protocol):
-    """What the loop asks of a method."""
+Moved = TypeVar("Moved", bound=Particles)
 
-    def start(self, problem: Problem) -> Particles:
+
+class Method(Protocol[Moved]):
+    """What the loop asks of a method; what it moves may know more than the measure."""
+
+    def start(self, problem: Problem) -> Moved:
         """Initial particles."""
 
-    def birth(self, problem: Problem, particles: Particles, certificate: Certificate) -> Particles:
+    def birth(self, problem: Problem, particles: Moved, certificate: Certificate) -> Moved:
         """Particles after insertions; a method without births returns them unchanged."""
 
-    def step(self, problem: Problem, particles: Particles, certificate: Certificate) -> Particles:
-        """Particles after one round of forward-backward steps."""
+    def step(self, problem: Problem, particles: Moved, certificate: Certificate) -> Moved:
+        """Particles after one round of forward-backward steps, or several."""
+
+
+def largest_strength(problem: Problem) -> float:
+    """The smallest strength at which the optimum is the zero measure: sup <W (y - baseline), phi_x> (|.| when signed)."""
+    probe = replace(problem, strength=1.0)
+    none = np.empty(0)
+    empty = Particles.evaluate(probe, none, none, np.zeros(problem.baseline.shape[1]))
+    bound, _, _ = Certifier(probe).supremum(probe.root * empty.residual)
+    return bound

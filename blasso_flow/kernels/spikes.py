@@ -350,14 +350,14 @@ def _leave_kinks(x, w, count, residual, table, edges, offset, period, root, firs
 
 
 @compiled
-def _merge(x, w, count, residual, root, table, edges, offset, period, first, row, strength, width):
-    """Merge same-sign neighbours closer than MERGE widths where the objective does not rise; returns the new count."""
+def _merge(x, w, count, residual, root, table, edges, offset, period, first, row, strength, reach):
+    """Merge same-sign neighbours closer than ``reach`` where the objective does not rise; returns the new count."""
     taps = table.shape[3]
     step = np.empty(3 * taps)
     kept = 0
     for i in range(1, count):
         merged = False
-        if x[i] - x[kept] < MERGE * width and w[i] * w[kept] > 0.0:
+        if x[i] - x[kept] < reach and w[i] * w[kept] > 0.0:
             total = w[i] + w[kept]
             middle = min(x[kept] + (x[i] - x[kept]) * (w[i] / total), x[i])  # between them, rounding included
             begin = fill(x[kept], table, edges, offset, period, 1, row) - first
@@ -550,9 +550,41 @@ def relax(
                 kept += 1
         count = kept
         _sort(x, w, count)
-        count = _merge(x, w, count, residual, root, table, edges, offset, period, first, single, strength, width)
+        count = _merge(x, w, count, residual, root, table, edges, offset, period, first, single, strength, MERGE * width)
         _rows(x, count, table, edges, offset, period, root, 3, first, rows, begin)
     return count, used, kkt
+
+
+@compiled
+def condense(x, w, residual, root, table, edges, offset, period, strength, reach, most):
+    """Drop particles, then merge same-sign neighbours closer than ``reach``, wherever the objective does not rise.
+
+    What is dropped changes the certificate by at most ``most`` a particle.
+    ``x`` (samples, sorted) and ``w`` (K,) and the whitened ``residual`` (M,) are updated in place; returns the count left.
+    """
+    taps = table.shape[3]
+    row = np.empty((1, taps))
+    count = 0
+    for i in range(x.size):
+        if w[i] == 0.0:
+            continue
+        start = fill(x[i], table, edges, offset, period, 1, row)
+        part = residual[start : start + taps]
+        weights = root[start : start + taps]
+        change = -strength * abs(w[i])
+        square = 0.0
+        for k in range(taps):
+            step = -w[i] * weights[k] * row[0, k]
+            change += step * (part[k] + 0.5 * step)
+            square += (weights[k] * row[0, k]) ** 2
+        if change <= 0.0 and abs(w[i]) * square <= most * strength:
+            for k in range(taps):
+                part[k] -= w[i] * weights[k] * row[0, k]
+        else:
+            x[count] = x[i]
+            w[count] = w[i]
+            count += 1
+    return _merge(x, w, count, residual, root, table, edges, offset, period, 0, row, strength, reach)
 
 
 @compiled
