@@ -18,8 +18,8 @@ from blasso_flow.inference import Refit
 from blasso_flow.problem import Problem, filter_length
 from blasso_flow.routes import OnRound, solve_as_counts, solve_squared
 from blasso_flow.settings import Settings
-from blasso_flow.signals import FilterDescription, FloatArray, Signal
-from blasso_flow.spikes import ChannelReport, Fit, Optimum, Recovery, Spikes, Status
+from blasso_flow.signals import Axis, FilterDescription, FloatArray, Signal
+from blasso_flow.spikes import ChannelReport, Fit, Optimum, Paths, Recovery, Spikes, Status
 
 MISFIT = 2.0  # mean square residual in noise variances
 
@@ -158,9 +158,14 @@ def _recovered(
             seconds=perf_counter() - begun,
             notes=notes,
             baseline_rule=solved.settings.baseline if baselines.parse(asked.baseline).fits_rate else "",
+            paths=_in_axis_units(solution.paths, recorded.axis),
         ),
         fit=fit,
     )
+
+
+def _in_axis_units(paths: Paths | None, axis: Axis) -> Paths | None:
+    return None if paths is None else Paths(axis.from_samples(paths.position), paths.weight)
 
 
 def _baseline_notes(asked: Settings, used: Settings) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from blasso_flow import baselines
 from blasso_flow.deviance import choose_count_strength, mean_background, refit_counts
 from blasso_flow.errors import DataError
 from blasso_flow.filters import Filter
-from blasso_flow.flow import Solution, largest_strength, solve
+from blasso_flow.flow import Solution, follow, largest_strength, solve
 from blasso_flow.flow.poisson import check, solve_counts
 from blasso_flow.inference import Refit, refit
 from blasso_flow.noise import (
@@ -61,13 +61,7 @@ def solve_squared(channel: Signal, number: int, filter: Filter, settings: Settin
     if baselines.parse(settings.baseline).fits_rate:
         settings = replace(settings, baseline=with_fitted_rate(channel, filter, settings, noise))
     problem, strength = _problem(channel, filter, settings, noise)
-    solution = solve(
-        problem,
-        tol=settings.tol,
-        tol_noise=settings.tol_noise,
-        max_rounds=settings.max_rounds,
-        on_round=None if on_round is None else partial(on_round, number),
-    )
+    solution = _solved(problem, settings, None if on_round is None else partial(on_round, number))
     answer = (
         refit(problem, solution.position, solution.weight, solution.baseline, level=strength.level, most=settings.max_spikes)
         if settings.refit
@@ -100,6 +94,14 @@ def solve_as_counts(channel: Signal, number: int, filter: Filter, settings: Sett
         support = solution.position, solution.weight, solution.baseline
         answer = refit_counts(problem, *support, level=strength.level, most=settings.max_spikes)
     return Solved(settings, noise, problem, strength, solution, answer)
+
+
+def _solved(problem: Problem, settings: Settings, on_round: Callable[[TraceRow], None] | None) -> Solution:
+    """By the default method, or by the flow that the settings name."""
+    flow = settings.flow()
+    if flow is not None:
+        return follow(problem, flow, tol=settings.tol, tol_noise=settings.tol_noise, on_round=on_round)
+    return solve(problem, tol=settings.tol, tol_noise=settings.tol_noise, max_rounds=settings.max_rounds, on_round=on_round)
 
 
 def channel_noise(channel: Signal, filter: Filter | None, settings: Settings) -> NoiseEstimate:

@@ -12,11 +12,12 @@ import numpy as np
 from blasso_flow import baselines, filters
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter
-from blasso_flow.flow import MAX_ROUNDS, TOLERANCE, TOLERANCE_NOISE
+from blasso_flow.flow import MAX_ROUNDS, METHODS, TOLERANCE, TOLERANCE_NOISE, FlowChoice
 from blasso_flow.noise import StrengthRule
 from blasso_flow.signals import FilterDescription
 
 LOSSES = ("squared", "poisson")
+FLOW_OPTIONS = ("particles", "start", "step_size", "seed", "iterations")
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Settings:
 
     ``filter`` None means the signal's own; ``noise_sd`` None means the signal's own, else estimated from the data.
     ``exposure`` is the share of the spacing that a sample averages over, None for the filter's own; ``stamp`` ("start",
-    "middle", "end") the moment of the exposure that the axis denotes; ``origin`` is added to the axis.
+    "middle", "end") the moment of the exposure that the axis denotes; ``origin`` is added to the axis. ``method`` "euclidean"
+    or "conic" is one of the paper's flows, which alone take the options after it.
     """
 
     filter: FilterDescription | None = None
@@ -45,6 +47,13 @@ class Settings:
     origin: float = 0.0
     loss: str = "squared"
     max_spikes: int | None = None
+    method: str = METHODS[0]
+    particles: int | None = None
+    start: str | None = None
+    step_size: float | None = None
+    seed: int | None = None
+    iterations: int | None = None
+    save_particles: bool = False
 
     def __post_init__(self) -> None:
         StrengthRule.parse(self.strength)
@@ -55,6 +64,7 @@ class Settings:
         if self.noise_sd is not None and not (np.isfinite(self.noise_sd) and self.noise_sd > 0):
             raise UsageError("noise_sd is out of range", received=self.noise_sd, allowed="a finite number above 0")
         self._check_counts()
+        self._check_method()
         if self.max_rounds < 1:
             raise UsageError("max_rounds is out of range", received=self.max_rounds, allowed="a whole number from 1")
 
@@ -77,6 +87,33 @@ class Settings:
             raise UsageError("max_spikes is out of range", received=self.max_spikes, allowed="a whole number from 1")
         if self.max_spikes is not None and not self.refit:
             raise UsageError("max_spikes is kept by the refit", received="--no-refit", mend="leave out --no-refit")
+
+    def _check_method(self) -> None:
+        if self.method not in METHODS:
+            raise UsageError("unknown method", received=self.method, allowed=", ".join(METHODS))
+        if self.method == METHODS[0]:
+            given = [name for name in (*FLOW_OPTIONS, "save_particles") if getattr(self, name) not in {None, False}]
+            if given:
+                raise UsageError(
+                    f"--{given[0].replace('_', '-')} belongs to the flows",
+                    received=f"--method {self.method}",
+                    mend="add --method euclidean or --method conic",
+                )
+        elif self.loss != "squared":
+            raise UsageError(
+                "the flows minimise the squared error",
+                received=f"--method {self.method} --loss {self.loss}",
+                mend="leave out --method",
+            )
+        else:
+            self.flow()
+
+    def flow(self) -> FlowChoice | None:
+        """The flow that was chosen; None for the default method. Raises `UsageError` for options out of range."""
+        if self.method == METHODS[0]:
+            return None
+        given = {name: getattr(self, name) for name in FLOW_OPTIONS if getattr(self, name) is not None}
+        return FlowChoice(self.method, keep_paths=self.save_particles, **given)
 
     def described(self, filter: Filter) -> dict[str, object]:
         """JSON-ready settings, with the filter as it was tabulated."""

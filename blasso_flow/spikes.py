@@ -71,13 +71,22 @@ class Optimum:
 
 @dataclass(frozen=True)
 class TraceRow:
-    """State at the start of one round: objective, best proven relative gap so far, number of spikes, seconds since the start."""
+    """State at the start of one round, which is an iteration in a flow: objective, best proven relative gap so far, number of
+    spikes, seconds since the start."""
 
     round: int
     objective: float
     gap: float
     spikes: int
     seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Paths:
+    """Positions and weights of all m particles of a flow at each row of the trace, shapes (rows, m)."""
+
+    position: FloatArray
+    weight: FloatArray
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,7 @@ class ChannelReport:
     objective, ``gap_noise`` is (objective - dual_value) / noise_sd**2 (NaN if the noise is unknown), ``violation`` is the
     proven bound of sup|eta| minus 1. ``baseline`` holds the coefficients of the optimum's baseline, ``refit_baseline``
     those of the refitted answer; ``baseline_rule`` is the baseline with its parameters fitted, empty where none was.
-    ``notes`` are warnings for the user, one line each.
+    ``notes`` are warnings for the user, one line each. ``paths`` are the particles of a flow, where they were kept.
     """
 
     status: Status
@@ -109,6 +118,7 @@ class ChannelReport:
     seconds: float = 0.0
     notes: Sequence[str] = ()
     baseline_rule: str = ""
+    paths: Paths | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from blasso_flow.signals import Axis, FilterDescription, Signal, Truth
-from blasso_flow.spikes import ChannelReport, Fit, Optimum, Recovery, Spikes, Status, TraceRow
+from blasso_flow.spikes import ChannelReport, Fit, Optimum, Paths, Recovery, Spikes, Status, TraceRow
 
 
 def example_signal(channels: int = 2, samples: int = 50, seed: int = 0) -> Signal:
@@ -46,6 +46,7 @@ def example_recovery(spikes: int = 5, channels: int = 2, baseline: int = 1, seed
             trace=tuple(TraceRow(row, 5.0 - row, 0.1 / (row + 1), row, 0.01 * row) for row in range(number + 1)),
             seconds=0.25,
             notes=("first note", "second note")[:number],
+            paths=None if number % 2 else Paths(*generator.normal(size=(2, number + 1, 4))),
             **dict(
                 zip(
                     ("strength", "noise_sd", "objective", "dual_value", "gap", "gap_noise", "violation"),

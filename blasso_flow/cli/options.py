@@ -107,6 +107,27 @@ normalisation_option = click.option(
     help="What a weight of 1 means: a response with peak, area or energy 1.",
 )
 sign_option = click.option("--positive/--signed", default=True, help="Spikes above zero only (default), or of both signs.")
+flow_options = combined(
+    click.option(
+        "--method",
+        type=click.Choice(["newton", "euclidean", "conic"]),
+        default="newton",
+        show_default=True,
+        help="The solver, or one of the paper's particle flows, which the next options belong to.",
+    ),
+    click.option(
+        "--particles", type=int, metavar="M", help="Particles of the flow; default: 100. Conic and signed: M of each sign."
+    ),
+    click.option(
+        "--start",
+        type=click.Choice(["uniform", "random"]),
+        help="Where they start: on a uniform grid (default), or drawn at random with weights of both signs.",
+    ),
+    click.option("--step-size", type=float, metavar="T", help="Non-dimensional; default: from the curvature, with backtracking."),
+    click.option("--seed", type=int, help="Of the random start; default: 0."),
+    click.option("--iterations", type=int, metavar="K", help="Iterations of the flow before it gives up; default: 20000."),
+    click.option("--save-particles", is_flag=True, help="Store all particles at the rows of the result's /trace."),
+)
 force_option = click.option("--force", is_flag=True, help="Replace files that exist.")
 memory_option = click.option(
     "--max-memory",

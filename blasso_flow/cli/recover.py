@@ -61,6 +61,7 @@ from blasso_flow.errors import BlassoFlowError, UnconvergedError, UsageError
 @click.option("--tol", type=float, default=1e-6, show_default=True, help="Relative duality gap to prove.")
 @click.option("--tol-noise", type=float, default=0.5, show_default=True, help="Gap to prove in units of the noise variance.")
 @click.option("--max-rounds", type=int, default=60, show_default=True, help="Rounds of the solver before it gives up.")
+@options.flow_options
 @click.option(
     "--loss",
     type=click.Choice(["squared", "poisson"]),

@@ -29,6 +29,7 @@ PROVENANCE = "provenance"
 
 SPIKE = "spike"
 ROW = "row"
+PARTICLE = "particle"
 COEFFICIENT = "coefficient"
 
 # An axis that closes on itself carries its period (axis units); its exact spacing is kept beside the rounded positions.

@@ -21,7 +21,7 @@ from blasso_flow.files.signal_reader import SignalFile
 from blasso_flow.files.source import STDIN, Source, SourceLike, open_source
 from blasso_flow.rates import Rates
 from blasso_flow.signals import Axis, FilterDescription, FloatArray, IntArray
-from blasso_flow.spikes import ChannelReport, Fit, Optimum, Recovery, Spikes, Status, TraceRow
+from blasso_flow.spikes import ChannelReport, Fit, Optimum, Paths, Recovery, Spikes, Status, TraceRow
 
 
 @dataclass(frozen=True)
@@ -223,6 +223,7 @@ class _Reader:
         rounds = self._integers(f"{CHANNELS}/rounds", size)
         baseline, refit_baseline = self._baseline("baseline", size), self._baseline("refit_baseline", size)
         traces, seconds = self._traces(size), self._numbers(f"{TIMING}/seconds", size)
+        paths = self._paths(size)
         unknown = sorted(set(status) - {str(known) for known in Status})
         if unknown:
             raise DataError(
@@ -239,6 +240,7 @@ class _Reader:
                 refit_baseline=refit_baseline[row],
                 baseline_rule=baseline_rule[row],
                 trace=traces[row],
+                paths=paths[row],
                 seconds=float(seconds[row]),
                 notes=tuple(notes[row].split("\n")) if notes[row] else (),
                 **{name: float(column[row]) for name, column in numbers.items()},
@@ -265,6 +267,17 @@ class _Reader:
             state = TraceRow(int(rounds[row]), float(objective[row]), float(gap[row]), int(spikes[row]), float(seconds[row]))
             traces[number].append(state)
         return [tuple(trace) for trace in traces]
+
+    def _paths(self, channels: int) -> list[Paths | None]:
+        """The particles of a flow, one entry a channel; None where they were not kept."""
+        if resolve(self.source.file, f"{TRACE}/particle_position", self.name) is None:
+            return [None] * channels
+        channel = self._channel_column(TRACE, channels)
+        position, weight = (self._numbers(f"{TRACE}/particle_{name}", channel.size) for name in ("position", "weight"))
+        if position.ndim != 2 or position.shape != weight.shape:
+            raise DataError(f"{self.name}: /{TRACE} holds no table of particles", received=f"shape {position.shape}")
+        rows = [channel == number for number in range(channels)]
+        return [Paths(position[own], weight[own]) if own.any() and not np.isnan(position[own]).any() else None for own in rows]
 
     def _fit(self) -> Fit | None:
         if resolve(self.source.file, FIT, self.name) is None:

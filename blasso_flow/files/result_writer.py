@@ -27,6 +27,7 @@ from blasso_flow.files.layout import (
     LAYOUT_ATTRIBUTE,
     LAYOUT_VERSION,
     OPTIMUM,
+    PARTICLE,
     PROVENANCE,
     RATE,
     ROW,
@@ -116,7 +117,7 @@ def _build(
     _write_spikes(file.create_group(SPIKES), recovery.spikes, position_units, weights)
     _write_optimum(file.create_group(OPTIMUM), recovery.optimum, position_units, weights)
     _write_channels(file.create_group(CHANNELS), recovery, value_units)
-    _write_rounds(file, recovery.channels)
+    _write_rounds(file, recovery.channels, (position_units, weights))
     if used is not None:
         write_filter(file, used, position_units)
     if save_fit and recovery.fit is not None:
@@ -211,7 +212,7 @@ def _padded(coefficients: FloatArray, size: int) -> FloatArray:
     return np.concatenate([coefficients, np.full(size - coefficients.size, np.nan)])
 
 
-def _write_rounds(file: h5py.File, reports: Iterable[ChannelReport]) -> None:
+def _write_rounds(file: h5py.File, reports: Iterable[ChannelReport], units: tuple[str, str]) -> None:
     reports = list(reports)
     rows = [(number, row) for number, report in enumerate(reports) for row in report.trace]
     group = file.create_group(TRACE)
@@ -221,12 +222,29 @@ def _write_rounds(file: h5py.File, reports: Iterable[ChannelReport]) -> None:
     write_column(group, "objective", np.array([row.objective for _, row in rows], dtype=np.float64), [scale], "", "objective")
     write_column(group, "gap", np.array([row.gap for _, row in rows], dtype=np.float64), [scale], "1", "best relative gap so far")
     write_column(group, "spikes", np.array([row.spikes for _, row in rows], dtype=np.int64), [scale], "1", "number of spikes")
+    _write_paths(group, reports, scale, units)
     timing = file.create_group(TIMING)
     channel, row_scale = write_scale(timing, CHANNEL, len(reports)), write_scale(timing, ROW, len(rows))
     seconds = np.array([report.seconds for report in reports], dtype=np.float64)
     write_column(timing, "seconds", seconds, [channel], "s", "wall time of the channel")
     since = np.array([row.seconds for _, row in rows], dtype=np.float64)
     write_column(timing, "round_seconds", since, [row_scale], "s", "time since the channel's start, rows as in /trace")
+
+
+def _write_paths(group: h5py.Group, reports: list[ChannelReport], scale: h5py.Dataset, units: tuple[str, str]) -> None:
+    """All particles at every row, where some channel kept them; rows of channels without are NaN."""
+    most = max((report.paths.position.shape[1] for report in reports if report.paths is not None), default=0)
+    if not most:
+        return
+    particle = write_scale(group, PARTICLE, most)
+    for name, of in (("position", units[0]), ("weight", units[1])):
+        table = np.full((scale.size, most), np.nan)
+        row = 0
+        for report in reports:
+            if report.paths is not None:
+                table[row : row + len(report.trace)] = getattr(report.paths, name)
+            row += len(report.trace)
+        write_column(group, f"particle_{name}", table, [scale, particle], of, f"{name} of every particle at the row")
 
 
 def _write_fit(group: h5py.Group, fit: Fit, about: Described | None, value_units: str) -> None:

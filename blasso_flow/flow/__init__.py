@@ -3,15 +3,18 @@
 from blasso_flow.flow.ledger import Solution
 from blasso_flow.flow.loop import run
 from blasso_flow.flow.particles import Method, Particles, largest_strength
-from blasso_flow.flow.solver import MAX_ROUNDS, TOLERANCE, TOLERANCE_NOISE, solve
+from blasso_flow.flow.solver import MAX_ROUNDS, METHODS, TOLERANCE, TOLERANCE_NOISE, FlowChoice, follow, solve
 
 __all__ = [
     "MAX_ROUNDS",
+    "METHODS",
     "TOLERANCE",
     "TOLERANCE_NOISE",
+    "FlowChoice",
     "Method",
     "Particles",
     "Solution",
+    "follow",
     "largest_strength",
     "run",
     "solve",

@@ -207,9 +207,7 @@ def _curvature_step(problem: Problem, places: FloatArray, units: Units) -> float
     for _ in range(POWER_STEPS):
         response = problem.root * problem.model(places, vector / np.linalg.norm(vector))
         out = np.empty((1, places.size))
-        kernel.correlate(
-            places, response, problem.root, table.coefficients, table.edges, problem.offset, table.period, 1, out
-        )
+        kernel.correlate(places, response, problem.root, table.coefficients, table.edges, problem.offset, table.period, 1, out)
         vector, size = out[0], float(np.linalg.norm(out[0]))
         if not size > 0:
             return 1.0

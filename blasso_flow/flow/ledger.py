@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from blasso_flow.signals import FloatArray
-from blasso_flow.spikes import Status, TraceRow
+from blasso_flow.spikes import Paths, Status, TraceRow
 
 STALLED_ROUNDS = 6
 
@@ -55,6 +55,7 @@ class Solution:
     message: str
     rounds: int
     trace: tuple[TraceRow, ...]
+    paths: Paths | None = None
 
 
 def relative_gap(objective: float, dual_value: float) -> float:
