@@ -153,7 +153,8 @@ def audit_channel(
             values,
             (sample_weights > 0).astype(np.float64),
             clean,
-            float(report.baseline.sum()),
+            columns,
+            report.baseline,
             report.strength * float(weight.sum()),
             report.strength,
             domain,
@@ -279,6 +280,9 @@ def baseline_columns(baseline: str, channel: Signal) -> FloatArray:
         for n in range(1, int(parameters["degree"])):
             legendre.append(((2 * n + 1) * (2 * z - 1) * legendre[n] - n * legendre[n - 1]) / (n + 1))
         return np.stack(legendre[: int(parameters["degree"]) + 1], axis=1)
+    if kind == "bernstein" and "degree" in parameters:
+        n = int(parameters["degree"])
+        return np.stack([math.comb(n, k) * z**k * (1 - z) ** (n - k) for k in range(n + 1)], axis=1)
     if kind == "spline" and "knot" in parameters:
         return _cubic_splines(z, max(1, math.floor(length / parameters["knot"] + 1e-9)))
     if kind == "exp" and "rate" in parameters:

@@ -3,7 +3,7 @@
 A baseline is named by a text such as ``poly:degree=2``. Columns are scaled so that least squares on them is well
 conditioned, and reach from the first to the last present sample; beyond, they stay at their end values. ``percentile`` is
 no such column but a step before everything: a running percentile is taken off the signal, and a constant is fitted to the
-rest. Knows axes and samples, no solver.
+rest. For counts, `for_counts` names the same baseline in columns that are nowhere negative. Knows axes and samples, no solver.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _PARAMETERS: Mapping[str, Mapping[str, float | None]] = {
     "none": {},
     "const": {},
     "poly": {"degree": None},
+    "bernstein": {"degree": None},
     "spline": {"knot": None},
     "exp": {"rate": np.nan},
     "percentile": {"window": None, "percentile": PERCENTILE},
@@ -98,6 +99,22 @@ def check_length(text: str, filter_length: float) -> None:
             )
 
 
+def for_counts(text: str) -> str:
+    """The baseline of counts: columns >= 0 whose coefficients must be >= 0 too, so that the background is nowhere negative.
+
+    A polynomial takes Bernstein's form; splines and a decay of known rate have such columns as they are. Raises `UsageError`
+    for what has none.
+    """
+    baseline = parse(text)
+    if baseline.kind == "percentile" or baseline.fits_rate:
+        raise UsageError(
+            "the Poisson loss needs a background that it can fit and prove",
+            received=f"--baseline {text}",
+            allowed="const, poly:degree=2, spline:knot=LENGTH, exp:rate=R, none",
+        )
+    return f"bernstein:degree={baseline.parameters['degree']:g}" if baseline.kind == "poly" else text
+
+
 def columns(text: str, axis: Axis, present: NDArray[np.bool_]) -> FloatArray:
     """Baseline columns, shape (N, B): the baseline is ``columns @ coefficients``, in the signal's units.
 
@@ -114,12 +131,22 @@ def columns(text: str, axis: Axis, present: NDArray[np.bool_]) -> FloatArray:
     place = (np.clip(np.arange(size), first, last) - first) / max(last - first, 1)
     if baseline.kind == "poly":
         return np.asarray(np.polynomial.legendre.legvander(2 * place - 1, int(baseline.parameters["degree"])), dtype=np.float64)
+    if baseline.kind == "bernstein":
+        return _bernstein(place, int(baseline.parameters["degree"]))
     extent = (last - first) * axis.spacing
     if baseline.kind == "spline":
         return _splines(place, extent, baseline.parameters["knot"], text)
     if baseline.fits_rate:
         raise UsageError("the rate of the exponential baseline is not known yet", received=text, allowed="exp:rate=R")
     return np.exp(-baseline.parameters["rate"] * extent * place)[:, None]
+
+
+def _bernstein(place: FloatArray, degree: int) -> FloatArray:
+    """Bernstein's polynomials at ``place`` (N,) in [0, 1], shape (N, degree + 1), by their recursion; each row sums to 1."""
+    rows = np.ones((place.size, 1))
+    for _ in range(degree):
+        rows = np.pad(rows * (1 - place)[:, None], ((0, 0), (0, 1))) + np.pad(rows * place[:, None], ((0, 0), (1, 0)))
+    return rows
 
 
 def _splines(place: FloatArray, extent: float, knot: float, text: str) -> FloatArray:

@@ -1,11 +1,11 @@
 """Counts: strength from a Bernstein bound, maximum likelihood on the support, pruning by deviance, Fisher error bars.
 
-A normal rule promises too much at low counts. For a background of b counts a sample (the mean: without spikes all counts are
-background), <y - b, phi_x> exceeds
-sqrt(2 b ||phi||^2 T) + T max|phi| / 3 with probability exp(-T) at most (Bernstein); T = log(domain / (2 pi l x false alarms))
-spreads the false alarms over the domain, l = ||phi|| / ||phi'||. The Poisson certificate sees (y - b) / b, so its strength is
-that bound over b. A spike stays if leaving it out raises the deviance (twice the loss) by at least 2 T, the same T.
-No files, no figures.
+A normal rule promises too much at low counts. For a background of b counts a sample (the one of largest likelihood without
+spikes: all counts are background then), the Poisson certificate sees <y / b - 1, phi_x>, which exceeds
+sqrt(2 V T) + T M / 3 with probability exp(-T) at most (Bernstein), V = sum phi_x^2 / b, M = max phi_x / b.
+T = log(domain / (2 pi l x false alarms)) spreads the false alarms over the domain, l = ||phi|| / ||phi'||. Where the background
+is uneven, one strength stands for a T at every place, chosen so that exp(-T) has the same mean. A spike stays if leaving it out
+raises the deviance (twice the loss) by at least 2 T, the same T. No files, no figures.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import numpy as np
 
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter
-from blasso_flow.flow.poisson import CountProblem, State, jacobian
+from blasso_flow.flow.counts import CountProblem, State, jacobian
 from blasso_flow.inference import Refit, resolved_groups
 from blasso_flow.noise import StrengthChoice, StrengthRule
-from blasso_flow.problem import Problem
+from blasso_flow.problem import Problem, filter_length
 from blasso_flow.signals import FloatArray
 
 ENOUGH = 1e-3  # of the log-likelihood: a smaller change decides no test
+EVEN = 1e-9  # of the background's mean: flatter is constant
 PENALTY_LEFT = 1e-9  # of the filter's area: keeps weights that nothing holds from drifting
 
 
@@ -39,8 +40,8 @@ def bernstein_exponent(filter: Filter, domain: tuple[float, float], false_alarms
     return float(np.log(resolved / false_alarms))
 
 
-def choose_count_strength(rule: StrengthRule, problem: Problem, background: float, false_alarms: float) -> StrengthChoice:
-    """The strength of the Poisson objective for ``background`` counts a sample, and the level sqrt(2 T) for pruning."""
+def choose_count_strength(rule: StrengthRule, problem: Problem, background: FloatArray, false_alarms: float) -> StrengthChoice:
+    """The strength of the Poisson objective for ``background`` (N,) counts a sample, and the level sqrt(2 T) for pruning."""
     table = problem.filter
     exponent = bernstein_exponent(table, problem.domain, false_alarms)
     level = float(np.sqrt(2 * exponent))
@@ -52,14 +53,39 @@ def choose_count_strength(rule: StrengthRule, problem: Problem, background: floa
             return StrengthChoice(table.norm, "any: no strength leaves a spike", level)
         words = f"{rule.factor:g} of {largest:.6g}, the smallest that leaves no spikes"
         return StrengthChoice(rule.factor * largest, words, level)
-    peak = float(np.abs(table.response(np.arange(table.first, table.first + table.taps, 0.125))).max())
-    bound = np.sqrt(2 * background * table.norm**2 * exponent) + exponent * peak / 3
+    bound = _bernstein_bound(problem, background, exponent)
     times = "" if rule.factor == 1 else f"{rule.factor:g} times "
     words = (
         f"{times}Bernstein: (sqrt(2 b T) filter norm + T peak / 3) / b with T = {exponent:.3g} for {false_alarms:g} false "
-        f"alarms, background b = {background:.4g} a sample"
+        f"alarms, background b = {background.mean():.4g} a sample{'' if np.ptp(background) == 0 else ' in the mean'}"
     )
-    return StrengthChoice(float(rule.factor * bound / background), words, level)
+    return StrengthChoice(rule.factor * bound, words, level)
+
+
+def _bernstein_bound(problem: Problem, background: FloatArray, exponent: float) -> float:
+    """What <y / b - 1, phi_x> exceeds somewhere with a probability that exp(-T) stands for; background (N,)."""
+    table = problem.filter
+    peak = float(np.abs(table.response(np.arange(table.first, table.first + table.taps, 0.125))).max())
+    if np.ptp(background) <= EVEN * background.mean():
+        rate = float(background.mean())
+        return float(np.sqrt(2 * exponent / rate) * table.norm + exponent * peak / 3 / rate)
+    from scipy.optimize import brentq
+
+    inverse = problem.padded(np.where(problem.sample_weights > 0, 1 / background, 0.0))
+    response = np.abs(table.response(np.arange(table.first, table.first + table.taps, dtype=np.float64)))
+    if table.period:
+        inverse = np.concatenate([inverse, inverse[: table.taps - 1]])
+    windows = np.lib.stride_tricks.sliding_window_view(inverse, table.taps)
+    variance, largest = windows @ response**2, (windows * response).max(axis=1)
+    seen = largest > 0
+    variance, largest = variance[seen], largest[seen]
+
+    def excess(strength: float) -> float:
+        root = (np.sqrt(2 * variance + 4 / 3 * largest * strength) - np.sqrt(2 * variance)) / (2 / 3 * largest)
+        return float(np.log(np.mean(np.exp(-(root**2)))) + exponent)
+
+    bounds = np.sqrt(2 * variance * exponent) + largest * exponent / 3
+    return float(brentq(excess, bounds.min() * (1 - EVEN), bounds.max() * (1 + EVEN)))
 
 
 def largest_count_strength(problem: Problem) -> float:
@@ -72,11 +98,20 @@ def largest_count_strength(problem: Problem) -> float:
     return Certifier(counts.problem).supremum(counts.present - ratio)[0]
 
 
-def mean_background(problem: Problem) -> float:
-    """The background of largest likelihood without spikes, mean per sample present; at least one count a record."""
+def background(problem: Problem) -> FloatArray:
+    """The background of largest likelihood without spikes (N,); without a baseline, the mean count.
+
+    It is at least one count a record, where uneven one a filter's length: so little no recording can tell from less.
+    """
     present = problem.sample_weights > 0
-    baseline = CountProblem(problem).empty().baseline
-    return max(float((problem.baseline @ baseline)[present].mean()), 1 / max(int(present.sum()), 1))
+    counts = CountProblem(problem)
+    curve = np.full(problem.values.size, float(problem.values[present].mean()) if present.any() else 0.0)
+    if counts.columns.size:
+        curve = problem.baseline @ counts.empty().baseline
+    length = float(present.sum())
+    if np.ptp(curve) > EVEN * curve.mean():
+        length = min(length, float(np.sqrt(2 * np.pi)) * filter_length(problem.filter) / problem.filter.spacing)
+    return np.maximum(curve, 1 / max(length, 1.0))
 
 
 def refit_counts(
@@ -103,7 +138,9 @@ def _without(counts: CountProblem, state: State, number: int) -> State:
     """The state of largest likelihood after one spike is left out."""
     position, weight = np.delete(state.position, number), np.delete(state.weight, number)
     start = counts.state(position, weight, state.baseline)
-    if not start.objective < np.inf:  # counts that nothing else explains: lift the background first
+    if not start.objective < np.inf and not counts.columns.size:
+        return start  # counts that nothing else explains
+    if not start.objective < np.inf:  # lift the background first
         lift = counts.values.sum() / np.maximum(counts.column_sums.sum(), 1.0)
         start = counts.state(position, weight, np.maximum(state.baseline, lift))
     return counts.relax(start, ENOUGH)
@@ -118,8 +155,7 @@ def _with_errors(counts: CountProblem, state: State) -> Refit:
         model = counts.model(x, w, state.baseline)
         index, (response, slope) = counts.windows(x, 2)
         matrix = jacobian(counts, index, response, slope * w[:, None])
-        fisher = np.divide(counts.present, model, out=np.zeros_like(model), where=model > 0)
-        information = (matrix * fisher) @ matrix.T
+        information = (matrix * counts.information(model)) @ matrix.T
         low, high = counts.problem.domain
         fixed = np.zeros(information.shape[0], dtype=np.bool_)
         if not counts.problem.filter.period:

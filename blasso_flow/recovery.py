@@ -157,7 +157,7 @@ def _recovered(
             trace=solution.trace,
             seconds=perf_counter() - begun,
             notes=notes,
-            baseline_rule=solved.settings.baseline if baselines.parse(asked.baseline).fits_rate else "",
+            baseline_rule="" if solved.settings.baseline == settings.baseline else solved.settings.baseline,
             paths=_in_axis_units(solution.paths, recorded.axis),
         ),
         fit=fit,
@@ -175,6 +175,8 @@ def _baseline_notes(asked: Settings, used: Settings) -> tuple[str, ...]:
         return (f"the baseline decays at the fitted rate {rate:.6g} per axis unit; the proof holds at this rate",)
     if baseline.kind == "percentile":
         return (f"a running percentile ({asked.baseline}) was taken off the signal beforehand; the proof is about what is left",)
+    if used.loss == "poisson" and used.baseline != asked.baseline:
+        return ("the background is a polynomial in Bernstein's form with coefficients of at least 0",)
     return ()
 
 

@@ -12,11 +12,12 @@ from functools import partial
 import numpy as np
 
 from blasso_flow import baselines
-from blasso_flow.deviance import choose_count_strength, mean_background, refit_counts
+from blasso_flow.deviance import background, choose_count_strength, refit_counts
 from blasso_flow.errors import DataError
 from blasso_flow.filters import Filter
 from blasso_flow.flow import Solution, follow, largest_strength, solve
-from blasso_flow.flow.poisson import check, solve_counts
+from blasso_flow.flow.counts import check
+from blasso_flow.flow.poisson import solve_counts
 from blasso_flow.inference import Refit, refit
 from blasso_flow.noise import (
     NARROW,
@@ -71,13 +72,17 @@ def solve_squared(channel: Signal, number: int, filter: Filter, settings: Settin
 
 
 def solve_as_counts(channel: Signal, number: int, filter: Filter, settings: Settings, on_round: OnRound | None) -> Solved:
-    """Background, Bernstein strength, certified Poisson optimum, and the largest likelihood on its support."""
+    """Background, Bernstein strength, certified Poisson optimum, and the largest likelihood on its support.
+
+    The settings come back with the baseline in columns that are nowhere negative.
+    """
+    settings = replace(settings, baseline=baselines.for_counts(settings.baseline))
     draft = Problem.from_signal(channel, filter, strength=1.0, noise_sd=1.0, baseline=settings.baseline, margin=settings.margin)
     check(draft)
-    background = mean_background(draft)
-    strength = choose_count_strength(StrengthRule.parse(settings.strength), draft, background, settings.false_alarms)
+    ground = background(draft)
+    strength = choose_count_strength(StrengthRule.parse(settings.strength), draft, ground, settings.false_alarms)
     noise = NoiseEstimate(
-        float(np.sqrt(background)),
+        float(np.sqrt(ground.mean())),
         "Poisson: square root of the mean count",
         ("objective, gap and proof are those of the Poisson likelihood",),
     )

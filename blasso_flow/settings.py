@@ -77,12 +77,8 @@ class Settings:
             raise UsageError("unknown loss", received=self.loss, allowed=", ".join(LOSSES))
         if self.loss == "poisson" and not self.positive:
             raise UsageError("the Poisson loss needs spikes of one sign", received="--signed", mend="leave out --signed")
-        if self.loss == "poisson" and self.baseline != "const":
-            raise UsageError(
-                "the Poisson loss needs a constant background",
-                received=f"--baseline {self.baseline}",
-                mend="use --baseline const, or --loss squared",
-            )
+        if self.loss == "poisson":
+            baselines.for_counts(self.baseline)
         if self.max_spikes is not None and self.max_spikes < 1:
             raise UsageError("max_spikes is out of range", received=self.max_spikes, allowed="a whole number from 1")
         if self.max_spikes is not None and not self.refit:

@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blasso_flow import filters, losses
+from blasso_flow import baselines, filters, losses
 from blasso_flow.audit import audit
-from blasso_flow.deviance import bernstein_exponent
+from blasso_flow.deviance import bernstein_exponent, choose_count_strength
 from blasso_flow.errors import UsageError
-from blasso_flow.flow.poisson import CountCertifier, CountProblem, solve_counts
+from blasso_flow.flow.counts import CountProblem
+from blasso_flow.flow.poisson import CountCertifier, solve_counts
+from blasso_flow.noise import StrengthRule
 from blasso_flow.problem import Problem
 from blasso_flow.recovery import recover
-from blasso_flow.signals import Axis, Signal
+from blasso_flow.signals import Axis, FilterDescription, Signal
 
 SAMPLES = 300
 AXIS = Axis(0.0, 1.0, SAMPLES)
@@ -96,6 +98,92 @@ def test_certify_agrees_and_notices_a_false_claim():
     assert not verdict.agrees
 
 
+GROUNDS = {
+    "none": lambda place: 0 * place,
+    "poly:degree=3": lambda place: 0.2 + 2 * place**2,
+    "spline:knot=60": lambda place: 0.5 + 0.4 * np.sin(6 * place),
+    "exp:rate=0.01": lambda place: 2 * np.exp(-3 * place),
+}
+
+
+def on_ground(baseline, seed=1):
+    random = np.random.default_rng(seed)
+    rate = GROUNDS[baseline](np.arange(SAMPLES) / SAMPLES) + FILTER.response(np.arange(SAMPLES)[:, None] - POSITION) @ WEIGHT
+    values = random.poisson(rate).astype(float)
+    values[random.random(SAMPLES) < 0.1] = np.nan
+    return Signal(values, AXIS)
+
+
+@pytest.mark.parametrize("baseline", GROUNDS)
+def test_every_background_is_solved_proven_and_certified(baseline):
+    signal = on_ground(baseline)
+    found = recover(signal, filter="gaussian:sd=6", loss="poisson", baseline=baseline)
+    report = found.channels[0]
+    assert report.status == "converged" and report.gap <= 1e-6
+    assert (report.baseline >= 0).all() and (found.fit.baseline >= 0).all()
+    (verdict,) = audit(signal, found.optimum, found.channels, found.settings)
+    assert verdict.agrees, verdict.reason
+    assert verdict.objective == pytest.approx(report.objective, rel=1e-9)
+    assert np.abs(found.spikes.position - POSITION[1]).min() < 3
+    if report.baseline.size:
+        lower = replace(report, baseline=report.baseline * 0.9)
+        (verdict,) = audit(signal, found.optimum, [lower], found.settings)
+        assert not verdict.agrees
+        negative = replace(report, baseline=report.baseline - report.baseline.max() - 1e-6)
+        (verdict,) = audit(signal, found.optimum, [negative], found.settings)
+        assert not verdict.agrees
+
+
+@pytest.mark.parametrize("baseline", GROUNDS)
+def test_the_dual_value_is_below_every_measure_on_every_background(baseline):
+    made = Problem.from_signal(on_ground(baseline), FILTER, strength=12.0, noise_sd=1.0, baseline=baselines.for_counts(baseline))
+    lowest = solve_counts(made, tol=1e-10).objective
+    view, random = CountProblem(made), np.random.default_rng(3)
+    for spikes in (12, 30):
+        for _ in range(6):
+            position = np.append(np.linspace(0, SAMPLES - 1, 8), random.uniform(0, SAMPLES - 1, spikes))
+            weight = random.uniform(0.1, 3, position.size)
+            state = view.state(position, weight, random.uniform(0.01, 3, view.columns.shape[0]))
+            _, value, _ = CountCertifier(view)(state, 1.0)
+            assert value <= lowest <= state.objective
+
+
+def test_a_background_of_several_columns_is_the_best_of_any():
+    made = Problem.from_signal(on_ground("poly:degree=3"), FILTER, strength=1e6, noise_sd=1.0, baseline="bernstein:degree=3")
+    view = CountProblem(made)
+    best = view.empty()
+    random = np.random.default_rng(4)
+    for size in (1e-4, 1e-2, 1):
+        other = np.maximum(best.baseline + size * random.standard_normal((200, 4)), 0)
+        none = np.empty(0)
+        assert min(view.state(none, none, row).objective for row in other) >= best.objective
+    assert solve_counts(made).position.size == 0
+
+
+def test_one_strength_stands_for_an_uneven_background():
+    made = Problem.from_signal(counts(0), FILTER, strength=1.0, noise_sd=1.0)
+    rule = StrengthRule.parse("auto")
+    even = choose_count_strength(rule, made, np.full(SAMPLES, 0.5), 0.05).strength
+    nearly = choose_count_strength(rule, made, np.linspace(0.5, 0.5 + 1e-6, SAMPLES), 0.05).strength
+    assert nearly == pytest.approx(even, rel=0.05)
+    random, table = np.random.default_rng(6), FILTER.response(np.arange(SAMPLES)[:, None] - np.arange(SAMPLES))
+    ground = np.linspace(0.1, 3, SAMPLES)
+    strength = choose_count_strength(rule, made, ground, 0.05).strength
+    highest = ((random.poisson(ground, (3000, SAMPLES)) / ground - 1) @ table).max(axis=1)
+    assert 0.005 < np.mean(highest > strength) < 0.05
+
+
+def test_counts_that_nothing_can_make():
+    values = np.zeros(SAMPLES)
+    values[[2, 200]] = 3
+    late = recover(Signal(values, AXIS), filter="emg:sd=1,decay=2", loss="poisson", baseline="none")
+    assert late.channels[0].status == "converged"
+    values[0] = 2
+    delayed = FilterDescription("measured", {}, np.arange(20.0, 60.0), np.exp(-0.5 * ((np.arange(40) - 20) / 4) ** 2))
+    early = recover(Signal(values, AXIS), filter=delayed, loss="poisson", baseline="none")
+    assert early.channels[0].status == "failed" and "neither background nor spikes" in early.channels[0].message
+
+
 def test_recovers_with_error_bars_that_hold():
     misses, errors = [], []
     for seed in range(12):
@@ -128,7 +216,8 @@ def test_the_most_significant_spikes_are_kept(loss):
     "options",
     [
         {"positive": False},
-        {"baseline": "none"},
+        {"baseline": "exp"},
+        {"baseline": "percentile:window=100"},
         {"filter": "ricker:frequency=0.06"},
         {"max_spikes": 0},
         {"max_spikes": 2, "refit": False},
