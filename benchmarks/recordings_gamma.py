@@ -20,7 +20,6 @@ from scipy.signal import find_peaks
 
 import blasso_flow as bf
 from blasso_flow.signals import FloatArray
-from blasso_flow.width_law import recover_blocks
 
 KEV = 0.37844  # a channel: the acquisition's own calibration, energy = index times this
 RANGE = (200.0, 2700.0)  # keV: below lie X-rays and the backscatter hump
@@ -60,7 +59,7 @@ def gamma(directory: Path) -> list[tuple[str, str, str]]:
     sd = np.sqrt(np.maximum(gaussian_filter1d(counts, 1.5), 1.0) + tails**2)
     a, b = width_law(axis.positions(), clean, continuum)
     signal = bf.Signal(clean, axis, units="counts", noise_sd=sd)
-    recovery = recover_blocks(signal, (a, b), baseline="const", false_alarms=FALSE_ALARMS)
+    recovery = bf.recover(signal, width_law=(a, b), false_alarms=FALSE_ALARMS)
     report = recovery.channels[0]
     ours, peer = scored(listed(recovery.spikes, a, b)), scored(second_derivative(axis.positions(), counts, sd, a, b))
     names = (f"of {len(LINES)} known lines found", "mean error, keV", "peaks not tabulated")

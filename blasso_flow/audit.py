@@ -3,7 +3,8 @@
 Everything is computed again from the signal and the filter's table, in plain numpy: the model, the baseline (weighted least
 squares), the objective, a bound of the certificate over the whole domain, the dual value and the gap. No stored residual or
 model is trusted, and no code of the solver or of its proof is used: `audit` may import filters as data, never the problem,
-the certificate, the flow or the kernels. The bound of the certificate is in `blasso_flow.audit_bound`.
+the certificate, the flow or the kernels. The bound of the certificate is in `blasso_flow.audit_bound`, the sections of a
+width law are checked in `blasso_flow.audit_parts`.
 
     J = 1/2 sum W (m - y)^2 + strength sum |w|,    u = W (m - y),    eta(x) = -<u, phi(. - x)> / strength
     D(t) = -t^2/2 sum u^2 / W - t sum u y   is a lower bound of every objective for 0 <= t <= 1 / sup eta (sup |eta| if signed)
@@ -21,6 +22,7 @@ import numpy as np
 
 from blasso_flow.audit_bound import Bound, bound_certificate
 from blasso_flow.audit_counts import prove_counts
+from blasso_flow.audit_parts import Part, section_parts
 from blasso_flow.errors import DataError, UsageError
 from blasso_flow.filters import Filter, build
 from blasso_flow.signals import FilterDescription, FloatArray, Signal
@@ -60,15 +62,12 @@ class Verdict:
 
 @dataclass(frozen=True)
 class _Measured:
-    """The signal as the loss sees it, and the measure to be checked. Positions in samples; ``columns`` (N, B)."""
+    """The signal as the loss sees it, and the measure to be checked; ``columns`` (N, B)."""
 
     values: FloatArray
     sample_weights: FloatArray
     columns: FloatArray
-    domain: tuple[float, float]
-    position: FloatArray
-    weight: FloatArray
-    strength: float
+    parts: Sequence[Part]
     positive: bool
 
 
@@ -83,8 +82,6 @@ def audit(signal: Signal, optimum: Optimum, reports: Sequence[ChannelReport], se
             received=f"{len(reports)} reports for {signal.channels} channels",
             mend="give the signal that the result was made from",
         )
-    if settings.get("width_law"):
-        raise UsageError("certify: a result with a width law is proven block by block, and cannot be checked as one problem")
     filter = stored_filter(signal, settings)
     verdicts = []
     for number, report in enumerate(reports):
@@ -141,11 +138,14 @@ def audit_channel(
     values = np.where(sample_weights > 0, values - running_percentile(baseline, channel), 0.0)
     positive = settings.get("penalty", "positive") == "positive"
     reason, place = _admissible(channel, domain, position, weight, positive, bool(filter.period))
+    parts = [Part(filter, domain, report.strength, place, weight)]
+    if not reason and settings.get("width_law") is not None:
+        reason, parts = section_parts(channel, parts[0], report.sections, settings["width_law"])
+    if not reason and (report.baseline.shape != (columns.shape[1],) or not np.isfinite(report.baseline).all()):
+        reason = f"the stored baseline has {report.baseline.size} coefficients, not {columns.shape[1]}"
     if reason:
         return _refusal(reason, report, allowed)
-    if report.baseline.shape != (columns.shape[1],) or not np.isfinite(report.baseline).all():
-        return _refusal(f"the stored baseline has {report.baseline.size} coefficients, not {columns.shape[1]}", report, allowed)
-    measured = _Measured(values, sample_weights, columns, domain, place, weight, report.strength, positive)
+    measured = _Measured(values, sample_weights, columns, parts, positive)
     if settings.get("loss", "squared") == "poisson":
         clean, _ = filtered_spikes(filter, place, weight, values.size)
         objective, dual_value, gap, bound, rounding = prove_counts(
@@ -161,7 +161,7 @@ def audit_channel(
             SLACK_SHARE * allowed,
         )
     else:
-        objective, dual_value, gap, bound, rounding = _prove(measured, filter, report.baseline, allowed)
+        objective, dual_value, gap, bound, rounding = _prove(measured, report.baseline, allowed)
     reason = _disagreement(report, objective, gap, allowed, tolerance, rounding)
     return Verdict(
         agrees=not reason,
@@ -176,21 +176,26 @@ def audit_channel(
     )
 
 
-def _prove(measured: _Measured, filter: Filter, baseline: FloatArray, allowed: float) -> tuple[float, float, float, Bound, float]:
+def _prove(measured: _Measured, baseline: FloatArray, allowed: float) -> tuple[float, float, float, Bound, float]:
     """Own objective, dual value, relative gap, bound, and the relative rounding of the objective.
 
     The objective belongs to the stored measure with its stored baseline; the dual point to the best baseline, for which
     columns^T u = 0 holds by itself.
     """
     y, weights, columns = measured.values, measured.sample_weights, measured.columns
-    clean, magnitude = filtered_spikes(filter, measured.position, measured.weight, y.size)
-    penalty = measured.strength * float(np.abs(measured.weight).sum())
+    curves = [filtered_spikes(part.filter, part.position, part.weight, y.size) for part in measured.parts]
+    clean, magnitude = (np.sum(curve, axis=0) for curve in zip(*curves, strict=True))
+    penalty = sum(part.strength * float(np.abs(part.weight).sum()) for part in measured.parts)
     stored = clean + columns @ baseline
     objective = 0.5 * float(np.sum(weights * (stored - y) ** 2)) + penalty
     best = _best_baseline(columns, weights, y - clean)
     fit = clean + columns @ best
     u = weights * (fit - y)
-    bound = bound_certificate(filter, u, measured.strength, measured.domain, measured.positive, SLACK_SHARE * allowed)
+    bounds = [
+        bound_certificate(part.filter, u, part.strength, part.domain, measured.positive, SLACK_SHARE * allowed)
+        for part in measured.parts
+    ]
+    bound = max(bounds, key=lambda each: each.supremum)
     present = weights > 0
     square = float(np.sum(u[present] ** 2 / weights[present]))
     product = float(np.sum(u * y))

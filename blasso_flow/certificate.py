@@ -82,13 +82,15 @@ class Certifier:
         Candidates are local maxima above ``birth_level``. The dual value is taken relative to the present baseline, which
         changes nothing in the mathematics and spares the digits of a large offset.
         """
-        problem = self.problem
-        gradient = losses.gradient(residual, problem.root)
+        gradient = losses.gradient(residual, self.problem.root)
         sup, position, eta = self.supremum(gradient, birth_level)
-        above_baseline = problem.whitened_values - baseline @ problem.whitened_baseline
+        return Certificate(sup, self.dual_value(residual, baseline, objective, sup), position, eta)
+
+    def dual_value(self, residual: FloatArray, baseline: FloatArray, objective: float, sup: float) -> float:
+        """Lower bound of the optimum from a whitened residual whose certificate is at most ``sup``, less its rounding."""
+        above_baseline = self.problem.whitened_values - baseline @ self.problem.whitened_baseline
         value, allowance = losses.best_dual_value(residual, above_baseline, 1 / max(1.0, sup))
-        allowance += self._baseline_allowance(residual, above_baseline, objective)
-        return Certificate(sup=sup, dual_value=value - allowance, position=position, eta=eta)
+        return value - allowance - self._baseline_allowance(residual, above_baseline, objective)
 
     def _baseline_allowance(self, residual: FloatArray, above_baseline: FloatArray, objective: float) -> float:
         """What rounding leaves of B^T u = 0, times how far the optimal baseline can be from the present one.

@@ -66,7 +66,7 @@ def solve_squared(channel: Signal, number: int, filter: Filter, settings: Settin
     answer = (
         refit(problem, solution.position, solution.weight, solution.baseline, level=strength.level, most=settings.max_spikes)
         if settings.refit
-        else _unchanged(solution)
+        else unchanged(solution)
     )
     return Solved(settings, noise, problem, strength, solution, answer)
 
@@ -94,7 +94,7 @@ def solve_as_counts(channel: Signal, number: int, filter: Filter, settings: Sett
         max_rounds=settings.max_rounds,
         on_round=None if on_round is None else partial(on_round, number),
     )
-    answer = _unchanged(solution)
+    answer = unchanged(solution)
     if settings.refit:
         support = solution.position, solution.weight, solution.baseline
         answer = refit_counts(problem, *support, level=strength.level, most=settings.max_spikes)
@@ -184,7 +184,7 @@ def _problem(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEs
     return replace(draft, strength=strength.strength), strength
 
 
-def _unchanged(solution: Solution) -> Refit:
+def unchanged(solution: Solution) -> Refit:
     """The optimum as the answer: no errors are known, every spike stands alone."""
     unknown = np.full(solution.position.size, np.nan)
     return Refit(

@@ -54,6 +54,7 @@ class Settings:
     seed: int | None = None
     iterations: int | None = None
     save_particles: bool = False
+    width_law: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         StrengthRule.parse(self.strength)
@@ -65,6 +66,7 @@ class Settings:
             raise UsageError("noise_sd is out of range", received=self.noise_sd, allowed="a finite number above 0")
         self._check_counts()
         self._check_method()
+        self._check_width_law()
         if self.max_rounds < 1:
             raise UsageError("max_rounds is out of range", received=self.max_rounds, allowed="a whole number from 1")
 
@@ -110,6 +112,29 @@ class Settings:
             return None
         given = {name: getattr(self, name) for name in FLOW_OPTIONS if getattr(self, name) is not None}
         return FlowChoice(self.method, keep_paths=self.save_particles, **given)
+
+    def _check_width_law(self) -> None:
+        if self.width_law is None:
+            return
+        law = ",".join(f"{number:g}" for number in self.width_law)
+        if not np.isfinite(self.width_law).all():
+            raise UsageError("width_law is out of range", received=law, allowed="two finite numbers: sd^2 = a + b position")
+        if self.filter is not None:
+            raise UsageError(
+                "a width law is a filter of its own: Gaussians",
+                received=f"--width-law {law} and a filter",
+                mend="give one of them",
+            )
+        if self.loss == "poisson":
+            raise UsageError("a width law needs the squared loss", received="--loss poisson", mend="use --loss squared")
+        if self.method != METHODS[0]:
+            raise UsageError(
+                "a width law needs the default method", received=f"--method {self.method}", mend="leave out --method"
+            )
+        if baselines.parse(self.baseline).fits_rate:
+            raise UsageError(
+                "a width law needs a baseline whose rate is known", received=self.baseline, mend="give the rate: exp:rate=R"
+            )
 
     def described(self, filter: Filter) -> dict[str, object]:
         """JSON-ready settings, with the filter as it was tabulated."""

@@ -90,6 +90,20 @@ class Paths:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A stretch of the axis with a Gaussian of its own, where the width follows a law.
+
+    Spikes between the whole samples ``first`` and ``last`` have the standard deviation ``sd`` (axis units) and the penalty
+    ``strength``. A spike exactly on a cut belongs to the section after it.
+    """
+
+    first: int
+    last: int
+    sd: float
+    strength: float
+
+
+@dataclass(frozen=True)
 class ChannelReport:
     """What is known of one channel: settings, numbers of the proof, and how it ended.
 
@@ -97,6 +111,7 @@ class ChannelReport:
     objective, ``gap_noise`` is (objective - dual_value) / noise_sd**2 (NaN if the noise is unknown), ``violation`` is the
     proven bound of sup|eta| minus 1. ``baseline`` holds the coefficients of the optimum's baseline, ``refit_baseline``
     those of the refitted answer; ``baseline_rule`` is the baseline with its parameters fitted, empty where none was.
+    ``sections`` have each a width and a strength of their own, in order; empty where one filter serves the whole record.
     ``notes`` are warnings for the user, one line each. ``paths`` are the particles of a flow, where they were kept.
     """
 
@@ -119,6 +134,7 @@ class ChannelReport:
     notes: Sequence[str] = ()
     baseline_rule: str = ""
     paths: Paths | None = None
+    sections: Sequence[Section] = ()
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,17 @@ def read_pair(ctx: click.Context, param: click.Parameter, value: str) -> tuple[f
     return numbers[0], numbers[-1]
 
 
+def read_law(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, float] | None:
+    """The two numbers of a width law."""
+    if value is None:
+        return None
+    try:
+        a, b = (float(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"received {value!r}; allowed: two numbers with a comma, as 0.2,3.5e-4") from None
+    return a, b
+
+
 def read_baseline(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """A baseline's text, refused here if it cannot be read."""
     from blasso_flow import baselines

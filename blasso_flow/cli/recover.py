@@ -29,6 +29,12 @@ from blasso_flow.errors import BlassoFlowError, UnconvergedError, UsageError
 @click.option("--output-dir", metavar="DIR", help="Folder for results and figures, made if missing.")
 @options.filter_options
 @click.option("--fit-filter", is_flag=True, help="First fit the parameters that --filter gives as ranges LOW..HIGH to the data.")
+@click.option(
+    "--width-law",
+    callback=options.read_law,
+    metavar="A,B",
+    help="In place of --filter: Gaussians whose width changes along the axis, sd^2 = A + B x position, axis units.",
+)
 @options.exposure_option
 @options.stamp_options
 @options.normalisation_option
@@ -115,6 +121,8 @@ def recover(
         raise UsageError(
             "--plot needs a named output", received="--output -", mend="name a file, or draw it later with `blasso-flow plot`"
         )
+    if fit_filter and settings["width_law"] is not None:
+        raise UsageError("--width-law and --fit-filter exclude each other", mend="give one of them")
     settings = {"filter": None if fit_filter else _described(filter_text), "positive": positive, **settings}
     ranges = _ranges(filter_text) if fit_filter else None
     manner = Manner(settings, spacing, max_memory, save_fit, rate_width, force, quiet, verbose, ranges)

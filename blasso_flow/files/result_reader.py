@@ -14,14 +14,14 @@ import numpy as np
 from blasso_flow.errors import DataError
 from blasso_flow.files.companions import read_filter
 from blasso_flow.files.guard import check_numeric, checked, number_of, read_numbers, reading, resolve, text, text_of
-from blasso_flow.files.layout import CHANNELS, FIT, OPTIMUM, PROVENANCE, RATE, SPIKES, TIMING, TRACE
+from blasso_flow.files.layout import CHANNELS, FIT, OPTIMUM, PROVENANCE, RATE, SECTIONS, SPIKES, TIMING, TRACE
 from blasso_flow.files.layout_version import require_result
 from blasso_flow.files.plain import axis_from_plain
 from blasso_flow.files.signal_reader import SignalFile
 from blasso_flow.files.source import STDIN, Source, SourceLike, open_source
 from blasso_flow.rates import Rates
 from blasso_flow.signals import Axis, FilterDescription, FloatArray, IntArray
-from blasso_flow.spikes import ChannelReport, Fit, Optimum, Paths, Recovery, Spikes, Status, TraceRow
+from blasso_flow.spikes import ChannelReport, Fit, Optimum, Paths, Recovery, Section, Spikes, Status, TraceRow
 
 
 @dataclass(frozen=True)
@@ -224,6 +224,7 @@ class _Reader:
         baseline, refit_baseline = self._baseline("baseline", size), self._baseline("refit_baseline", size)
         traces, seconds = self._traces(size), self._numbers(f"{TIMING}/seconds", size)
         paths = self._paths(size)
+        sections = self._sections(size)
         unknown = sorted(set(status) - {str(known) for known in Status})
         if unknown:
             raise DataError(
@@ -239,6 +240,7 @@ class _Reader:
                 baseline=baseline[row],
                 refit_baseline=refit_baseline[row],
                 baseline_rule=baseline_rule[row],
+                sections=sections[row],
                 trace=traces[row],
                 paths=paths[row],
                 seconds=float(seconds[row]),
@@ -247,6 +249,18 @@ class _Reader:
             )
             for row in range(size)
         ]
+
+    def _sections(self, channels: int) -> list[tuple[Section, ...]]:
+        """The sections of each channel; none where one filter served the record."""
+        found: list[tuple[Section, ...]] = [()] * channels
+        if resolve(self.source.file, SECTIONS, self.name) is None:
+            return found
+        channel = self._channel_column(SECTIONS, channels)
+        first, last = (self._integers(f"{SECTIONS}/{name}", channel.size) for name in ("first", "last"))
+        sd, strength = (self._numbers(f"{SECTIONS}/{name}", channel.size) for name in ("sd", "strength"))
+        for row, number in enumerate(channel):
+            found[number] += (Section(int(first[row]), int(last[row]), float(sd[row]), float(strength[row])),)
+        return found
 
     def _baseline(self, name: str, size: int) -> FloatArray:
         """Coefficients (C, B); (C, 0) when the run had no baseline."""

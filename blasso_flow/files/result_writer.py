@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from blasso_flow.files.layout import (
     CHANNEL,
     CHANNELS,
     COEFFICIENT,
+    FILTER,
     FIT,
     LAYOUT_ATTRIBUTE,
     LAYOUT_VERSION,
@@ -31,6 +32,8 @@ from blasso_flow.files.layout import (
     PROVENANCE,
     RATE,
     ROW,
+    SECTION,
+    SECTIONS,
     SPIKE,
     SPIKES,
     TIMING,
@@ -120,6 +123,9 @@ def _build(
     _write_rounds(file, recovery.channels, (position_units, weights))
     if used is not None:
         write_filter(file, used, position_units)
+    if any(report.sections for report in recovery.channels):
+        _write_sections(file.create_group(SECTIONS), recovery.channels, position_units)
+        file[FILTER].attrs["width_law"] = "sd is that of the middle; every section has its own: /sections"
     if save_fit and recovery.fit is not None:
         _write_fit(file.create_group(FIT), recovery.fit, about, value_units)
     if smoothed is not None and about is not None:
@@ -210,6 +216,20 @@ def _write_channels(group: h5py.Group, recovery: Recovery, value_units: str) -> 
 def _padded(coefficients: FloatArray, size: int) -> FloatArray:
     """Coefficients of a channel that has none (it failed) are NaN."""
     return np.concatenate([coefficients, np.full(size - coefficients.size, np.nan)])
+
+
+def _write_sections(group: h5py.Group, reports: Sequence[ChannelReport], position_units: str) -> None:
+    rows = [(number, section) for number, report in enumerate(reports) for section in report.sections]
+    scale = write_scale(group, SECTION, len(rows))
+    _write_channel_column(group, np.array([number for number, _ in rows], dtype=np.int64), scale)
+    for name, long_name in (("first", "first sample of the section"), ("last", "last sample, the next one's first")):
+        samples = np.array([getattr(section, name) for _, section in rows], dtype=np.int64)
+        write_column(group, name, samples, [scale], "1", long_name)
+    for name, units, long_name in (
+        ("sd", position_units, "standard deviation of the filter"),
+        ("strength", "", "strength of the penalty (lambda)"),
+    ):
+        write_column(group, name, np.array([getattr(section, name) for _, section in rows]), [scale], units, long_name)
 
 
 def _write_rounds(file: h5py.File, reports: Iterable[ChannelReport], units: tuple[str, str]) -> None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from blasso_flow import baselines
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter, build
-from blasso_flow.plots.evaluate import COLUMNS, correlation_curve, filtered, products, signed_peak
+from blasso_flow.plots.evaluate import COLUMNS, signed_peak
+from blasso_flow.plots.stretches import Stretches
 from blasso_flow.problem import Problem
 from blasso_flow.signals import Axis, FilterDescription, FloatArray, Signal
 from blasso_flow.spikes import ChannelReport, Recovery
@@ -26,6 +27,7 @@ class Curves:
     ``noise_sd`` is (N,) or a scalar, None when unknown. ``position`` to ``unresolved`` are the answer's columns (K,),
     ``optimum_*`` those of the certified measure. ``eta`` samples the certificate at ``eta_position`` over the domain; both
     are empty where nothing was solved. ``domain`` is where spikes may sit; ``peak`` the filter's largest response.
+    ``stretches`` hold the filter at every position; ``filter`` is the one of the middle where the width follows a law.
     """
 
     number: int
@@ -33,6 +35,7 @@ class Curves:
     report: ChannelReport
     settings: Mapping[str, Any]
     filter: Filter
+    stretches: Stretches
     peak: float
     domain: tuple[float, float]
     noise_sd: float | FloatArray | None
@@ -76,8 +79,6 @@ def signal_of(recovery: Recovery) -> Signal:
 def filter_of(recovery: Recovery) -> Filter:
     """The filter a recovery was made with, tabulated for its signal. Raises `UsageError` when it cannot be known."""
     signal = signal_of(recovery)
-    if recovery.settings.get("width_law"):
-        raise UsageError("a result with a width law has no single filter to draw", mend="draw its fit from the result's curves")
     stored = recovery.settings.get("filter")
     if not isinstance(stored, Mapping):
         raise UsageError("the result does not say which filter it was made with", mend="make it again with `blasso-flow recover`")
@@ -107,10 +108,11 @@ def gather(
     filter = filter_of(recovery) if filter is None else filter
     report, settings, spikes, optimum = recovery.channels[number], recovery.settings, recovery.spikes, recovery.optimum
     problem = problem_of(signal, filter, report, settings)
+    stretches = Stretches.of(filter, report.sections, signal.axis, problem.domain, problem.strength)
     counts = settings.get("loss", "squared") == "poisson"
     answer, best = spikes.channel == number, optimum.channel == number
-    model, baseline = _fit(recovery, problem, number)
-    sampled = _Certificate(problem, report, optimum.position[best], optimum.weight[best], counts)
+    model, baseline = _fit(recovery, problem, stretches, number)
+    sampled = _Certificate(problem, stretches, report, optimum.position[best], optimum.weight[best], counts)
     solved = certificate and np.isfinite(report.strength) and report.strength > 0
     if eta_position is None or eta is None:
         eta_position, eta = sampled.curve() if solved else (np.empty(0), np.empty(0))
@@ -121,6 +123,7 @@ def gather(
         report=report,
         settings=settings,
         filter=filter,
+        stretches=stretches,
         peak=signed_peak(filter),
         domain=(float(signal.axis.from_samples(problem.domain[0])), float(signal.axis.from_samples(problem.domain[1]))),
         noise_sd=np.sqrt(np.maximum(model, 0.0)) if counts else _noise(signal, report, settings),
@@ -155,7 +158,7 @@ def problem_of(signal: Signal, filter: Filter, report: ChannelReport, settings: 
     )
 
 
-def _fit(recovery: Recovery, problem: Problem, number: int) -> tuple[FloatArray, FloatArray]:
+def _fit(recovery: Recovery, problem: Problem, stretches: Stretches, number: int) -> tuple[FloatArray, FloatArray]:
     """Model and baseline of the answer, as stored, else evaluated."""
     if recovery.fit is not None:
         stored = (recovery.fit.model, recovery.fit.baseline)
@@ -167,7 +170,7 @@ def _fit(recovery: Recovery, problem: Problem, number: int) -> tuple[FloatArray,
     signal = signal_of(recovery).channel(number)
     baseline = baseline + baselines.removed(str(recovery.settings.get("baseline", "const")), signal.values, problem.axis)
     position = problem.axis.to_samples(recovery.spikes.position[own])
-    return baseline + filtered(problem.filter, position, recovery.spikes.weight[own], problem.axis.size), baseline
+    return baseline + stretches.filtered(position, recovery.spikes.weight[own], problem.axis.size), baseline
 
 
 def _noise(signal: Signal, report: ChannelReport, settings: Mapping[str, Any]) -> float | FloatArray | None:
@@ -186,9 +189,16 @@ class _Certificate:
     1 - y / model."""
 
     def __init__(
-        self, problem: Problem, report: ChannelReport, position: FloatArray, weight: FloatArray, counts: bool = False
+        self,
+        problem: Problem,
+        stretches: Stretches,
+        report: ChannelReport,
+        position: FloatArray,
+        weight: FloatArray,
+        counts: bool = False,
     ) -> None:
         self.counts = counts
+        self.stretches = stretches
         self.problem = problem
         self.report = report
         self.position = problem.axis.to_samples(position)
@@ -198,7 +208,7 @@ class _Certificate:
     def gradient(self) -> FloatArray:
         """W (model - y), shape (N,), with the optimum's spikes and baseline."""
         problem = self.problem
-        model = filtered(problem.filter, self.position, self.weight, problem.axis.size)
+        model = self.stretches.filtered(self.position, self.weight, problem.axis.size)
         if self.report.baseline.size:
             model = model + problem.baseline @ self.report.baseline
         if self.counts:
@@ -209,15 +219,15 @@ class _Certificate:
     @cached_property
     def at_spikes(self) -> FloatArray:
         """Certificate at the optimum's spikes, shape (K,)."""
-        return -products(self.problem.filter, self.position, self.gradient) / self.problem.strength
+        return self.stretches.eta(self.position, self.gradient)
 
     def curve(self) -> tuple[FloatArray, FloatArray]:
         """Positions (axis units) over the domain, the optimum's spikes among them, and the certificate there."""
         problem = self.problem
         density = 16 if problem.axis.size <= 4 * COLUMNS else 6
-        at, correlation = correlation_curve(problem.filter, problem.domain, self.gradient, density)
+        at, eta = self.stretches.eta_curve(self.gradient, density)
         at = np.concatenate([at, self.position])
-        eta = np.concatenate([-correlation / problem.strength, self.at_spikes])
+        eta = np.concatenate([eta, self.at_spikes])
         order = np.argsort(at, kind="stable")
         return problem.axis.from_samples(at[order]), eta[order]
 
@@ -225,9 +235,10 @@ class _Certificate:
 def model_at(curves: Curves, at: FloatArray) -> FloatArray:
     """The answer's model between the samples too: positions (M,) in axis units; for short stretches."""
     samples, position = curves.axis.to_samples(at), curves.axis.to_samples(curves.position)
-    low, high = curves.filter.support
+    low, high = np.array([part.filter.support for part in curves.stretches.parts]).T
+    low, high = low.min(), high.max()
     near = (position >= samples.min() - high) & (position <= samples.max() - low) | (curves.filter.period > 0)
     result = np.interp(at, curves.axis.positions(), curves.baseline)
     for place, weight in zip(position[near], curves.weight[near], strict=True):
-        result = result + weight * curves.filter.response(samples - place)
+        result = result + weight * curves.stretches.response(place, samples)
     return result

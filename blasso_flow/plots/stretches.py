@@ -1,0 +1,80 @@
+"""The response at every position, for figures: one filter for the whole domain, or one for each section of a width law.
+
+Plain numpy on the filters' tables. Nothing here imports matplotlib or draws. Positions in samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from blasso_flow.filters import Filter, build
+from blasso_flow.plots.evaluate import correlation_curve, filtered, products
+from blasso_flow.signals import Axis, FilterDescription, FloatArray, IntArray
+from blasso_flow.spikes import Section
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Where one filter and one strength hold: from ``low`` to ``high``."""
+
+    filter: Filter
+    low: float
+    high: float
+    strength: float
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """Stretches in order, that cover the domain."""
+
+    parts: tuple[Stretch, ...]
+
+    @classmethod
+    def of(
+        cls, filter: Filter, sections: Sequence[Section], axis: Axis, domain: tuple[float, float], strength: float
+    ) -> Stretches:
+        """The sections' Gaussians, which share exposure and normalisation with ``filter``; without sections ``filter`` alone."""
+        if not sections:
+            return cls((Stretch(filter, *domain, strength),))
+        shared = {name: value for name, value in filter.description.parameters.items() if name not in {"sd", "fwhm"}}
+        tables = [
+            build(FilterDescription("gaussian", {"sd": part.sd, **shared}), axis, filter.normalisation) for part in sections
+        ]
+        return cls(
+            tuple(Stretch(table, part.first, part.last, part.strength) for table, part in zip(tables, sections, strict=True))
+        )
+
+    def number(self, position: FloatArray) -> IntArray:
+        """Number of the stretch of each position, shape (K,)."""
+        return np.searchsorted([part.low for part in self.parts[1:]], position, side="right").astype(np.int64)
+
+    def filtered(self, position: FloatArray, weight: FloatArray, size: int) -> FloatArray:
+        """Sum of weighted responses at ``size`` samples: positions (K,), weights (K,)."""
+        number = self.number(position)
+        result = np.zeros(size)
+        for index in np.unique(number):
+            own = number == index
+            result += filtered(self.parts[index].filter, position[own], weight[own], size)
+        return result
+
+    def eta(self, position: FloatArray, gradient: FloatArray) -> FloatArray:
+        """Certificate at positions (K,) for a gradient (N,)."""
+        number = self.number(position)
+        result = np.empty(position.size)
+        for index in np.unique(number):
+            part, own = self.parts[index], number == index
+            result[own] = -products(part.filter, position[own], gradient) / part.strength
+        return result
+
+    def eta_curve(self, gradient: FloatArray, density: int) -> tuple[FloatArray, FloatArray]:
+        """Positions over the domain and the certificate there; see `evaluate.correlation_curve`."""
+        curves = [correlation_curve(part.filter, (part.low, part.high), gradient, density) for part in self.parts]
+        eta = [-correlation / part.strength for (_, correlation), part in zip(curves, self.parts, strict=True)]
+        return np.concatenate([at for at, _ in curves]), np.concatenate(eta)
+
+    def response(self, position: float, at: FloatArray) -> FloatArray:
+        """Response of a spike at ``position`` at any places ``at``, of any shape."""
+        return self.parts[int(self.number(np.array([position]))[0])].filter.response(at - position)
