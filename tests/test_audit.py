@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blasso_flow import audit as audit_module
-from blasso_flow import audit_bound, audit_counts
+from blasso_flow import audit_bound, audit_counts, audit_parts
 from blasso_flow.audit import audit, audit_channel
 from blasso_flow.audit_bound import bound_certificate
 from blasso_flow.errors import DataError, UsageError
@@ -421,8 +421,8 @@ def test_results_that_do_not_belong_or_cannot_be_read():
 
 
 def test_the_audit_shares_no_code_with_the_solver():
-    allowed = {"errors", "filters", "signals", "spikes", "audit_bound", "audit_counts"}
-    for module in (audit_module, audit_bound, audit_counts):
+    allowed = {"errors", "filters", "signals", "spikes", "audit_bound", "audit_counts", "audit_parts"}
+    for module in (audit_module, audit_bound, audit_counts, audit_parts):
         for node in ast.walk(ast.parse(Path(module.__file__).read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("blasso_flow"):
                 assert node.module.split(".")[1] in allowed
