@@ -22,6 +22,7 @@ SUMMARIES = {
     "inspect": "Say what a recording holds and what will be hard.",
     "simulate": "Write a signal with known spikes, to try the other commands on.",
     "fit-filter": "Fit a filter's parameters to a recording.",
+    "study": "Run the paper's experiments again, with a proof where it has a picture.",
     "filters": "List the filters with their parameters, or describe and draw one.",
 }
 

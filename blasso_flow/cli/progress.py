@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 1.0  # seconds before a single channel says how far it is
 
+PARTS = 1000  # of a bar of shares
+
 Callbacks = dict[str, Callable[..., None]]
 
 
@@ -33,6 +35,16 @@ def progress(channels: int, name: str, *, shown: bool) -> Iterator[Callbacks]:
             yield {"on_channel": on_channel}
     else:
         yield from _rounds(name)
+
+
+@contextmanager
+def share_bar(name: str, *, shown: bool) -> Iterator[Callable[[float], None]]:
+    """A function that moves a bar to a share of the work between 0 and 1, with the time left; silent to a pipe."""
+    if not (shown and sys.stderr.isatty()):
+        yield lambda share: None
+        return
+    with click.progressbar(length=PARTS, label=name, file=sys.stderr, show_eta=True) as bar:
+        yield lambda share: bar.update(max(0, round(share * PARTS) - bar.pos))
 
 
 def _rounds(name: str) -> Iterator[Callbacks]:
