@@ -41,11 +41,12 @@ def check_width(width: float, axis: Axis) -> None:
         )
 
 
-def rates(spikes: Spikes, axis: Axis, width: float, channels: int = 1) -> Rates:
+def rates(spikes: Spikes, axis: Axis, width: float, channels: int = 1, first: int = 0) -> Rates:
     """Smooth spikes to rates: rate(a) = sum_k N(a - x_k; width), N a Gaussian of integral 1; exact at every sample.
 
     A spike near an end of the record keeps its whole Gaussian, part of which lies outside: there is no renormalisation, and
     the rate falls off over the last two widths. A periodic axis is closed. Samples that were missing get a rate too.
+    The rows are those of ``channels`` channels from number ``first`` on, to which all spikes belong.
 
     Raises `UsageError` as `check_width` does.
     """
@@ -53,7 +54,7 @@ def rates(spikes: Spikes, axis: Axis, width: float, channels: int = 1) -> Rates:
     sums = np.zeros((2, channels, axis.size))
     sd = width / axis.spacing
     reach = math.ceil(REACH * sd)
-    for channel, position, weight in zip(spikes.channel, axis.to_samples(spikes.position), spikes.weight, strict=True):
+    for channel, position, weight in zip(spikes.channel - first, axis.to_samples(spikes.position), spikes.weight, strict=True):
         first, last = math.floor(position) - reach, math.floor(position) + reach + 1
         sample = np.arange(first, last + 1) if axis.periodic else np.arange(max(first, 0), min(last + 1, axis.size))
         bell = np.exp(-0.5 * ((sample - position) / sd) ** 2) / (math.sqrt(2 * math.pi) * width)

@@ -20,7 +20,7 @@ SIZES = {
     "optimum": {"spike": 5},
     "channels": {"channel": 2, "coefficient": 1},
     "fit": {"channel": 2, "time": 50},
-    "trace": {"row": 3},
+    "trace": {"row": 3, "particle": 4},
     "timing": {"channel": 2, "row": 3},
 }
 

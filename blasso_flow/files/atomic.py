@@ -1,6 +1,7 @@
 """Writing a file whole or not at all: checks before the work starts, a temporary file in the same folder, fsync, rename.
 
-Everything is built in memory first, so a full disk or a closed pipe meets plain bytes and never a half-written HDF5 file.
+What fits is built in memory first, so that a full disk or a closed pipe meets plain bytes and never a half-written HDF5
+file; what is larger goes to a temporary file by way of `disk_image`.
 This module knows no layout.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import stat
 import sys
 import tempfile
@@ -18,6 +20,7 @@ from typing import BinaryIO
 import h5py
 
 from blasso_flow.errors import RunError, UsageError
+from blasso_flow.files.disk_image import LIBVER, building
 
 Target = str | os.PathLike[str]
 STDOUT = "-"
@@ -61,10 +64,35 @@ def check_target(target: Target, *, overwrite: bool = False, inputs: Iterable[ob
 def build_image(build: Callable[[h5py.File], None]) -> memoryview:
     """The bytes of an HDF5 file made in memory by ``build``."""
     buffer = io.BytesIO()
-    # From version 1.8 of the format on, everything but the samples carries a checksum: damage is noticed, not believed.
-    with h5py.File(buffer, "w", libver=("v108", "v110")) as file:
+    with h5py.File(buffer, "w", libver=LIBVER) as file:
         build(file)
     return buffer.getbuffer()
+
+
+def write_large(
+    build: Callable[[h5py.File, Callable[[], None]], None],
+    target: Target,
+    *,
+    overwrite: bool = False,
+    inputs: Iterable[object] = (),
+) -> None:
+    """Like `write_bytes`, for an HDF5 file too large for the memory: it is built on disk, in the target's folder.
+
+    ``build`` calls its second argument after each piece of work, which raises what has gone wrong.
+    """
+
+    def fill(descriptor: int) -> None:
+        with building(descriptor) as (file, check):
+            build(file, check)
+
+    def copy(stream: BinaryIO) -> None:
+        with tempfile.TemporaryFile() as temporary:
+            fill(temporary.fileno())
+            temporary.seek(0)
+            shutil.copyfileobj(temporary, stream, 1 << 20)
+            stream.flush()
+
+    _write(target, copy, fill, overwrite, inputs)
 
 
 def write_bytes(data: bytes | memoryview, target: Target, *, overwrite: bool = False, inputs: Iterable[object] = ()) -> None:
@@ -73,16 +101,33 @@ def write_bytes(data: bytes | memoryview, target: Target, *, overwrite: bool = F
     Raises what `check_target` raises, and `RunError` when the system refuses (disk full, no permission). A closed pipe
     stays a `BrokenPipeError`. The temporary file is removed on every failure, an interruption included.
     """
+
+    def fill(descriptor: int) -> None:
+        with os.fdopen(descriptor, "wb", closefd=False) as stream:
+            _stream(data, stream)
+        os.fsync(descriptor)
+
+    _write(target, lambda stream: _stream(data, stream), fill, overwrite, inputs)
+
+
+def _write(
+    target: Target,
+    copy: Callable[[BinaryIO], None],
+    fill: Callable[[int], None],
+    overwrite: bool,
+    inputs: Iterable[object],
+) -> None:
+    """Copy to a stream or device, or fill a temporary file and give it the target's name."""
     check_target(target, overwrite=overwrite, inputs=inputs)
     path = Path(target)
     try:
         if is_stdout(target):
-            _stream(data, sys.stdout.buffer)
+            copy(sys.stdout.buffer)
         elif _is_device(path):
             with path.open("wb") as device:
-                _stream(data, device)
+                copy(device)
         else:
-            _replace(data, Path(os.path.realpath(path)), overwrite)
+            _replace(fill, Path(os.path.realpath(path)), overwrite)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -94,12 +139,13 @@ def _stream(data: bytes | memoryview, stream: BinaryIO) -> None:
     stream.flush()
 
 
-def _replace(data: bytes | memoryview, path: Path, overwrite: bool) -> None:
+def _replace(fill: Callable[[int], None], path: Path, overwrite: bool) -> None:
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".tmp", dir=path.parent)
     try:
-        with os.fdopen(descriptor, "wb") as stream:
-            _stream(data, stream)
-            os.fsync(stream.fileno())
+        try:
+            fill(descriptor)
+        finally:
+            os.close(descriptor)
         os.chmod(temporary, _mode(path))
         if overwrite:
             os.replace(temporary, path)

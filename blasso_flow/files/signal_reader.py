@@ -45,7 +45,6 @@ class SignalFile:
         self.channels = 1 if len(self.shape) == 1 else self.shape[0]
         self._check_memory()
         self.filter: FilterDescription | None = read_filter(source.file, source.name, source.memory, self.axis.units)
-        self.truth: Truth | None = read_truth(source.file, source.name, source.memory, self.channels)
         self._noise = self._read_noise()
         self._block: tuple[int, FloatArray] | None = None
 
@@ -57,6 +56,12 @@ class SignalFile:
         if self._noise is None:
             return "sample"
         return "channel" if isinstance(self._noise, np.ndarray) else "scalar"
+
+    @cached_property
+    def truth(self) -> Truth | None:
+        """The known spikes, read when they are first asked for. Raises `DataError` where they cannot be used."""
+        with reading(self.name):
+            return read_truth(self._source.file, self.name, self._source.memory, self.channels)
 
     @property
     def datasets(self) -> list[DatasetInfo]:
