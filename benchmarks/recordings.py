@@ -1,6 +1,6 @@
 """The method on real recordings, and on synthetic ones for its statistics, each figure beside the peers'.
 
-    python benchmarks/recordings.py DIRECTORY [--only synthetic,calcium,photon,nist,gprmax,gamma]
+    python benchmarks/recordings.py DIRECTORY [--only synthetic,calcium,photon,nist,gprmax,lidar,gamma]
 
 DIRECTORY holds the recordings: calcium.h5, photon.h5, nist_gauss.h5, gprmax_ascan.h5, lidar.h5, gamma_becquerel.h5. A part
 whose file is missing is skipped and says so. Truth is only used to score.
@@ -23,7 +23,8 @@ FILES = {
     "calcium": ("calcium.h5",),
     "photon": ("photon.h5",),
     "nist": ("nist_gauss.h5",),
-    "gprmax": ("gprmax_ascan.h5", "lidar.h5"),
+    "gprmax": ("gprmax_ascan.h5",),
+    "lidar": ("lidar.h5",),
     "gamma": ("gamma_becquerel.h5",),
 }
 PARTS = tuple(name for name in FILES if (Path(__file__).parent / f"recordings_{name}.py").exists())

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from blasso_flow.certificate import Certificate, stationarity
+from blasso_flow.certificate import Certificate, Certifier, stationarity
 from blasso_flow.flow.newton import WindowedNewton
 from blasso_flow.flow.particles import Particles
 from blasso_flow.problem import Problem
@@ -30,6 +30,10 @@ SHORT_RECORD = 4096  # samples: so short a record is tested whole, baseline incl
 UNRESOLVED = 0.25  # widths of position error
 MEMORY = 4e8  # bytes of banded matrix
 ITERATIONS = 30
+EXCHANGES = 12
+EXCHANGE_GAIN = 0.01  # of the price of a spike: the least that an exchange must bring
+PLACES = 3  # tried for one spike more
+BIRTH_WEIGHT = 0.5  # of the exact one-step weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +63,8 @@ def refit(
     position, weight, baseline : the optimum: (K,) in samples, (K,), (B,).
     level : u, the Rice level of the strength; a spike is dropped if twice the loss rises by less than u^2 noise_sd^2 when it
         is left out and its neighbours are fitted again (a likelihood ratio).
-    most : how many spikes may stay; the least significant ones by the same ratio go first.
+    most : how many spikes may stay; the least significant ones by the same ratio go first, and on a short record those left
+        are exchanged for others as long as the fit gets better.
 
     Notes
     -----
@@ -79,12 +84,58 @@ def refit(
         # what was spared for a neighbour that went, or has lost one, is tested again; on a short record everybody
         again = np.inf if _tests_whole(free, particles.position.size) else (APART + CLOSE) * free.filter.width
         tested = _distance(free, particles.position, gone) > again
-    while most is not None and particles.position.size > most:
-        everyone = np.ones(particles.position.size, dtype=np.bool_)
-        dropped = _insignificant(free, particles, everyone, np.inf, particles.position.size - most)
-        kept = Particles.evaluate(free, particles.position[~dropped], particles.weight[~dropped], particles.baseline)
-        particles = _settle(free, kept)
+    if most is not None:
+        particles = _thinned(free, particles, most)
+    if most is not None and _tests_whole(free, most):
+        particles = _exchanged(free, particles, most, (level * sd) ** 2)
     return _with_errors(problem, particles)
+
+
+def _exchanged(free: Problem, particles: Particles, most: int, price: float) -> Particles:
+    """Fewer spikes than the data would justify can sit in the wrong places, as those dropped first are judged beside all others.
+
+    One spike more is inserted where the residual asks for it, all move, and the least significant go, as long as half the
+    squared error with ``price`` / 2 a spike falls.
+    """
+
+    def cost(these: Particles) -> float:
+        return float(these.residual @ these.residual) + price * these.position.size
+
+    for _ in range(EXCHANGES):
+        trials = [_thinned(free, more, most) for more in _with_one_more(free, particles)]
+        better = min(trials, key=cost, default=particles)
+        if not cost(better) < cost(particles) - EXCHANGE_GAIN * price:
+            break
+        particles = better
+    return particles
+
+
+def _thinned(free: Problem, particles: Particles, most: int) -> Particles:
+    while particles.position.size > most:
+        everyone = np.ones(particles.position.size, dtype=np.bool_)
+        kept = ~_insignificant(free, particles, everyone, np.inf, particles.position.size - most)
+        particles = _settle(free, Particles.evaluate(free, particles.position[kept], particles.weight[kept], particles.baseline))
+    return particles
+
+
+def _with_one_more(free: Problem, particles: Particles) -> list[Particles]:
+    """The particles and one more, settled: a trial for each of the best places."""
+    _, position, eta = Certifier(free).supremum(free.root * particles.residual)
+    norms = free.squared_norms(position)
+    weight = BIRTH_WEIGHT * eta * free.strength / np.where(norms > 0, norms, np.inf)
+    best = np.argsort(-np.abs(weight * eta), kind="stable")[:PLACES]
+    return [
+        _settle(
+            free,
+            Particles.evaluate(
+                free,
+                np.append(particles.position, position[place]),
+                np.append(particles.weight, weight[place]),
+                particles.baseline,
+            ),
+        )
+        for place in best[weight[best] != 0]
+    ]
 
 
 def _settle(free: Problem, particles: Particles) -> Particles:

@@ -15,6 +15,7 @@ from blasso_flow.flow import solve
 from blasso_flow.inference import refit
 from blasso_flow.noise import StrengthRule, choose_strength
 from blasso_flow.problem import Problem
+from blasso_flow.recovery import recover
 from blasso_flow.signals import Axis, Signal
 
 LEVEL = 3.5
@@ -254,3 +255,18 @@ def test_many_spikes_by_windows_and_as_a_whole_agree(monkeypatch):
     assert whole.position.size == windows.position.size
     np.testing.assert_allclose(whole.position, windows.position, atol=1e-3)
     np.testing.assert_allclose(whole.weight, windows.weight, rtol=1e-3)
+
+
+def test_the_few_spikes_that_stay_are_exchanged_for_better_ones(monkeypatch):
+    random = np.random.default_rng(7)
+    axis = Axis(0.0, 1.0, 120)
+    position, weight = np.sort(random.uniform(20, 100, 9)), 1 + random.uniform(0, 1, 9)
+    narrower = filters.build(filters.describe("gaussian:sd=4.5"), axis)
+    values = response_matrix(narrower, position, 120) @ weight + 0.005 * random.standard_normal(120)
+    answers = []
+    for exchanges in (0, inference.EXCHANGES):
+        monkeypatch.setattr(inference, "EXCHANGES", exchanges)
+        answers.append(recover(Signal(values, axis, noise_sd=0.005), filter="gaussian:sd=5", max_spikes=5))
+    before, after = (float(np.sum(answer.fit.residual**2)) for answer in answers)
+    assert len(answers[1].spikes) == 5 and len(answers[1].optimum) > 5
+    assert after < 0.5 * before
