@@ -3,8 +3,9 @@
 What is minimised is the sum over channels of ``J / sd^2`` with ``strength = u sd ||phi||``. It compares filters fairly: the
 noise of each channel is measured once, u is one number for all of them, and since the strength goes with the norm of the
 response the price of a spike is ``u sd ||w phi||``, whatever its normalisation. A baseline's unknown rate is fitted for each
-channel at the best filter of a first profile, and fixed in a second. Only the final solve is proven, at the fitted parameters;
-the profile is made of loose solves. Positions in samples. No files, no figures.
+channel at the best filter of a first profile, and fixed in a second. At few counts the penalty outweighs the loss and would
+favour broad filters: there the Poisson loss of the pruned refit is taken, with the T a spike that its pruning demands. Only the
+final solve is proven, at the fitted parameters; the profile is made of loose solves. Positions in samples. No files, no figures.
 """
 
 from __future__ import annotations
@@ -15,20 +16,22 @@ from itertools import product
 
 import numpy as np
 
-from blasso_flow import baselines, filters
+from blasso_flow import baselines, filters, losses
 from blasso_flow.errors import BlassoFlowError, DataError, UsageError
 from blasso_flow.filter_ranges import FilterRanges
 from blasso_flow.filters import Filter
 from blasso_flow.flow import solve
 from blasso_flow.noise import NoiseEstimate, StrengthRule, choose_strength
 from blasso_flow.problem import Problem
-from blasso_flow.routes import channel_noise, with_fitted_rate
+from blasso_flow.routes import channel_noise, solve_as_counts, with_fitted_rate
 from blasso_flow.settings import Settings
 from blasso_flow.signals import FilterDescription, FloatArray, Signal
 
 LOOSE = 1e-3  # relative gap of a solve in the profile
 ROUNDS = 20  # of such a solve
+ANY = 1e12  # gap in noise units
 MOST_CHANNELS = 4
+MOST_COUNT_CHANNELS = 12  # of counts: a channel has few
 MOST_SAMPLES = 1500  # of a channel: its liveliest stretch
 GRID = {1: 9, 2: 4}  # points a parameter in the coarse grid
 PRECISION = 5e-3  # of a parameter, relative
@@ -44,12 +47,13 @@ class FilterFit:
     ----------
     ranges : what was profiled.
     values : fitted value of each parameter, axis units.
-    objective : sum over channels of J / sd^2 there.
+    objective : sum over channels of J / sd^2 there; for counts of their loss after the refit, and T a spike.
     level : u of the strength u sd ||phi||.
     tried : (T, P) parameter values in the order of ``ranges``. objectives : (T,), inf where the filter cannot be used.
     grid : T' of the first rows that form the coarse grid.
     channels : numbers of the channels that were used. samples : how many of each.
     notes : warnings, one line each.
+    loss : "squared" or "poisson", which the objective is made of.
     """
 
     ranges: FilterRanges
@@ -62,6 +66,7 @@ class FilterFit:
     channels: tuple[int, ...]
     samples: tuple[int, ...]
     notes: tuple[str, ...]
+    loss: str = "squared"
 
     @property
     def filter(self) -> FilterDescription:
@@ -103,11 +108,11 @@ def fit_filter(
     *,
     on_try: Callable[[int], None] | None = None,
 ) -> FilterFit:
-    """Profile the penalised objective over the ranges, jointly over at most `MOST_CHANNELS` channels.
+    """Profile the penalised objective over the ranges, jointly over at most `MOST_CHANNELS` channels, or more of counts.
 
-    ``settings``: its exposure, baseline, sign, margin, noise and false alarms are used, and a strength in units of auto; its
-    filter is not. ``on_try`` is called with the number of filters tried so far. Raises `UsageError` for a strength that is
-    not auto and for two exposures, `DataError` if no channel or no filter of the ranges can be used.
+    ``settings``: its loss, exposure, baseline, sign, margin, noise and false alarms are used, and a strength in units of
+    auto; its filter is not. ``on_try`` is called with the number of filters tried so far. Raises `UsageError` for a strength
+    that is not auto and for two exposures, `DataError` if no channel or no filter of the ranges can be used.
     """
     rule = StrengthRule.parse(settings.strength)
     if rule.kind != "auto":
@@ -126,9 +131,6 @@ def fit_filter(
     objective = _Objective(parts, ranges, settings, level)
     grid = _on_grid(objective, ends, on_try)
     _refine(objective, ends, (ends[:, 1] - ends[:, 0]) / (GRID[len(ends)] - 1))
-    notes = _at_ends(objective.best, ranges)
-    if settings.loss == "poisson":
-        notes += ("the filter was fitted by least squares, not by the Poisson likelihood",)
     return FilterFit(
         ranges=ranges,
         values=objective.best,
@@ -139,7 +141,8 @@ def fit_filter(
         grid=grid,
         channels=tuple(part.number for part in parts),
         samples=tuple(part.stretch.values.size for part in parts),
-        notes=notes,
+        notes=_at_ends(objective.best, ranges),
+        loss=settings.loss,
     )
 
 
@@ -166,23 +169,37 @@ class _Objective:
         description = self.ranges.at(dict(zip(self.ranges.ranges, values.tolist(), strict=True)))
         settings, total = self.settings, 0.0
         for part in self.parts:
-            by_sample = isinstance(part.stretch.noise_sd, np.ndarray) and settings.noise_sd is None
             try:
                 table = filters.build(description, part.stretch.axis, settings.normalisation)
-                problem = Problem.from_signal(
-                    part.stretch,
-                    table,
-                    strength=self.level * part.noise.sd * table.norm,
-                    noise_sd=None if by_sample else part.noise.sd,
-                    positive=settings.positive,
-                    baseline=part.baseline,
-                    margin=settings.margin,
-                )
-                solution = solve(problem, tol=LOOSE, tol_noise=np.inf, max_rounds=ROUNDS)
+                total += _of_counts(part, table, settings) if settings.loss == "poisson" else self._of_part(part, table)
             except BlassoFlowError:
                 return np.inf  # rise longer than decay, too narrow, longer than the record or than the baseline's knots
-            total += solution.objective / part.noise.sd**2
         return total
+
+    def _of_part(self, part: _Part, table: Filter) -> float:
+        """J / sd^2 of one channel."""
+        settings = self.settings
+        by_sample = isinstance(part.stretch.noise_sd, np.ndarray) and settings.noise_sd is None
+        problem = Problem.from_signal(
+            part.stretch,
+            table,
+            strength=self.level * part.noise.sd * table.norm,
+            noise_sd=None if by_sample else part.noise.sd,
+            positive=settings.positive,
+            baseline=part.baseline,
+            margin=settings.margin,
+        )
+        return solve(problem, tol=LOOSE, tol_noise=np.inf, max_rounds=ROUNDS).objective / part.noise.sd**2
+
+
+def _of_counts(part: _Part, table: Filter, settings: Settings) -> float:
+    """Poisson loss of one channel's refit, and T a spike."""
+    loose = replace(settings, tol=LOOSE, tol_noise=ANY, max_rounds=ROUNDS, refit=True)
+    solved = solve_as_counts(part.stretch, part.number, table, loose, None)
+    problem, answer = solved.problem, solved.answer
+    model = problem.unpadded(problem.model(answer.position, answer.weight)) + problem.baseline @ answer.baseline
+    present = problem.sample_weights > 0
+    return losses.poisson_value(model[present], problem.values[present]) + solved.strength.level**2 / 2 * answer.position.size
 
 
 def _on_grid(objective: _Objective, ends: FloatArray, on_try: Callable[[int], None] | None) -> int:
@@ -221,9 +238,10 @@ def _refine(objective: _Objective, ends: FloatArray, step: FloatArray) -> None:
 
 
 def _parts(signal: Signal, settings: Settings) -> list[_Part]:
-    """At most `MOST_CHANNELS` channels, evenly spread, each as its liveliest stretch of at most `MOST_SAMPLES` samples."""
+    """Some channels, evenly spread, each as its liveliest stretch of at most `MOST_SAMPLES` samples."""
     usable = [number for number, channel in enumerate(signal) if np.isfinite(channel.values).any()]
-    chosen = sorted({usable[int(i)] for i in np.linspace(0, len(usable) - 1, min(MOST_CHANNELS, len(usable)))}) if usable else []
+    most = min(MOST_COUNT_CHANNELS if settings.loss == "poisson" else MOST_CHANNELS, len(usable))
+    chosen = sorted({usable[int(i)] for i in np.linspace(0, len(usable) - 1, most)}) if usable else []
     parts = []
     for number in chosen:
         channel = signal.channel(number)

@@ -12,6 +12,7 @@ from blasso_flow.filter_fit import fit_filter
 from blasso_flow.filter_ranges import parse_ranges
 from blasso_flow.settings import Settings
 from blasso_flow.signals import Axis, Signal
+from blasso_flow.simulation import simulate
 
 
 def recording(text, channels=2, samples=500, spacing=1.0, noise=0.02, seed=3):
@@ -109,9 +110,22 @@ def test_the_level_is_that_of_all_channels():
     assert fit_filter(mixed, ranges, Settings()).values["sd"] == pytest.approx(6, rel=0.05)
 
 
-def test_counts_are_fitted_by_least_squares_and_it_says_so():
-    fit = fit_filter(recording("gaussian:sd=6", channels=1), parse_ranges("gaussian:sd=3..12"), Settings(loss="poisson"))
-    assert any("least squares" in note for note in fit.notes)
+def test_few_counts_are_fitted_by_their_likelihood():
+    signal = simulate(
+        "gaussian:sd=9",
+        samples=160,
+        spikes=1,
+        end_distance=40,
+        weights=(3, 4),
+        channels=4,
+        offset=0.02,
+        counts=True,
+        seed=3,
+    )
+    fit = fit_filter(signal, parse_ranges("gaussian:sd=4..20"), Settings(loss="poisson"))
+    assert fit.values["sd"] == pytest.approx(9, rel=0.15)  # some 300 counts tell it to 4 %
+    assert len(fit.channels) == 4 and not fit.notes
+    assert fit.objectives.max() > fit.objective + 10
 
 
 @pytest.mark.parametrize(

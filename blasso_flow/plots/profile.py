@@ -25,11 +25,12 @@ def draw_profile(fit: FilterFit, units: str = "") -> Figure:
     else:
         _contours(figure, ax, fit, units)
     fitted = ", ".join(f"{name} {value:.4g} {style.plain(units, 16)}".rstrip() for name, value in fit.values.items())
+    scale = "log-likelihood" if fit.loss == "poisson" else "noise variances"
     used = style.counted(len(fit.channels), "channel")
     style.heading(
         ax,
         f"Fitted: {fitted}",
-        f"objective in noise variances above its minimum, {used}, {len(fit.objectives)} filters tried (dots)",
+        f"objective in {scale} above its minimum, {used}, {len(fit.objectives)} filters tried (dots)",
         wrap=88,
     )
     return style.finish(figure)
