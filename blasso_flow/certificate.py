@@ -101,7 +101,7 @@ class Certifier:
         if not self.orthonormal_baseline.size:
             return 0.0
         size = float(np.sqrt(losses.dot(residual, residual)))
-        left = float(np.linalg.norm(self.orthonormal_baseline @ residual)) + 4 * EPSILON * size
+        left = float(np.linalg.norm(np.einsum("bm,m->b", self.orthonormal_baseline, residual))) + 4 * EPSILON * size
         reach = np.sqrt(2 * objective) + np.sqrt(losses.dot(above_baseline, above_baseline))
         reach += float(self.problem.root.max()) * self.problem.filter.response_bound * objective / self.problem.strength
         return float(left * reach)
@@ -294,11 +294,15 @@ def sample_eta(problem: Problem, position: FloatArray, residual: FloatArray) -> 
 
 def eta_and_slopes(problem: Problem, position: FloatArray, residual: FloatArray, orders: int = 2) -> FloatArray:
     """eta and its derivatives by position (per sample), shape (orders, K)."""
-    from blasso_flow.kernels.spikes import correlate
+    from blasso_flow.kernels import spikes, tails
 
     table = problem.filter
     out = np.empty((orders, position.size))
-    correlate(position, residual, problem.root, table.coefficients, table.edges, problem.offset, table.period, orders, out)
+    curves = position, residual, problem.root, table.coefficients, table.edges
+    if table.tail.size:
+        tails.correlate(*curves, table.tail, table.tail_tap, problem.offset, orders, out)
+    else:
+        spikes.correlate(*curves, problem.offset, table.period, orders, out)
     return -out / problem.strength
 
 

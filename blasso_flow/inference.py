@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blasso_flow.certificate import Certificate, Certifier, stationarity
-from blasso_flow.flow.newton import WindowedNewton
+from blasso_flow.flow.newton import WindowedNewton, relax
 from blasso_flow.flow.particles import Particles
 from blasso_flow.problem import Problem
 from blasso_flow.signals import FloatArray, IntArray
@@ -239,10 +239,9 @@ def _increase(free: Problem, particles: Particles, i: int) -> float:
     residual = before + gone * free.root[first:last]
     positions, weights, baseline = x[members], particles.weight[members], particles.baseline.copy()
     if members.size:
-        kernel.relax(
-            positions, weights, baseline[: columns.shape[0]], residual, first, free.root, columns, table.coefficients,
-            table.edges, table.tail, table.tail_tap, free.offset, table.period, low, high, free.strength, table.width,
-            table.norm, table.kinks, ITERATIONS, TOLERANCE,
+        relax(
+            free, positions, weights, baseline[: columns.shape[0]], residual,
+            tolerance=TOLERANCE, iterations=ITERATIONS, columns=columns, first=first, domain=(low, high),
         )  # fmt: skip
     elif whole:
         free.refit_baseline(residual)
@@ -257,18 +256,25 @@ def _inverse(
     Returns blocks (K, 3) of entries (w w), (w x), (x x), norms (K, 2) of response and slope, lost (K, 2) where not
     identifiable, and near (K,) the entry (x_i, x_i+1).
     """
-    from blasso_flow.kernels import covariance as kernel
+    from blasso_flow.kernels import covariance, tails
 
-    table, count = problem.filter, x.size
-    rows, begin, norms = np.empty((count, 2, table.taps)), np.empty(count, dtype=np.int64), np.empty((count, 2))
-    kernel.unit_rows(x, problem.root, table.coefficients, table.edges, problem.offset, table.period, rows, begin, norms)
-    width = int(kernel.half_bandwidth(begin, table.taps))
-    blocks, near, lost = np.full((count, 3), np.nan), np.full(count, np.nan), np.zeros(2 * count, dtype=np.bool_)
-    if 32.0 * count * (width + 1) > MEMORY:
-        return blocks, norms, np.ones((count, 2), dtype=np.bool_), near
-    columns = problem.whitened_baseline
+    table, count, columns = problem.filter, x.size, problem.whitened_baseline
+    norms, lost = np.empty((count, 2)), np.zeros(2 * count, dtype=np.bool_)
+    blocks, near = np.full((count, 3), np.nan), np.full(count, np.nan)
     coupling, solved = np.empty((columns.shape[0], 2 * count)), np.empty((columns.shape[0], 2 * count))
-    kernel.inverse_blocks(rows, begin, fixed.ravel(), columns, width, lost, blocks, near, coupling, solved)
+    tabulated = table.coefficients, table.edges
+    if table.tail.size:
+        tails.inverse_blocks(
+            x, fixed.ravel(), problem.root, columns, *tabulated, table.tail, table.tail_tap, problem.offset,
+            lost, norms, blocks, near, coupling, solved,
+        )  # fmt: skip
+    else:
+        rows, begin = np.empty((count, 2, table.taps)), np.empty(count, dtype=np.int64)
+        covariance.unit_rows(x, problem.root, *tabulated, problem.offset, table.period, rows, begin, norms)
+        width = int(covariance.half_bandwidth(begin, table.taps))
+        if 32.0 * count * (width + 1) > MEMORY:
+            return blocks, norms, np.ones((count, 2), dtype=np.bool_), near
+        covariance.inverse_blocks(rows, begin, fixed.ravel(), columns, width, lost, blocks, near, coupling, solved)
     if columns.size:
         rest = columns @ columns.T - coupling @ solved.T
         scale = np.sqrt(np.diag(columns @ columns.T))

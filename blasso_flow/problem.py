@@ -133,6 +133,12 @@ class Problem:
         return self.root * self.padded(self.values)
 
     @cached_property
+    def _baseline_inverse(self) -> FloatArray:
+        """Pseudo-inverse of the products of the whitened baseline's columns, shape (B, B)."""
+        columns = self.whitened_baseline
+        return np.asarray(np.linalg.pinv(np.einsum("am,bm->ab", columns, columns), rcond=1e-13, hermitian=True))
+
+    @cached_property
     def whitened_baseline(self) -> FloatArray:
         """Baseline columns times root on the padded record, shape (B, M)."""
         columns = [self.root * self.padded(column) for column in self.baseline.T]
@@ -149,7 +155,12 @@ class Problem:
 
     def residual(self, position: FloatArray, weight: FloatArray, baseline: FloatArray) -> FloatArray:
         """Whitened residual root * (phi * mu + B b - y) on the padded record, shape (M,)."""
-        return self.root * self.model(position, weight) + baseline @ self.whitened_baseline - self.whitened_values
+        return self.residual_of(self.model(position, weight), baseline)
+
+    def residual_of(self, model: FloatArray, baseline: FloatArray) -> FloatArray:
+        """The same from phi * mu on the padded record, shape (M,)."""
+        curve: FloatArray = np.einsum("b,bm->m", baseline, self.whitened_baseline)
+        return self.root * model + curve - self.whitened_values
 
     def squared_norms(self, position: FloatArray) -> FloatArray:
         """sum W phi(. - x)^2 at positions (samples) of shape (K,)."""
@@ -168,8 +179,8 @@ class Problem:
         columns = self.whitened_baseline
         change = np.zeros(columns.shape[0])
         for _ in range(2 if columns.size else 0):  # the second pass removes the rounding of the first
-            part = -np.linalg.lstsq(columns @ columns.T, columns @ residual, rcond=1e-13)[0]
-            residual += part @ columns
+            part = -self._baseline_inverse @ np.einsum("bm,m->b", columns, residual)
+            residual += np.einsum("b,bm->m", part, columns)
             change += part
         return change
 

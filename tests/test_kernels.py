@@ -26,12 +26,12 @@ def test_model_correlation_and_norms(filter_name):
     )
     residual = problem.residual(position, weight, np.empty(0))
     u = problem.unpadded(problem.root * residual)
-    for order in range(3):
+    for order, tolerance in enumerate((1e-10, 1e-10, 1e-8)):  # a differentiated table is less exact than an exponential
         np.testing.assert_allclose(
             eta_and_slopes(problem, position, residual, 3)[order],
             naive.certificate(problem.filter, u, problem.strength, position, order),
-            rtol=1e-10,
-            atol=1e-10,
+            rtol=tolerance,
+            atol=tolerance,
         )
     dense = naive.response_matrix(problem.filter, position, samples)
     np.testing.assert_allclose(problem.squared_norms(position), (problem.sample_weights[:, None] * dense**2).sum(axis=0))

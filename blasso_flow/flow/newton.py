@@ -17,12 +17,13 @@ from blasso_flow import penalties
 from blasso_flow.certificate import Certificate, stationarity
 from blasso_flow.flow.particles import Particles
 from blasso_flow.kernels import spikes as kernel
+from blasso_flow.kernels import tails
 from blasso_flow.problem import Problem
 from blasso_flow.signals import FloatArray, IntArray
 
 REACH = 6.0  # widths: spikes this close to an unconverged one move with it
 WINDOW = 48  # spikes; longer runs are cut, at alternating places
-LONG_TAIL = 30.0  # widths: filters with longer windows couple everything
+LONG_TAIL = 30.0  # widths: filters with longer windows couple everything, as do those that end in exponentials
 LONG_TAIL_WINDOW = 1000
 SWEEPS = 6
 ITERATIONS = 8
@@ -68,33 +69,21 @@ class WindowedNewton:
         if not alone:
             x, w = self._sweeps(problem, x, w, residual, tolerance)
         for _ in range(SWEEPS if alone else int(joint and baseline.size > 0)):
-            x, w, kkt = self._joint(problem, x, w, baseline, residual, tolerance)
+            count, kkt = relax(problem, x, w, baseline, residual, tolerance=tolerance * 0.3)
+            x, w = x[:count], w[:count]
             if kkt <= tolerance:
                 break
         return Particles.evaluate(problem, x, w, baseline, particles.rounds + 1)
 
     @staticmethod
     def _couples_everything(problem: Problem) -> bool:
-        return bool(problem.filter.period or problem.filter.taps > LONG_TAIL * problem.filter.width)
+        table = problem.filter
+        return bool(table.period or table.tail.size or table.taps > LONG_TAIL * table.width)
 
     def _joint_fits(self, problem: Problem, count: int) -> bool:
-        if problem.filter.period:
+        if problem.filter.period or problem.filter.tail.size:
             return True
         return 24.0 * problem.filter.taps * count <= JOINT_BYTES
-
-    @staticmethod
-    def _joint(
-        problem: Problem, x: FloatArray, w: FloatArray, baseline: FloatArray, residual: FloatArray, tolerance: float
-    ) -> tuple[FloatArray, FloatArray, float]:
-        """All spikes and the baseline in one window; ``baseline`` and ``residual`` are updated in place."""
-        table = problem.filter
-        low, high = problem.domain
-        count, _, kkt = kernel.relax(
-            x, w, baseline, residual, 0, problem.root, problem.whitened_baseline, table.coefficients, table.edges,
-            table.tail, table.tail_tap, problem.offset, table.period, low, high, problem.strength, table.width, table.norm,
-            table.kinks, ITERATIONS, tolerance * 0.3,
-        )  # fmt: skip
-        return x[:count], w[:count], kkt
 
     def _sweeps(
         self, problem: Problem, x: FloatArray, w: FloatArray, residual: FloatArray, tolerance: float
@@ -110,14 +99,44 @@ class WindowedNewton:
             starts, ends = windows(bad, x, reach, float(table.taps), limit, number % 2 == 1)
             keep = np.ones(x.size, dtype=np.bool_)
             kernel.sweep(
-                x, w, keep, residual, problem.root, table.coefficients, table.edges, table.tail, table.tail_tap,
-                problem.offset, low, high, problem.strength, table.width, table.norm, table.kinks, starts, ends,
-                ROOM * table.width, ITERATIONS, tolerance * 0.3,
+                x, w, keep, residual, problem.root, table.coefficients, table.edges, problem.offset, low, high,
+                problem.strength, table.width, table.norm, table.kinks, starts, ends, ROOM * table.width, ITERATIONS,
+                tolerance * 0.3,
             )  # fmt: skip
             x, w = x[keep], w[keep]
             order = np.argsort(x, kind="stable")
             x, w = x[order], w[order]
         return x, w
+
+
+def relax(
+    problem: Problem,
+    x: FloatArray,
+    w: FloatArray,
+    baseline: FloatArray,
+    residual: FloatArray,
+    *,
+    tolerance: float,
+    iterations: int = ITERATIONS,
+    columns: FloatArray | None = None,
+    first: int = 0,
+    domain: tuple[float, float] | None = None,
+) -> tuple[int, float]:
+    """Newton on all spikes of one stretch and the baseline, by the kernel that suits the filter; everything in place.
+
+    ``residual`` (L,) starts at padded sample ``first``, ``columns`` (B, L) are the whitened baseline there, by default the
+    problem's. Returns the number of spikes left, which come first in ``x`` and ``w``, and the KKT residual.
+    """
+    table = problem.filter
+    low, high = domain or problem.domain
+    columns = problem.whitened_baseline if columns is None else columns
+    rest = low, high, problem.strength, table.width, table.norm, table.kinks, iterations, tolerance
+    stretch = x, w, baseline, residual, first, problem.root, columns, table.coefficients, table.edges
+    if table.tail.size:
+        count, _, kkt = tails.relax(*stretch, table.tail, table.tail_tap, problem.offset, *rest)
+    else:
+        count, _, kkt = kernel.relax(*stretch, problem.offset, table.period, *rest)
+    return count, kkt
 
 
 def windows(

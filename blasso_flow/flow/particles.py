@@ -33,10 +33,11 @@ class Particles:
         """Sort, compute the residual from scratch, refit the baseline by weighted least squares."""
         order = np.argsort(position, kind="stable")
         position, weight = position[order], weight[order]
-        residual = problem.residual(position, weight, baseline)
+        model = problem.model(position, weight)
+        residual = problem.residual_of(model, baseline)
         baseline = baseline + problem.refit_baseline(residual)
         if baseline.size:
-            residual = problem.residual(position, weight, baseline)
+            residual = problem.residual_of(model, baseline)
         return Particles(position, weight, baseline, residual, rounds)
 
 

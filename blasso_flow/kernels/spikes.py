@@ -219,34 +219,11 @@ def _bandwidth(begin, count, taps):
 
 
 @compiled
-def _tail_products(rows, begin, count, root, first, tail, products):
-    """products[e, o, j] = sum_k root_k exp(-rate_e k) rows[j, o, k]: what an exponential from before contributes to spike j."""
+def _assemble(rows, begin, w, count, band):
+    """Gauss-Newton matrix of the interleaved (weight, position) unknowns, band[j, k] = H[j + k, j]."""
     taps = rows.shape[2]
-    decaying = np.empty(taps)
-    for e in range(tail.shape[1]):
-        for k in range(taps):
-            decaying[k] = np.exp(-tail[0, e] * k)
-        for j in range(count):
-            weights = root[begin[j] + first : begin[j] + first + taps]
-            for order in range(2):
-                products[e, order, j] = _dot3(rows[j, order], weights, decaying)
-
-
-@compiled
-def _assemble(rows, begin, x, w, count, root, first, tail, tail_tap, band):
-    """Gauss-Newton matrix of the interleaved (weight, position) unknowns, band[j, k] = H[j + k, j].
-
-    Where all of an earlier spike's overlap with a later one is its exponential tail, the product is closed: the tail's
-    amplitude at the later spike times the later spike's product with the exponential.
-    """
-    taps = rows.shape[2]
-    terms = tail.shape[1]
-    products = np.empty((terms, 2, count))
-    if terms > 0:
-        _tail_products(rows, begin, count, root, first, tail, products)
     band[:] = 0.0
     for i in range(count):
-        fraction = x[i] - np.floor(x[i])
         for j in range(i, count):
             lag = begin[j] - begin[i]
             if lag >= taps:
@@ -255,24 +232,15 @@ def _assemble(rows, begin, x, w, count, root, first, tail, tail_tap, band):
             g01 = 0.0
             g10 = 0.0
             g11 = 0.0
-            if terms > 0 and lag >= tail_tap:
-                for e in range(terms):
-                    rate = tail[0, e]
-                    there = tail[1, e] * np.exp(-rate * (lag - fraction))
-                    g00 += there * products[e, 0, j]
-                    g01 += there * products[e, 1, j]
-                    g10 += rate * there * products[e, 0, j]
-                    g11 += rate * there * products[e, 1, j]
-            else:
-                a0 = rows[i, 0, lag:]
-                a1 = rows[i, 1, lag:]
-                b0 = rows[j, 0, : taps - lag]
-                b1 = rows[j, 1, : taps - lag]
-                for k in range(taps - lag):
-                    g00 += a0[k] * b0[k]
-                    g01 += a0[k] * b1[k]
-                    g10 += a1[k] * b0[k]
-                    g11 += a1[k] * b1[k]
+            a0 = rows[i, 0, lag:]
+            a1 = rows[i, 1, lag:]
+            b0 = rows[j, 0, : taps - lag]
+            b1 = rows[j, 1, : taps - lag]
+            for k in range(taps - lag):
+                g00 += a0[k] * b0[k]
+                g01 += a0[k] * b1[k]
+                g10 += a1[k] * b0[k]
+                g11 += a1[k] * b1[k]
             d = 2 * (j - i)
             band[2 * i, d] = g00
             band[2 * i, d + 1] = g01 * w[j]
@@ -386,8 +354,8 @@ def _merge(x, w, count, residual, root, table, edges, offset, period, first, row
 
 @compiled
 def relax(
-    x, w, baseline, residual, first, root, columns, table, edges, tail, tail_tap, offset, period, low, high, strength, width,
-    norm, kinks, iterations, tolerance,
+    x, w, baseline, residual, first, root, columns, table, edges, offset, period, low, high, strength, width, norm, kinks,
+    iterations, tolerance,
 ):  # fmt: skip
     """Newton on one window: weights and positions of ``count`` particles and the baseline's coefficients, all together.
 
@@ -457,7 +425,7 @@ def relax(
         size = 2 * count
         width_of_band = _bandwidth(begin, count, taps)
         gauss = np.empty((size, width_of_band + 1))
-        _assemble(rows, begin, x, w, count, root, first, tail, tail_tap, gauss)
+        _assemble(rows, begin, w, count, gauss)
         for i in range(count):
             gauss[2 * i, 1] += c[1, i]
             for a in range(borders):
@@ -589,8 +557,8 @@ def condense(x, w, residual, root, table, edges, offset, period, strength, reach
 
 @compiled
 def sweep(
-    position, weight, keep, residual, root, table, edges, tail, tail_tap, offset, low, high, strength, width, norm, kinks,
-    starts, ends, room, iterations, tolerance,
+    position, weight, keep, residual, root, table, edges, offset, low, high, strength, width, norm, kinks, starts, ends,
+    room, iterations, tolerance,
 ):  # fmt: skip
     """Relax windows of spikes one after the other, everything outside each frozen in the residual.
 
@@ -612,8 +580,8 @@ def sweep(
         x = position[a:e].copy()
         w = weight[a:e].copy()
         count, used, _ = relax(
-            x, w, baseline, part, first, root, columns, table, edges, tail, tail_tap, offset, 0, lowest, highest, strength, width,
-            norm, kinks, iterations, tolerance,
+            x, w, baseline, part, first, root, columns, table, edges, offset, 0, lowest, highest, strength, width, norm, kinks,
+            iterations, tolerance,
         )  # fmt: skip
         for i in range(count):
             position[a + i] = x[i]

@@ -1,0 +1,81 @@
+"""Filters that end in exponentials: the fast kernel does what the general ones do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from blasso_flow import filters, inference
+from blasso_flow.certificate import eta_and_slopes
+from blasso_flow.filters import Filter
+from blasso_flow.flow.newton import relax
+from blasso_flow.problem import Problem
+from blasso_flow.signals import Axis, FloatArray, Signal
+
+SPIKES = 40
+
+
+def whole(table: Filter) -> Filter:
+    """The same filter for the general kernels, which know nothing of its tail."""
+    return replace(table, tail=np.zeros((2, 0)), tail_tap=table.taps)
+
+
+def problem(exposure: float, seed: int = 0) -> tuple[Problem, FloatArray, FloatArray]:
+    """A record with missing samples and a drift, and the positions and weights in it; some spikes share a sample."""
+    random = np.random.default_rng(seed)
+    axis = Axis(first=0.0, spacing=0.01, size=1200, name="time", units="s")
+    table = filters.build(filters.describe(f"decay:rise=0.05,decay=0.3,exposure={exposure}"), axis, "peak")
+    position = random.uniform(0, axis.size - 1, SPIKES)
+    position[1:4] = position[0] + np.array([0.4, 0.9, 2.5])
+    position = np.clip(np.sort(position), 0, axis.size - 1)
+    weight = random.uniform(0.5, 1.5, SPIKES)
+    samples = np.arange(axis.size)
+    values = sum(w * table.response(samples - x) for x, w in zip(position, weight, strict=True))
+    values = values + 0.05 * random.standard_normal(axis.size) + 0.3 * samples / axis.size
+    values[300:340] = np.nan
+    channel = Signal(values=values, axis=axis, name="y", units="")
+    return Problem.from_signal(channel, table, strength=0.3, noise_sd=0.05, baseline="poly:degree=1"), position, weight
+
+
+@pytest.mark.parametrize("exposure", [1, 0])
+@pytest.mark.parametrize("iterations", [1, 6])
+def test_newton_steps_are_those_of_the_general_kernel(exposure: float, iterations: int) -> None:
+    fast, position, weight = problem(exposure)
+    assert fast.filter.tail.shape == (2, 2)
+    random = np.random.default_rng(1)
+    start = np.clip(np.sort(position + random.normal(0, 0.5, SPIKES)), *fast.domain)
+    ends = []
+    for case in (fast, replace(fast, filter=whole(fast.filter))):
+        x, w, baseline = start.copy(), 1.1 * weight, np.zeros(2)
+        residual = case.residual(x, w, baseline)
+        count, kkt = relax(case, x, w, baseline, residual, tolerance=1e-12, iterations=iterations)
+        assert residual == pytest.approx(
+            case.residual(x[:count], w[:count], baseline), abs=1e-8
+        )  # leaving a kink moves a spike by 1e-9
+        ends.append((x[:count], w[:count], baseline, [kkt]))
+    for ours, theirs in zip(*ends, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-6, abs=1e-7)
+
+
+@pytest.mark.parametrize("exposure", [1, 0])
+def test_the_inverse_is_that_of_the_general_kernel(exposure: float) -> None:
+    fast, position, _ = problem(exposure)
+    fixed = np.zeros((SPIKES, 2), dtype=bool)
+    fixed[3, 1] = True
+    position[20] = position[19] + 1e-7  # not to be told apart
+    for ours, theirs in zip(
+        inference._inverse(fast, position, fixed),
+        inference._inverse(replace(fast, filter=whole(fast.filter)), position, fixed),
+        strict=True,
+    ):
+        assert ours.astype(float) == pytest.approx(theirs.astype(float), rel=1e-6, abs=1e-100, nan_ok=True)
+        assert np.isfinite(ours.astype(float)).sum() > 0
+
+
+def test_the_certificate_at_spikes_is_that_of_the_general_kernel() -> None:
+    fast, position, weight = problem(1)
+    residual = fast.residual(position, 0.9 * weight, np.zeros(2))
+    general = eta_and_slopes(replace(fast, filter=whole(fast.filter)), position, residual, orders=3)
+    assert eta_and_slopes(fast, position, residual, orders=3) == pytest.approx(general, rel=1e-9, abs=1e-9)
