@@ -139,23 +139,6 @@ def test_small_solve():
     assert not spikes._solve_small(-matrix, side)
 
 
-@pytest.mark.parametrize("missing", [0.0, 0.2])
-def test_products_of_long_tails_are_closed_forms(missing):
-    """The Gauss-Newton matrix from the exponential tail is the one from sums over samples."""
-    problem = make("decay", samples=900, spikes=0, missing=missing).problem
-    table = problem.filter
-    assert table.tail.shape == (2, 2)
-    random = np.random.default_rng(3)
-    position, weight = np.sort(random.uniform(0, 899, 25)), random.uniform(0.5, 1.5, 25)
-    rows, begin = np.empty((25, 3, table.taps)), np.empty(25, dtype=np.int64)
-    spikes._rows(position, 25, table.coefficients, table.edges, problem.offset, 0, problem.root, 3, 0, rows, begin)
-    width = spikes._bandwidth(begin, 25, table.taps)
-    closed, summed = np.empty((50, width + 1)), np.empty((50, width + 1))
-    spikes._assemble(rows, begin, position, weight, 25, problem.root, 0, table.tail, table.tail_tap, closed)
-    spikes._assemble(rows, begin, position, weight, 25, problem.root, 0, np.zeros((2, 0)), table.taps, summed)
-    np.testing.assert_allclose(closed, summed, atol=1e-9 * np.abs(summed).max())
-
-
 def test_merging_two_particles_on_one_end():
     """Equal positions whose weighted mean rounds below them must not reach outside the window."""
     problem = make("gaussian", spikes=0).problem
