@@ -12,6 +12,7 @@ from command import run
 
 from blasso_flow.cli.study import PLANS, study
 from blasso_flow.plots.study_parts import time_scale
+from blasso_flow.study import limit
 from blasso_flow.study.deconvolution import SEPARATION, draw
 from blasso_flow.study.outcome import table
 from blasso_flow.study.trajectory import follow
@@ -91,6 +92,20 @@ def test_ten_particles_attain_the_optimum_and_five_do_not(made):
     followed = follow(drawn, 10)
     assert followed.solution.gap <= 1e-6
     assert followed.solution.objective == pytest.approx(drawn.optimum.objective, rel=1e-6)
+
+
+def test_flows_come_closer_to_the_limit(made):
+    medians = columns_of(made[0], "limit", "medians")
+    assert (np.diff(medians["objective"]) < 0).all()
+    assert medians["position"][-1] < 0.6 * medians["position"][0]
+
+
+def test_equal_flows_are_no_distance_apart_and_the_seam_is_free():
+    drawn = draw(3)
+    clouds = limit.followed(drawn, 12, 1, [1, 5])
+    assert limit.apart(drawn, clouds, clouds, limit.seam(drawn)) == (0.0, 0.0)
+    away = np.abs((drawn.position - limit.seam(drawn) + 50) % 100 - 50)
+    assert away.min() >= 5
 
 
 def test_tables_choose_rows_and_times_scale():

@@ -31,6 +31,7 @@ class Plan:
 
 PLANS = {
     "trajectory": Plan(("paths", "gaps", "truth", "optimum", "runs", "shares"), "a minute", "5 seconds"),
+    "limit": Plan(("flows", "distances", "medians"), "a minute", "3 seconds"),
 }
 
 study_options = options.combined(
@@ -61,6 +62,16 @@ def trajectory(**given: Any) -> None:
     from blasso_flow.study.trajectory import study_trajectory
 
     _carry_out("trajectory", study_trajectory, draw_trajectory, **given)
+
+
+@study.command(epilog=options.example("blasso-flow study limit --quick -o many"))
+@study_options
+def limit(**given: Any) -> None:
+    """The limit of many particles: one path, approached as their number grows."""
+    from blasso_flow.plots.study_limit import draw_limit
+    from blasso_flow.study.limit import study_limit
+
+    _carry_out("limit", study_limit, draw_limit, **given)
 
 
 def _carry_out(

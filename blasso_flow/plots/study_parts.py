@@ -21,7 +21,7 @@ COLOURS = colormaps["viridis_r"]
 MOST_POINTS = 30_000  # of all paths: beyond, every so many are left out
 
 
-def caption(figure: Figure, top: float, sentences: Sequence[str], wrap: int = 150) -> None:
+def caption(figure: Figure, top: float, sentences: Sequence[str], wrap: int = 128) -> None:
     """What to see, in plain words, ``top`` inches below the figure's upper edge."""
     lines = [line for sentence in sentences for line in textwrap.wrap(sentence, wrap)]
     for number, line in enumerate(lines):
@@ -71,7 +71,8 @@ def logarithmic(ax: Axes, low: float | None = None, high: float | None = None) -
     """A logarithmic vertical axis with powers of ten in words."""
     ax.set_yscale("log")
     ax.set_ylim(low, high)
-    ax.yaxis.set_major_locator(LogLocator(numticks=8))
+    bottom, top = ax.get_ylim()
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0,) if top > 50 * bottom else (1.0, 2.0, 5.0), numticks=8))
     style.powers(ax.yaxis)
     ax.minorticks_off()
 
