@@ -96,8 +96,8 @@ def test_ten_particles_attain_the_optimum_and_five_do_not(made):
 
 def test_flows_come_closer_to_the_limit(made):
     medians = columns_of(made[0], "limit", "medians")
-    assert (np.diff(medians["objective"]) < 0).all()
-    assert medians["position"][-1] < 0.6 * medians["position"][0]
+    assert medians["objective"][-1] < 0.5 * medians["objective"][0]
+    assert medians["position"][-1] < 0.7 * medians["position"][0]
 
 
 def test_equal_flows_are_no_distance_apart_and_the_seam_is_free():
