@@ -1,32 +1,39 @@
 """Gamma lines of an HPGe background spectrum: the width law, one line list, and the users' second-derivative filter beside it.
 
-The continuum (running median over 25 keV, smoothed) is taken off first. The variance of a channel is its counts, smoothed,
-and 0.3 % of the largest neighbour, squared, for tails that a Gaussian has not; an answer on the flank of a peak 30 times as
-high is not listed. The width law is read off the spectrum's strong peaks. Lines that a week of natural background shows
-(energies from the common decay data: K-40, the U-238 and Th-232 series, Cs-137, annihilation) are compared afterwards: a line
-is found when an answer lies within 1.5 keV of it, nearest first. Tails, flanks and both lists were settled while looking at
-this one spectrum, so the figures describe it and are no blind test; the peer uses the same width law and the same lists.
+    blasso-flow recover SPECTRUM --width-law A,B --baseline spline:knot=15
+
+The noise of a channel is the square root of its smoothed counts, the continuum a spline inside the proof, and the width law is
+read off the spectrum's strong peaks; an answer on the flank of a peak 30 times as high is not listed. Known lines, which a week
+of natural background shows, are compared afterwards: one is found when an answer lies within 1.5 keV of it, nearest first.
+An answer is tabulated when it lies within 1.5 keV of a known line, of any gamma line that the series of Th-232, U-238 and
+U-235 (in natural uranium) in equilibrium emit at least 0.3 times in 100 decays of their heads, of Co-60, which like Cs-137 is
+common in background, or of the escapes of K-40 and Tl-208 with one or two times 511 keV. Energies of these as in the UKAEA
+library decay_2012 (actigamma 0.1.5); the rule, not this spectrum, made the list of the series. Knots and the rule for flanks were settled while looking at this one spectrum, so the figures
+describe it and are no blind test; the peer uses the same width law and the same lists. Of our answers that are not tabulated
+three sit around the annihilation peak, which is broader than the law; one lies within 0.3 keV of Na-22 (1274.54), one of U-235
+(205.31, which falls below the rule).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import h5py
 import numpy as np
-from scipy.ndimage import gaussian_filter1d, maximum_filter1d, median_filter
+from scipy.ndimage import gaussian_filter1d, median_filter
 from scipy.optimize import curve_fit
 from scipy.signal import find_peaks
 
 import blasso_flow as bf
+from benchmarks.command import recovered
 from blasso_flow.signals import FloatArray
 
 KEV = 0.37844  # a channel: the acquisition's own calibration, energy = index times this
 RANGE = (200.0, 2700.0)  # keV: below lie X-rays and the backscatter hump
 MATCH = 1.5  # keV
-FALSE_ALARMS = 0.05
+BASELINE = "spline:knot=15"
 FLANK = 6.0, 30.0  # sd, times the height
-TAILS = 0.003  # of the largest neighbour: what a peak's shape may miss
 LINES = {
     238.63: "Pb-212", 242.00: "Pb-214", 295.22: "Pb-214", 338.32: "Ac-228", 351.93: "Pb-214", 510.90: "Tl-208, annihilation",
     583.19: "Tl-208", 609.31: "Bi-214", 661.66: "Cs-137", 727.33: "Bi-212", 768.36: "Bi-214", 794.95: "Ac-228",
@@ -34,16 +41,27 @@ LINES = {
     1238.11: "Bi-214", 1377.67: "Bi-214", 1460.82: "K-40", 1588.20: "Ac-228", 1729.60: "Bi-214", 1764.49: "Bi-214",
     1847.42: "Bi-214", 2204.21: "Bi-214", 2614.51: "Tl-208",
 }  # fmt: skip
-# Further tabulated lines: of the same series, U-235, Co-60, and the escapes (less one or two times 511 keV) of the two
-# strongest lines. They are not counted as known, nor as untabulated.
-OTHERS = (
-    1460.82 - 511.0, 1460.82 - 1022.0, 205.31, 766.36,
-    209.25, 212.0, 240.99, 258.87, 270.25, 277.37, 300.09, 328.0, 409.46, 452.98, 463.0, 562.5, 569.70, 665.45, 703.11, 719.86,
-    755.3, 763.13, 772.29, 785.37, 786.1, 806.17, 830.49, 835.71, 839.04, 840.38, 893.41, 904.2, 1000.99, 1001.03, 1051.96,
-    1078.62, 1093.9, 1133.66, 1155.19, 1173.23, 1207.68, 1247.1, 1280.96, 1332.49, 1385.31, 1401.5, 1407.98, 1459.14, 1495.9,
-    1501.57, 1509.21, 1512.7, 1538.5, 1543.36, 1580.53, 1583.22, 1592.51, 1594.73, 1599.31, 1620.5, 1624.7, 1630.63, 1638.3,
-    1661.28, 1666.5, 1683.99, 1693.3, 1838.36, 1873.16, 1887.0, 1896.3, 2103.51, 2118.51, 2293.4, 2447.7, 185.9, 186.21,
-)  # fmt: skip
+SERIES = {
+    "Ac-228": (209.26, 270.27, 328.05, 332.30, 338.37, 340.90, 409.55, 463.07, 509.60, 562.30, 727.00, 755.20, 772.10, 782.00,
+        795.07, 830.40, 835.60, 840.20, 904.20, 911.32, 958.50, 964.84, 969.16, 1110.60, 1247.10, 1459.20, 1495.80, 1501.50,
+        1580.20, 1587.90, 1624.70, 1630.40, 1638.00),
+    "Ra-224": (240.99,),
+    "Pb-212": (238.63, 300.09),
+    "Bi-212": (288.08, 452.80, 727.33, 785.37, 893.41, 1078.63, 1620.74),
+    "Tl-208": (277.36, 510.77, 583.19, 763.13, 860.57, 2614.55),
+    "Pa-234m": (766.36, 1001.02),
+    "Pb-214": (242.00, 258.87, 274.70, 295.22, 351.93, 480.46, 487.13, 580.26, 785.91, 839.04),
+    "Bi-214": (389.10, 454.77, 609.32, 665.45, 703.10, 719.80, 768.36, 786.10, 806.17, 934.05, 964.10, 1051.96, 1120.28,
+        1155.19, 1207.70, 1238.10, 1280.96, 1377.65, 1385.30, 1401.50, 1407.98, 1509.20, 1538.50, 1543.32, 1583.20, 1599.30,
+        1661.28, 1729.60, 1764.50, 1838.40, 1847.40, 2118.50, 2204.10, 2293.40, 2447.70),
+    "Ra-223": (269.40,),
+    "Rn-219": (271.30,),
+    "Bi-211": (351.00,),
+    "Th-227": (235.96, 256.23),
+    "K-40": (1460.82,),
+    "Co-60": (1173.23, 1332.49),
+}  # fmt: skip
+ESCAPES = tuple(line - times * 511.0 for line in (1460.82, 2614.51) for times in (1, 2))
 
 
 def gamma(directory: Path) -> list[tuple[str, str, str]]:
@@ -54,12 +72,12 @@ def gamma(directory: Path) -> list[tuple[str, str, str]]:
     counts = counts[first : int(RANGE[1] / KEV)]
     axis = bf.Axis(first * KEV, KEV, counts.size, "energy", "keV")
     continuum = gaussian_filter1d(median_filter(counts, 67), 15)
-    clean = counts - continuum
-    tails = TAILS * maximum_filter1d(np.maximum(clean, 0.0), 31)
-    sd = np.sqrt(np.maximum(gaussian_filter1d(counts, 1.5), 1.0) + tails**2)
-    a, b = width_law(axis.positions(), clean, continuum)
-    signal = bf.Signal(clean, axis, units="counts", noise_sd=sd)
-    recovery = bf.recover(signal, width_law=(a, b), false_alarms=FALSE_ALARMS)
+    sd = np.sqrt(np.maximum(gaussian_filter1d(counts, 1.5), 1.0))
+    a, b = width_law(axis.positions(), counts - continuum, continuum)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "spectrum.h5"
+        bf.write_signal(bf.Signal(counts, axis, units="count", noise_sd=sd), path)
+        recovery = recovered(path, "--width-law", f"{a!r},{b!r}", "--baseline", BASELINE)
     report = recovery.channels[0]
     ours, peer = scored(listed(recovery.spikes, a, b)), scored(second_derivative(axis.positions(), counts, sd, a, b))
     names = (f"of {len(LINES)} known lines found", "mean error, keV", "peaks not tabulated")
@@ -139,6 +157,6 @@ def scored(position: FloatArray) -> tuple[str, str, str]:
         if order and abs(position[order[0]] - line) <= MATCH:
             used.add(order[0])
             errors.append(abs(position[order[0]] - line))
-    tabulated = np.concatenate([known, OTHERS])
+    tabulated = np.concatenate([known, ESCAPES, *SERIES.values()])
     rest = [x for index, x in enumerate(position) if index not in used and np.abs(tabulated - x).min() > MATCH]
     return f"{len(errors)}", f"{np.mean(errors):.3f}" if errors else "-", f"{len(rest)}"
