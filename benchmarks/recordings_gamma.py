@@ -8,10 +8,10 @@ of natural background shows, are compared afterwards: one is found when an answe
 An answer is tabulated when it lies within 1.5 keV of a known line, of any gamma line that the series of Th-232, U-238 and
 U-235 (in natural uranium) in equilibrium emit at least 0.3 times in 100 decays of their heads, of Co-60, which like Cs-137 is
 common in background, or of the escapes of K-40 and Tl-208 with one or two times 511 keV. Energies of these as in the UKAEA
-library decay_2012 (actigamma 0.1.5); the rule, not this spectrum, made the list of the series. Knots and the rule for flanks were settled while looking at this one spectrum, so the figures
-describe it and are no blind test; the peer uses the same width law and the same lists. Of our answers that are not tabulated
-three sit around the annihilation peak, which is broader than the law; one lies within 0.3 keV of Na-22 (1274.54), one of U-235
-(205.31, which falls below the rule).
+library decay_2012 (actigamma 0.1.5); the rule, not this spectrum, made the list of the series. Knots and the rule for flanks
+were settled while looking at this one spectrum, so the figures describe it and are no blind test; the peer uses the same width
+law and the same lists. Of our answers that are not tabulated three sit around the annihilation peak, which is broader than the
+law; one lies within 0.3 keV of Na-22 (1274.54), one of U-235 (205.31, which falls below the rule).
 """
 
 from __future__ import annotations
