@@ -126,19 +126,25 @@ def columns(text: str, axis: Axis, present: NDArray[np.bool_]) -> FloatArray:
         return np.empty((size, 0))
     if baseline.kind in {"const", "percentile"}:
         return np.ones((size, 1))
-    there = np.flatnonzero(present)
-    first, last = (int(there[0]), int(there[-1])) if there.size else (0, size - 1)
-    place = (np.clip(np.arange(size), first, last) - first) / max(last - first, 1)
+    length = elapsed(axis, present)
+    extent = float(length[-1])
+    place = length / extent if extent > 0 else length
     if baseline.kind == "poly":
         return np.asarray(np.polynomial.legendre.legvander(2 * place - 1, int(baseline.parameters["degree"])), dtype=np.float64)
     if baseline.kind == "bernstein":
         return _bernstein(place, int(baseline.parameters["degree"]))
-    extent = (last - first) * axis.spacing
     if baseline.kind == "spline":
         return _splines(place, extent, baseline.parameters["knot"], text)
     if baseline.fits_rate:
         raise UsageError("the rate of the exponential baseline is not known yet", received=text, allowed="exp:rate=R")
-    return np.exp(-baseline.parameters["rate"] * extent * place)[:, None]
+    return np.exp(-baseline.parameters["rate"] * length)[:, None]
+
+
+def elapsed(axis: Axis, present: NDArray[np.bool_]) -> FloatArray:
+    """Length (axis units) since the first present sample, shape (N,); constant from the last one on."""
+    there = np.flatnonzero(present)
+    first, last = (int(there[0]), int(there[-1])) if there.size else (0, axis.size - 1)
+    return np.asarray((np.clip(np.arange(axis.size), first, last) - first) * axis.spacing, dtype=np.float64)
 
 
 def _bernstein(place: FloatArray, degree: int) -> FloatArray:

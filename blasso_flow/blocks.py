@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 
 from blasso_flow.spikes import ChannelReport, Fit, Optimum, Paths, Recovery, Section, Spikes, Status, TraceRow
 
-TEXTS = ("status", "message", "strength_rule", "noise_rule", "notes", "baseline_rule")
-NUMBERS = ("strength", "noise_sd", "objective", "dual_value", "gap", "gap_noise", "violation", "seconds")
+TEXTS = ("status", "message", "strength_rule", "noise_rule", "notes", "baseline_rule", "refit_baseline_rule")
+NUMBERS = (
+    "strength", "noise_sd", "objective", "dual_value", "gap", "gap_noise", "violation", "seconds", "refit_noise_sd",
+    "refit_rate_error",
+)  # fmt: skip
 TRACE = ("round", "objective", "gap", "spikes", "seconds")
 SECTIONS = ("first", "last", "sd", "strength")
 WHOLE = frozenset({"round", "spikes", "first", "last"})  # columns that count
@@ -117,7 +120,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Totals:
-    """Sizes of a whole result: channels, rows of each table, columns of the wide ones, and whether a baseline was fitted."""
+    """Sizes of a whole result: channels, rows of each table, columns of the wide ones, and whether a baseline, widths, and
+    with them the baseline again, were fitted."""
 
     channels: int = 0
     spikes: int = 0
@@ -127,6 +131,8 @@ class Totals:
     sections: int = 0
     particles: int = 0
     fitted_baseline: bool = False
+    widths: bool = False
+    refitted_baseline: bool = False
 
     def plus(self, block: Block) -> Totals:
         """With one more block."""
@@ -139,6 +145,8 @@ class Totals:
             sections=self.sections + block.sections["channel"].size,
             particles=max(self.particles, block.particle_position.shape[1]),
             fitted_baseline=self.fitted_baseline or any(block.texts["baseline_rule"]),
+            widths=self.widths or block.spikes.width is not None,
+            refitted_baseline=self.refitted_baseline or any(block.texts["refit_baseline_rule"]),
         )
 
     @classmethod
@@ -153,7 +161,7 @@ class Totals:
 def encode(block: Block) -> bytes:
     """A block as bytes: length of a JSON header, the header (texts, and name, type and shape of each array), the arrays."""
     arrays: dict[str, NDArray[np.generic]] = {
-        **{f"spikes.{column.name}": getattr(block.spikes, column.name) for column in fields(Spikes)},
+        **{f"spikes.{name}": column for name, column in vars(block.spikes).items() if column is not None},
         **{f"optimum.{column.name}": getattr(block.optimum, column.name) for column in fields(Optimum)},
         **{f"numbers.{name}": column for name, column in block.numbers.items()},
         **{f"trace.{name}": column for name, column in block.trace.items()},

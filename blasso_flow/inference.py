@@ -70,7 +70,7 @@ def refit(
     -----
     Weights keep their sign: a weight that would cross zero is dropped. Each step of a position is at most half a width.
     """
-    sd = problem.noise_sd if np.isfinite(problem.noise_sd) else problem.strength / (max(level, 1.0) * problem.filter.norm)
+    sd = noise_scale(problem, level)
     free = replace(problem, strength=PENALTY_LEFT * sd * problem.filter.norm)
     particles = _settle(free, Particles.evaluate(free, position, weight, baseline))
     tested: NDArray[np.bool_] = np.zeros(particles.position.size, dtype=np.bool_)
@@ -136,6 +136,11 @@ def _with_one_more(free: Problem, particles: Particles) -> list[Particles]:
         )
         for place in best[weight[best] != 0]
     ]
+
+
+def noise_scale(problem: Problem, level: float) -> float:
+    """The noise sd, or where that is unknown what the strength takes it for at the level u."""
+    return problem.noise_sd if np.isfinite(problem.noise_sd) else problem.strength / (max(level, 1.0) * problem.filter.norm)
 
 
 def _settle(free: Problem, particles: Particles) -> Particles:
@@ -310,12 +315,13 @@ def _with_errors(problem: Problem, particles: Particles) -> Refit:
     return Refit(x, w, particles.baseline, position_errors, weight_errors, group)
 
 
-def resolved_groups(x: FloatArray, errors: FloatArray, common: FloatArray, width: float) -> IntArray:
+def resolved_groups(x: FloatArray, errors: FloatArray, common: FloatArray, width: float | FloatArray) -> IntArray:
     """Group numbers (K,): a spike whose position error exceeds a quarter of a width, or is unknown, joins the neighbours it
     cannot be told from: nearer than a width, or than twice the standard error of the distance. ``common`` (K - 1,) is the
-    covariance of neighbouring positions."""
+    covariance of neighbouring positions; ``width`` one for all, or (K,)."""
+    width = np.broadcast_to(width, x.shape)
     vague = ~(errors <= UNRESOLVED * width)
     spread = np.sqrt(np.maximum(errors[:-1] ** 2 + errors[1:] ** 2 - 2 * common, 0.0))
     distance = np.diff(x)
-    linked = (vague[:-1] | vague[1:]) & ((distance < width) | (distance < 2 * spread))
+    linked = (vague[:-1] | vague[1:]) & ((distance < np.maximum(width[:-1], width[1:])) | (distance < 2 * spread))
     return np.concatenate([[0], np.cumsum(~linked)]).astype(np.int64)

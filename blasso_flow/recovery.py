@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
 from blasso_flow import baselines, filters
 from blasso_flow.errors import BlassoFlowError, UsageError
 from blasso_flow.filters import Filter
+from blasso_flow.filters.stretched import check_stretch
 from blasso_flow.inference import Refit
+from blasso_flow.peaks import NARROWEST, STRETCHES
 from blasso_flow.problem import Problem, filter_length
 from blasso_flow.routes import OnRound, solve_as_counts, solve_squared
 from blasso_flow.section_route import solve_in_sections
@@ -23,6 +26,7 @@ from blasso_flow.settings import Settings
 from blasso_flow.signals import Axis, FilterDescription, FloatArray, Signal
 from blasso_flow.spikes import ChannelReport, Fit, Optimum, Paths, Recovery, Section, Spikes, Status
 from blasso_flow.width_law import WidthLaw
+from blasso_flow.widths import WidthRefit
 
 MISFIT = 2.0  # mean square residual in noise variances
 
@@ -82,7 +86,10 @@ def tabulated(signal: Signal, settings: Settings) -> Filter:
             mend="give one with --filter, for example --filter gaussian:sd=0.02 (axis units); see `blasso-flow filters`",
         )
     description = filters.exposed(filters.completed(description, signal.filter), settings.exposure)
-    return filters.build(description, signal.axis, settings.normalisation)
+    table = filters.build(description, signal.axis, settings.normalisation)
+    if settings.refit_width:
+        check_stretch(table)
+    return table
 
 
 def recover_channel(
@@ -103,8 +110,10 @@ def recover_channel(
 def assemble(channels: Sequence[ChannelRecovery], signal: Signal, settings: Mapping[str, object]) -> Recovery:
     """All channels' results as one, in the order given, which is the order of their numbers."""
 
-    def joined(parts: Sequence[Spikes] | Sequence[Optimum], name: str) -> FloatArray:
-        return np.concatenate([getattr(part, name) for part in parts])
+    def joined(parts: Sequence[Spikes] | Sequence[Optimum], name: str) -> FloatArray | None:
+        columns = [getattr(part, name) for part in parts]  # a channel that failed has no column of widths, and no rows
+        there = [column for column in columns if column is not None]
+        return np.concatenate(there) if there else None
 
     spikes, optima = [part.spikes for part in channels], [part.optimum for part in channels]
     several = signal.values.ndim == 2
@@ -136,12 +145,14 @@ def _recovered(
     solved = route(channel, number, filter, settings, on_round)
     problem, solution, answer = solved.problem, solved.solution, solved.answer
     fit = _fit(problem, channel, answer)
+    widths = answer if isinstance(answer, WidthRefit) else None
     sections = problem.sections if isinstance(problem, SectionedProblem) else ()
     notes = (
         *solved.noise.notes,
         *_misfit(problem, channel, fit),
         *_baseline_notes(asked, solved.settings),
         *_section_notes(sections, channel, settings),
+        *(_width_notes(widths) if widths is not None else ()),
     )
     if removed.any():
         fit = Fit(model=fit.model + removed, residual=fit.residual, baseline=fit.baseline + removed)
@@ -174,6 +185,7 @@ def _recovered(
             baseline_rule="" if solved.settings.baseline == settings.baseline else solved.settings.baseline,
             paths=_in_axis_units(solution.paths, recorded.axis),
             sections=sections,
+            **_width_report(widths),
         ),
         fit=fit,
     )
@@ -205,6 +217,24 @@ def _section_notes(sections: Sequence[Section], channel: Signal, settings: Setti
     )
 
 
+def _width_notes(answer: WidthRefit) -> tuple[str, ...]:
+    notes = ["widths were fitted after the proof, which is about the filter as given"]
+    if np.isfinite(answer.rate):
+        error = f" +- {answer.rate_error:.2g}" if np.isfinite(answer.rate_error) else ""
+        notes.append(f"the baseline of the refit with widths decays at {answer.rate:.6g}{error} per axis unit")
+    if answer.limited:
+        low, high = STRETCHES
+        notes.append(f"a width ended at the limit of {low:g} or {high:g} times the filter's, or at {NARROWEST:g} samples")
+    return tuple(notes)
+
+
+def _width_report(answer: WidthRefit | None) -> dict[str, Any]:
+    if answer is None:
+        return {}
+    rule = f"exp:rate={answer.rate!r}" if np.isfinite(answer.rate) else ""
+    return {"refit_noise_sd": answer.noise_sd, "refit_baseline_rule": rule, "refit_rate_error": answer.rate_error}
+
+
 def _spikes(answer: Refit, channel: Signal, number: int) -> Spikes:
     return Spikes(
         channel=np.full(answer.position.size, number, dtype=np.int64),
@@ -213,10 +243,14 @@ def _spikes(answer: Refit, channel: Signal, number: int) -> Spikes:
         weight=answer.weight,
         weight_errors=answer.weight_errors,
         group=answer.group,
+        width=answer.width * channel.axis.spacing if isinstance(answer, WidthRefit) else None,
+        width_errors=answer.width_errors * channel.axis.spacing if isinstance(answer, WidthRefit) else None,
     )
 
 
 def _fit(problem: Problem, channel: Signal, answer: Refit) -> Fit:
+    if isinstance(answer, WidthRefit):
+        return Fit(model=answer.model, residual=channel.values - answer.model, baseline=answer.ground)
     baseline = problem.baseline @ answer.baseline
     model = problem.unpadded(problem.model(answer.position, answer.weight)) + baseline
     return Fit(model=model, residual=channel.values - model, baseline=baseline)

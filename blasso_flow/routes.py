@@ -32,6 +32,7 @@ from blasso_flow.problem import Problem, filter_length
 from blasso_flow.settings import Settings
 from blasso_flow.signals import Signal
 from blasso_flow.spikes import TraceRow
+from blasso_flow.widths import refit_widths
 
 RATES = 8  # first guesses of an exponential baseline's rate
 RATE_TOLERANCE = 1e-5  # of the solves that fit it
@@ -57,17 +58,23 @@ def solve_squared(channel: Signal, number: int, filter: Filter, settings: Settin
     """Noise, strength, certified least squares and refit; the settings come back with a fitted baseline's rate."""
     noise = channel_noise(channel, filter, settings)
     estimated = settings.noise_sd is None and channel.noise_sd is None
+    fits_rate = baselines.parse(settings.baseline).fits_rate
     if estimated and filter.width < NARROW:
-        noise = _noise_behind_narrow_signal(channel, filter, settings, noise)
-    if baselines.parse(settings.baseline).fits_rate:
+        rated = replace(settings, baseline=with_fitted_rate(channel, filter, settings, noise)) if fits_rate else settings
+        noise = _noise_behind_narrow_signal(channel, filter, rated, noise)
+    if fits_rate:
         settings = replace(settings, baseline=with_fitted_rate(channel, filter, settings, noise))
     problem, strength = _problem(channel, filter, settings, noise)
     solution = _solved(problem, settings, None if on_round is None else partial(on_round, number))
-    answer = (
-        refit(problem, solution.position, solution.weight, solution.baseline, level=strength.level, most=settings.max_spikes)
-        if settings.refit
-        else unchanged(solution)
-    )
+    answer = unchanged(solution)
+    if settings.refit:
+        most = None if settings.refit_width else settings.max_spikes  # merging comes before counting
+        answer = refit(problem, solution.position, solution.weight, solution.baseline, level=strength.level, most=most)
+    if settings.refit_width:
+        rate = baselines.parse(settings.baseline).parameters["rate"] if fits_rate else None
+        answer = refit_widths(
+            problem, answer, level=strength.level, noise_known=not estimated, rate=rate, most=settings.max_spikes
+        )
     return Solved(settings, noise, problem, strength, solution, answer)
 
 

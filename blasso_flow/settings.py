@@ -47,6 +47,7 @@ class Settings:
     origin: float = 0.0
     loss: str = "squared"
     max_spikes: int | None = None
+    refit_width: bool = False
     method: str = METHODS[0]
     particles: int | None = None
     start: str | None = None
@@ -65,6 +66,7 @@ class Settings:
         if self.noise_sd is not None and not (np.isfinite(self.noise_sd) and self.noise_sd > 0):
             raise UsageError("noise_sd is out of range", received=self.noise_sd, allowed="a finite number above 0")
         self._check_counts()
+        self._check_widths()
         self._check_method()
         self._check_width_law()
         if self.max_rounds < 1:
@@ -85,6 +87,18 @@ class Settings:
             raise UsageError("max_spikes is out of range", received=self.max_spikes, allowed="a whole number from 1")
         if self.max_spikes is not None and not self.refit:
             raise UsageError("max_spikes is kept by the refit", received="--no-refit", mend="leave out --no-refit")
+
+    def _check_widths(self) -> None:
+        if self.refit_width and not self.refit:
+            raise UsageError("widths belong to the refit", received="--refit-width --no-refit", mend="leave out --no-refit")
+        if self.refit_width and self.loss != "squared":
+            raise UsageError(
+                "widths are fitted by least squares",
+                received=f"--refit-width --loss {self.loss}",
+                mend="leave out --refit-width, or use --loss squared",
+            )
+        if self.refit_width and self.width_law is not None:
+            raise UsageError("widths follow a law or are free", received="--refit-width --width-law", mend="give one of them")
 
     def _check_method(self) -> None:
         if self.method not in METHODS:

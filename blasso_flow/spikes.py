@@ -6,6 +6,7 @@ gives them. Nothing here computes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -30,7 +31,8 @@ class Spikes:
 
     ``position_errors`` and ``weight_errors`` are standard errors, NaN where not identifiable. ``group`` numbers the
     groups of spikes (within a channel, from 0) whose positions are not resolved from each other; a spike that is
-    resolved has a group of its own.
+    resolved has a group of its own. ``width`` (axis units) and its standard errors are those of each spike's response, None
+    unless widths were fitted.
     """
 
     channel: IntArray
@@ -39,6 +41,8 @@ class Spikes:
     weight: FloatArray
     weight_errors: FloatArray
     group: IntArray
+    width: FloatArray | None = None
+    width_errors: FloatArray | None = None
 
     def __len__(self) -> int:
         return self.position.size
@@ -112,7 +116,9 @@ class ChannelReport:
     proven bound of sup|eta| minus 1. ``baseline`` holds the coefficients of the optimum's baseline, ``refit_baseline``
     those of the refitted answer; ``baseline_rule`` is the baseline with its parameters fitted, empty where none was.
     ``sections`` have each a width and a strength of their own, in order; empty where one filter serves the whole record.
-    ``notes`` are warnings for the user, one line each. ``paths`` are the particles of a flow, where they were kept.
+    ``notes`` are warnings for the user, one line each. ``paths`` are the particles of a flow, where they were kept. Of a refit
+    with widths, ``refit_noise_sd`` is the noise behind its errors, ``refit_baseline_rule`` and ``refit_rate_error`` its baseline
+    with the rate fitted again, and that rate's standard error.
     """
 
     status: Status
@@ -135,6 +141,9 @@ class ChannelReport:
     baseline_rule: str = ""
     paths: Paths | None = None
     sections: Sequence[Section] = ()
+    refit_noise_sd: float = math.nan
+    refit_baseline_rule: str = ""
+    refit_rate_error: float = math.nan
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,9 @@ from blasso_flow.errors import BlassoFlowError, UnconvergedError, UsageError
 )
 @click.option("--max-spikes", type=int, metavar="K", help="Keep the K most significant spikes of a channel in the refit.")
 @click.option("--refit/--no-refit", default=True, show_default=True, help="Refit the spikes without penalty and prune them.")
+@click.option(
+    "--refit-width", is_flag=True, help="Fit a width to every spike in the refit; the proof is about the filter as given."
+)
 @click.option("--save-fit", is_flag=True, help="Store model, residual and baseline in the result.")
 @click.option(
     "--rate",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Columns = dict[str, Sequence[object]]
 SPIKE_COLUMNS = ("channel", "position", "position_errors", "weight", "weight_errors", "group")
+WIDTH_COLUMNS = ("width", "width_errors")
 OPTIMUM_COLUMNS = ("channel", "position", "weight", "eta")
 REPORT_COLUMNS = (
     "status",
@@ -38,6 +39,7 @@ REPORT_COLUMNS = (
     "violation",
     "rounds",
 )
+REFIT_COLUMNS = ("refit_noise_sd", "refit_baseline_rule", "refit_rate_error")
 
 
 @click.command(epilog=options.example("blasso-flow recover data/gaussian.h5 -o - | blasso-flow show - --csv"))
@@ -70,7 +72,7 @@ def show(result: str, channels: bool, optimum: bool, rate_width: float | None, a
         if rate_width is not None
         else plain_columns(recovery.optimum, OPTIMUM_COLUMNS)
         if optimum
-        else plain_columns(recovery.spikes, SPIKE_COLUMNS)
+        else plain_columns(recovery.spikes, SPIKE_COLUMNS if recovery.spikes.width is None else SPIKE_COLUMNS + WIDTH_COLUMNS)
     )
     if as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -106,7 +108,7 @@ def channel_columns(recovery: Recovery) -> Columns:
         "spikes": np.bincount(recovery.spikes.channel, minlength=number).tolist(),
         "optimum_spikes": np.bincount(recovery.optimum.channel, minlength=number).tolist(),
     }
-    for name in REPORT_COLUMNS:
+    for name in REPORT_COLUMNS if recovery.spikes.width is None else REPORT_COLUMNS + REFIT_COLUMNS:
         columns[name] = [getattr(channel, name) for channel in recovery.channels]
     most = max((channel.baseline.size for channel in recovery.channels), default=0)
     for coefficient in range(most):
@@ -175,6 +177,10 @@ def spike_lines(stored: StoredResult, optimum: bool) -> list[str]:
             [rounded(x, dx), error_text(dx), rounded(w, dw), error_text(dw), str(group)]
             for x, dx, w, dw, group in zip(s.position, s.position_errors, s.weight, s.weight_errors, s.group, strict=True)
         ]
+        if s.width is not None and s.width_errors is not None:
+            header[-1:-1] = [with_units("width", position_units(stored)), "+-"]
+            for row, width, error in zip(rows, s.width, s.width_errors, strict=True):
+                row[-1:-1] = [rounded(width, error), error_text(error)]
         channels = s.channel
     if several:
         header = ["channel", *header]

@@ -160,6 +160,9 @@ class _Reader:
             rates=self._rates(len(reports)),
         )
 
+    def _holds(self, path: str) -> bool:
+        return resolve(self.source.file, path, self.name) is not None
+
     def _dataset(self, path: str) -> h5py.Dataset:
         node = resolve(self.source.file, path, self.name)
         if not isinstance(node, h5py.Dataset):
@@ -203,7 +206,9 @@ class _Reader:
 
     def _spikes(self, channels: int) -> Spikes:
         channel = self._channel_column(SPIKES, channels)
-        names = ("position", "position_errors", "weight", "weight_errors")
+        names: tuple[str, ...] = ("position", "position_errors", "weight", "weight_errors")
+        if self._holds(f"{SPIKES}/width"):
+            names += ("width", "width_errors")
         columns = {name: self._numbers(f"{SPIKES}/{name}", channel.size) for name in names}
         return Spikes(channel=channel, group=self._integers(f"{SPIKES}/group", channel.size), **columns)
 
@@ -216,9 +221,12 @@ class _Reader:
         status, message, strength_rule, noise_rule, notes = (
             self._texts(f"{CHANNELS}/{name}", size) for name in ("status", "message", "strength_rule", "noise_rule", "notes")
         )
-        fitted = resolve(self.source.file, f"{CHANNELS}/baseline_rule", self.name) is not None
-        baseline_rule = self._texts(f"{CHANNELS}/baseline_rule", size) if fitted else [""] * size
-        names = ("strength", "noise_sd", "objective", "dual_value", "gap", "gap_noise", "violation")
+        baseline_rule, refit_baseline_rule = (
+            self._texts(f"{CHANNELS}/{name}", size) if self._holds(f"{CHANNELS}/{name}") else [""] * size
+            for name in ("baseline_rule", "refit_baseline_rule")
+        )
+        names = ["strength", "noise_sd", "objective", "dual_value", "gap", "gap_noise", "violation"]
+        names += [name for name in ("refit_noise_sd", "refit_rate_error") if self._holds(f"{CHANNELS}/{name}")]
         numbers = {name: self._numbers(f"{CHANNELS}/{name}", size) for name in names}
         rounds = self._integers(f"{CHANNELS}/rounds", size)
         baseline, refit_baseline = self._baseline("baseline", size), self._baseline("refit_baseline", size)
@@ -241,6 +249,7 @@ class _Reader:
                 refit_baseline=refit_baseline[row],
                 baseline_rule=baseline_rule[row],
                 sections=sections[row],
+                refit_baseline_rule=refit_baseline_rule[row],
                 trace=traces[row],
                 paths=paths[row],
                 seconds=float(seconds[row]),
@@ -264,7 +273,7 @@ class _Reader:
 
     def _baseline(self, name: str, size: int) -> FloatArray:
         """Coefficients (C, B); (C, 0) when the run had no baseline."""
-        if resolve(self.source.file, f"{CHANNELS}/{name}", self.name) is None:
+        if not self._holds(f"{CHANNELS}/{name}"):
             return np.empty((size, 0))
         table = self._numbers(f"{CHANNELS}/{name}", size)
         if table.ndim != 2:
@@ -284,7 +293,7 @@ class _Reader:
 
     def _paths(self, channels: int) -> list[Paths | None]:
         """The particles of a flow, one entry a channel; None where they were not kept."""
-        if resolve(self.source.file, f"{TRACE}/particle_position", self.name) is None:
+        if not self._holds(f"{TRACE}/particle_position"):
             return [None] * channels
         channel = self._channel_column(TRACE, channels)
         position, weight = (self._numbers(f"{TRACE}/particle_{name}", channel.size) for name in ("position", "weight"))
@@ -294,7 +303,7 @@ class _Reader:
         return [Paths(position[own], weight[own]) if own.any() and not np.isnan(position[own]).any() else None for own in rows]
 
     def _fit(self) -> Fit | None:
-        if resolve(self.source.file, FIT, self.name) is None:
+        if not self._holds(FIT):
             return None
         model, residual, baseline = (self._numbers(f"{FIT}/{name}") for name in ("model", "residual", "baseline"))
         if not model.shape == residual.shape == baseline.shape:

@@ -100,9 +100,10 @@ class ResultTables:
         for column in self._columns.values():
             column.close()
 
-    def _append(self, path: str, values: NDArray[np.generic]) -> None:
+    def _append(self, path: str, values: NDArray[np.generic] | None) -> None:
+        """Values are None where the channels have no rows either: those that failed, of a run with widths."""
         column = self._columns.get(path)
-        if column is not None:
+        if column is not None and values is not None:
             column.append(values)
 
     def _column(
@@ -132,6 +133,9 @@ class ResultTables:
         self._column(group, "weight", [scale], weights, "weight")
         self._column(group, "weight_errors", [scale], weights, "standard error of the weight")
         self._column(group, "group", [scale], "1", "group of spikes not resolved from each other", INTEGER)
+        if self._totals.widths:
+            self._column(group, "width", [scale], self._units, "width of the spike's response")
+            self._column(group, "width_errors", [scale], self._units, "standard error of the width")
         nxdata(group, "weight", ["position"])
 
     def _optimum(self) -> None:
@@ -159,6 +163,8 @@ class ResultTables:
         }
         if self._totals.fitted_baseline:
             words["baseline_rule"] = "baseline with its fitted parameters"
+        if self._totals.refitted_baseline:
+            words["refit_baseline_rule"] = "baseline of the answer, with its rate fitted again"
         for name, long_name in words.items():
             self._column(group, name, [scale], None, long_name, TEXT)
         numbers = {
@@ -170,6 +176,9 @@ class ResultTables:
             "gap_noise": ("1", "proven gap in units of the noise variance"),
             "violation": ("1", "proven bound of sup|eta| minus 1"),
         }
+        if self._totals.widths:
+            numbers["refit_noise_sd"] = (value_units, "standard deviation of the noise behind the answer's standard errors")
+            numbers["refit_rate_error"] = ("", "standard error of the rate of the answer's baseline")
         for name, (units, long_name) in numbers.items():
             self._column(group, name, [scale], units, long_name)
         self._column(group, "rounds", [scale], "1", "rounds of the solver", INTEGER)

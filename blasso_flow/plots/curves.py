@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from blasso_flow import baselines
 from blasso_flow.errors import UsageError
-from blasso_flow.filters import Filter, build
+from blasso_flow.filters import Filter, build, stretched
 from blasso_flow.plots.evaluate import COLUMNS, signed_peak
 from blasso_flow.plots.stretches import Stretches
 from blasso_flow.problem import Problem
@@ -26,7 +26,8 @@ class Curves:
 
     ``noise_sd`` is (N,) or a scalar, None when unknown. ``position`` to ``unresolved`` are the answer's columns (K,),
     ``optimum_*`` those of the certified measure. ``eta`` samples the certificate at ``eta_position`` over the domain; both
-    are empty where nothing was solved. ``domain`` is where spikes may sit; ``peak`` the filter's largest response.
+    are empty where nothing was solved. ``domain`` is where spikes may sit; ``peak`` (K,) what a weight of one adds to the signal
+    at each spike's peak, ``widening`` (K,) its width over the filter's where widths were fitted, else ones.
     ``stretches`` hold the filter at every position; ``filter`` is the one of the middle where the width follows a law.
     """
 
@@ -36,7 +37,8 @@ class Curves:
     settings: Mapping[str, Any]
     filter: Filter
     stretches: Stretches
-    peak: float
+    peak: FloatArray
+    widening: FloatArray
     domain: tuple[float, float]
     noise_sd: float | FloatArray | None
     model: FloatArray
@@ -113,6 +115,7 @@ def gather(
     answer, best = spikes.channel == number, optimum.channel == number
     model, baseline = _fit(recovery, problem, stretches, number)
     sampled = _Certificate(problem, stretches, report, optimum.position[best], optimum.weight[best], counts)
+    widened = widening(recovery, filter)[answer]
     solved = certificate and np.isfinite(report.strength) and report.strength > 0
     if eta_position is None or eta is None:
         eta_position, eta = sampled.curve() if solved else (np.empty(0), np.empty(0))
@@ -124,7 +127,8 @@ def gather(
         settings=settings,
         filter=filter,
         stretches=stretches,
-        peak=signed_peak(filter),
+        peak=signed_peak(filter) * stretched.lowered(filter, widened),
+        widening=widened,
         domain=(float(signal.axis.from_samples(problem.domain[0])), float(signal.axis.from_samples(problem.domain[1]))),
         noise_sd=np.sqrt(np.maximum(model, 0.0)) if counts else _noise(signal, report, settings),
         model=model,
@@ -141,6 +145,12 @@ def gather(
         eta=eta,
         eta_at_optimum=sampled.at_spikes if solved else np.full(int(best.sum()), np.nan),
     )
+
+
+def widening(recovery: Recovery, filter: Filter) -> FloatArray:
+    """Width of every spike over the filter's, (K,): ones unless widths were fitted."""
+    width = recovery.spikes.width
+    return np.ones(len(recovery.spikes)) if width is None else width / (filter.width * filter.spacing)
 
 
 def problem_of(signal: Signal, filter: Filter, report: ChannelReport, settings: Mapping[str, Any]) -> Problem:
@@ -165,12 +175,19 @@ def _fit(recovery: Recovery, problem: Problem, stretches: Stretches, number: int
         model, baseline = (curve if curve.ndim == 1 else curve[number] for curve in stored)
         return model, baseline
     own = recovery.spikes.channel == number
-    coefficients = recovery.channels[number].refit_baseline
-    baseline = problem.baseline @ coefficients if coefficients.size else np.zeros(problem.axis.size)
+    report = recovery.channels[number]
     signal = signal_of(recovery).channel(number)
+    columns = problem.baseline
+    if report.refit_baseline_rule:
+        columns = baselines.columns(report.refit_baseline_rule, problem.axis, np.isfinite(signal.values))
+    baseline = columns @ report.refit_baseline if report.refit_baseline.size else np.zeros(problem.axis.size)
     baseline = baseline + baselines.removed(str(recovery.settings.get("baseline", "const")), signal.values, problem.axis)
     position = problem.axis.to_samples(recovery.spikes.position[own])
-    return baseline + stretches.filtered(position, recovery.spikes.weight[own], problem.axis.size), baseline
+    weight, samples = recovery.spikes.weight[own], problem.axis.size
+    if recovery.spikes.width is not None:
+        widened = widening(recovery, problem.filter)[own]
+        return baseline + stretched.filtered(problem.filter, position, weight, widened, samples), baseline
+    return baseline + stretches.filtered(position, weight, samples), baseline
 
 
 def _noise(signal: Signal, report: ChannelReport, settings: Mapping[str, Any]) -> float | FloatArray | None:
@@ -236,9 +253,16 @@ def model_at(curves: Curves, at: FloatArray) -> FloatArray:
     """The answer's model between the samples too: positions (M,) in axis units; for short stretches."""
     samples, position = curves.axis.to_samples(at), curves.axis.to_samples(curves.position)
     low, high = np.array([part.filter.support for part in curves.stretches.parts]).T
-    low, high = low.min(), high.max()
+    low, high = low.min() * curves.widening, high.max() * curves.widening
     near = (position >= samples.min() - high) & (position <= samples.max() - low) | (curves.filter.period > 0)
     result = np.interp(at, curves.axis.positions(), curves.baseline)
-    for place, weight in zip(position[near], curves.weight[near], strict=True):
-        result = result + weight * curves.stretches.response(place, samples)
+    for place, weight, wider in zip(position[near], curves.weight[near], curves.widening[near], strict=True):
+        result = result + weight * _response(curves, place, samples, wider)
     return result
+
+
+def _response(curves: Curves, position: float, samples: FloatArray, wider: float) -> FloatArray:
+    """Response at ``samples`` of a spike at ``position``, both in samples."""
+    if wider == 1:
+        return curves.stretches.response(position, samples)
+    return stretched.response(curves.filter, samples - position, wider)

@@ -106,8 +106,9 @@ def facts(curves: Curves) -> list[tuple[str, str]]:
     best, found = (style.counted(column.size, "spike") for column in (curves.optimum_position, curves.position))
     sign = "weights not negative" if curves.positive else "weights of either sign"
     rows.append(("Optimum", f"{best}, {sign}; the proof is about this one"))
+    widths = ", each with its own width" if curves.settings.get("refit_width") else ""
     refitted = bool(curves.settings.get("refit", True))
-    rows.append(("Answer", f"{found}: refitted and pruned" if refitted else "the optimum itself (no refit)"))
+    rows.append(("Answer", f"{found}: refitted and pruned{widths}" if refitted else "the optimum itself (no refit)"))
     return rows
 
 

@@ -88,10 +88,10 @@ def small_fit(ax: Axes, curves: Curves, low: float, high: float) -> None:
         zorder=4,
     )
     near = (curves.position >= low) & (curves.position <= high)
-    place, height = curves.position[near], curves.weight[near] * curves.peak
+    place, height = curves.position[near], curves.weight[near] * curves.peak[near]
     foot = np.interp(place, axis.positions(), curves.baseline)
     if place.size:
-        error = NINETY_FIVE * curves.weight_errors[near] * abs(curves.peak)
+        error = NINETY_FIVE * curves.weight_errors[near] * np.abs(curves.peak[near])
         ax.vlines(place, foot, foot + height, color=style.SPIKE_COLOUR, lw=1.3, zorder=3)
         ax.plot(place, foot + height, "o", ms=3.5, color=style.SPIKE_COLOUR, zorder=4.5)
         limits = ax.get_ylim()  # long error bars must not squeeze the signal
