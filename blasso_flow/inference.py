@@ -214,7 +214,8 @@ def _lower_increase(free: Problem, x: FloatArray, w: FloatArray) -> FloatArray:
     first, last = np.searchsorted(x, x - reach), np.searchsorted(x, x + reach, side="right")
     around = np.maximum(sums[last] - sums[first] - np.abs(w), 0.0)
     alone = last - first == 1
-    cost = np.where(alone, cost, cost * (around / (around + np.abs(w))) ** 2)
+    with np.errstate(invalid="ignore"):  # an unbounded cost that neighbours of no weight take over
+        cost = np.where(alone, cost, cost * (around / (around + np.abs(w))) ** 2)
     return np.where(np.isfinite(cost) & (variance > 0) & ~lost.any(axis=1), cost, 0.0)
 
 

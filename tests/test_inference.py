@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from command import DATA
 from naive import response_matrix
 from problems import FILTERS, make
 from scipy.optimize import least_squares
 
 from blasso_flow import filters, inference
+from blasso_flow.files import read_signal
 from blasso_flow.flow import solve
 from blasso_flow.inference import refit
 from blasso_flow.noise import StrengthRule, choose_strength
@@ -270,3 +272,8 @@ def test_the_few_spikes_that_stay_are_exchanged_for_better_ones(monkeypatch):
     before, after = (float(np.sum(answer.fit.residual**2)) for answer in answers)
     assert len(answers[1].spikes) == 5 and len(answers[1].optimum) > 5
     assert after < 0.5 * before
+
+
+def test_a_wrong_filter_gives_no_warnings():
+    signal = read_signal(str(DATA / "channels.h5")).channel(4)
+    assert recover(signal, filter="gaussian:sd=0.02").channels[0].status == "converged"
