@@ -16,7 +16,7 @@ from PIL import Image
 
 DOCS = Path(__file__).parent
 BLOCK = re.compile(r"<!-- (run|python) -->\n```\w*\n(.*?)```", re.DOTALL)
-COLOURS = 48
+COLOURS = 128
 WIDTH = 900
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from blasso_flow import baselines
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter, build, stretched
-from blasso_flow.plots.evaluate import COLUMNS, signed_peak
+from blasso_flow.plots.evaluate import COLUMNS
 from blasso_flow.plots.stretches import Stretches
 from blasso_flow.problem import Problem
 from blasso_flow.signals import Axis, FilterDescription, FloatArray, Signal
@@ -127,7 +127,7 @@ def gather(
         settings=settings,
         filter=filter,
         stretches=stretches,
-        peak=signed_peak(filter) * stretched.lowered(filter, widened),
+        peak=stretches.peaks(problem.axis.to_samples(spikes.position[answer])) * stretched.lowered(filter, widened),
         widening=widened,
         domain=(float(signal.axis.from_samples(problem.domain[0])), float(signal.axis.from_samples(problem.domain[1]))),
         noise_sd=np.sqrt(np.maximum(model, 0.0)) if counts else _noise(signal, report, settings),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from blasso_flow.filters import Filter, build
-from blasso_flow.plots.evaluate import correlation_curve, filtered, products
+from blasso_flow.plots.evaluate import correlation_curve, filtered, products, signed_peak
 from blasso_flow.signals import Axis, FilterDescription, FloatArray, IntArray
 from blasso_flow.spikes import Section
 
@@ -74,6 +74,12 @@ class Stretches:
         curves = [correlation_curve(part.filter, (part.low, part.high), gradient, density) for part in self.parts]
         eta = [-correlation / part.strength for (_, correlation), part in zip(curves, self.parts, strict=True)]
         return np.concatenate([at for at, _ in curves]), np.concatenate(eta)
+
+    def peaks(self, position: FloatArray) -> FloatArray:
+        """The largest response with its sign, of a spike at each position (K,)."""
+        number = self.number(position)
+        every = {index: signed_peak(self.parts[index].filter) for index in np.unique(number)}
+        return np.array([every[index] for index in number], dtype=np.float64)
 
     def response(self, position: float, at: FloatArray) -> FloatArray:
         """Response of a spike at ``position`` at any places ``at``, of any shape."""

@@ -14,6 +14,7 @@ from blasso_flow.signals import FloatArray
 
 SMALL_FIT_NOTE = "Grey: signal. Blue: fit. Orange: spikes, rising from the baseline by what each adds to the signal at its peak."
 ZOOM_WIDTHS = 40.0  # filter widths a zoom shows
+PAIR = 0.8  # of a zoom: spikes further apart do not fit into one
 CROWDED = 130.0  # filter widths in a record above which single responses are too narrow to see
 
 
@@ -57,7 +58,8 @@ def zoom_ranges(curves: Curves) -> list[Zoom]:
         candidates.append(("the largest spike", position[np.argsort(-np.abs(weight), kind="stable")]))
     if position.size > 1:
         distance = np.diff(position)
-        candidates.append(("the closest spikes", ((position[:-1] + position[1:]) / 2)[np.argsort(distance, kind="stable")]))
+        close = np.argsort(distance, kind="stable")[: np.count_nonzero(distance < PAIR * span)]
+        candidates.append(("the closest spikes", ((position[:-1] + position[1:]) / 2)[close]))
     misfit = np.abs(np.nan_to_num(curves.residual))
     if curves.noise_sd is not None:
         misfit = misfit / curves.noise_sd
@@ -65,10 +67,11 @@ def zoom_ranges(curves: Curves) -> list[Zoom]:
     candidates.append(("the largest residual", axis.from_samples(worst[np.argsort(-misfit[worst], kind="stable")])))
     chosen: list[Zoom] = []
     for why, centres in candidates:
-        for centre in centres[:1000]:
+        for rank, centre in enumerate(centres[:1000]):
             low = float(np.clip(centre - span / 2, axis.first, max(axis.first, axis.last - span)))
             if all(abs(low - other) >= span for other, _, _ in chosen):
-                chosen.append((low, low + span, why))
+                words = why if rank == 0 else why.replace("the closest", "close").replace("the largest", "a large")
+                chosen.append((low, low + span, words))
                 break
     return chosen
 
