@@ -6,6 +6,8 @@ raises them as they are. This module imports nothing of the project.
 
 from __future__ import annotations
 
+from functools import partial
+
 MISSING: object = object()
 
 
@@ -28,6 +30,11 @@ class BlassoFlowError(Exception):
         self.allowed = allowed
         self.mend = mend
         super().__init__(what)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors come back from worker processes as they were."""
+        rebuild = partial(type(self), allowed=self.allowed, mend=self.mend)
+        return rebuild if self.received is MISSING else partial(rebuild, received=self.received), (self.what,)
 
     def __str__(self) -> str:
         parts = [self.what]

@@ -98,13 +98,18 @@ def recover_channel(
     """Recover one channel (values of shape (N,)). Data errors and numerical failures end in the report's status."""
     begun = perf_counter()
     if np.isnan(channel.values).all():
-        return _nothing(channel, Status.ALL_MISSING, "every sample is missing", begun)
+        return _nothing(channel.values, Status.ALL_MISSING, "every sample is missing", begun)
     try:
         return _recovered(channel, number, filter, settings, begun, on_round)
     except UsageError:
         raise
     except (BlassoFlowError, ArithmeticError, np.linalg.LinAlgError) as error:
-        return _nothing(channel, Status.FAILED, str(error), begun)
+        return _nothing(channel.values, Status.FAILED, str(error), begun)
+
+
+def failed_channel(samples: int, message: str) -> ChannelRecovery:
+    """What is reported of a channel whose samples could not be had."""
+    return _nothing(np.full(samples, np.nan), Status.FAILED, message, perf_counter())
 
 
 def assemble(channels: Sequence[ChannelRecovery], signal: Signal, settings: Mapping[str, object]) -> Recovery:
@@ -268,9 +273,9 @@ def _misfit(problem: Problem, channel: Signal, fit: Fit) -> tuple[str, ...]:
     )
 
 
-def _nothing(channel: Signal, status: Status, message: str, begun: float) -> ChannelRecovery:
+def _nothing(values: FloatArray, status: Status, message: str, begun: float) -> ChannelRecovery:
     nan = float("nan")
-    curve = np.full(channel.values.shape, np.nan)
+    curve = np.full(values.shape, np.nan)
     report = ChannelReport(
         status=status,
         message=message,

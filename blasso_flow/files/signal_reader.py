@@ -15,6 +15,7 @@ from blasso_flow.files.locate import DatasetInfo, Located, list_datasets, locate
 from blasso_flow.files.source import Source, SourceLike, open_source
 from blasso_flow.signals import Axis, FilterDescription, FloatArray, Signal, Truth
 
+GATHERED = 64  # channels that are read together where their samples alternate
 BLOCK_SHARE = 4  # rows that share chunks are read together while they take at most this fraction of the memory
 
 
@@ -75,6 +76,19 @@ class SignalFile:
         return self._source.sha256()
 
     @property
+    def together(self) -> int:
+        """Number of channels whose samples share chunks, and are read faster together."""
+        chunks = self._located.dataset.chunks
+        if len(self.shape) == 1 or not (chunks or self._located.transposed):
+            return 1
+        return int(chunks[1 if self._located.transposed else 0]) if chunks else GATHERED
+
+    @property
+    def described(self) -> Signal:
+        """A signal without samples (zeros, shape (N,)) that has everything else but the truth."""
+        return Signal(np.zeros(self.axis.size), self.axis, self.units, self.long_name, None, self.filter, None, self.name)
+
+    @property
     def identity(self) -> dict[str, object]:
         """What finds this signal again (JSON-ready): name, absolute path or None, dataset, spacing if given, SHA-256."""
         path = self._source.path
@@ -86,7 +100,7 @@ class SignalFile:
             "sha256": self.sha256,
         }
 
-    def channel(self, number: int) -> Signal:
+    def channel(self, number: int, *, with_truth: bool = True) -> Signal:
         """One channel as a signal of shape (N,), its truth numbered 0. Raises `DataError` on samples that cannot be used."""
         if not 0 <= number < self.channels:
             raise DataError(f"{self.name}: no such channel", received=number, allowed=f"0 to {self.channels - 1}")
@@ -96,7 +110,7 @@ class SignalFile:
             if self._located.noise is not None:
                 noise = self._noise if self._noise is not None else self._noise_row(number)
                 noise = float(noise[number]) if isinstance(noise, np.ndarray) and self.noise == "channel" else noise
-        truth = None if self.truth is None else self.truth.of_channel(number)
+        truth = self.truth.of_channel(number) if with_truth and self.truth is not None else None
         name = self.name if self.channels == 1 else f"{self.name}, channel {number}"
         return Signal(values, self.axis, self.units, self.long_name, noise, self.filter, truth, name)
 
@@ -128,11 +142,10 @@ class SignalFile:
 
     def _row(self, number: int) -> FloatArray:
         """Samples of one channel, (N,). Channels that share chunks are unpacked once, together, where memory allows."""
-        dataset = self._located.dataset
         if len(self.shape) == 1:
             return self._numbers((slice(None),), self.shape)
         across = 1 if self._located.transposed else 0
-        rows = int(dataset.chunks[across]) if dataset.chunks else 1
+        rows = self.together
         if rows * self.axis.size * 8 > self._source.memory.limit // BLOCK_SHARE:
             rows = 1
         start = number - number % rows

@@ -1,0 +1,148 @@
+"""Where blocks are solved: in this process, in processes of this machine, or on a Dask cluster.
+
+Each is a `Crew`: a `concurrent.futures.Executor` with what the loop of `run` needs to know of it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from blasso_flow.batches.plan import WAITING
+from blasso_flow.errors import RunError, UsageError
+
+T = TypeVar("T")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS")
+PATIENCE = 10.0  # seconds a cluster gets to answer
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Workers: ``executor`` runs blocks, ``room`` says how many may be under way, ``stop`` ends all work at once.
+
+    ``deaths`` are the exceptions that mean that a worker died. ``restart`` gives the crew that takes this one's place then;
+    None where no other can.
+    """
+
+    executor: Executor
+    room: Callable[[], int]
+    stop: Callable[[], None]
+    deaths: tuple[type[BaseException], ...] = ()
+    restart: Callable[[], Crew] | None = None
+
+
+class _Here(Executor):
+    """Runs each call at once, in the caller."""
+
+    def submit(self, function: Callable[..., T], /, *arguments: Any, **options: Any) -> Future[T]:
+        future: Future[T] = Future()
+        try:
+            future.set_result(function(*arguments, **options))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def here() -> Crew:
+    """This process: one block at a time."""
+    return Crew(_Here(), lambda: 1, lambda: None)
+
+
+def processes(jobs: int) -> Crew:
+    """``jobs`` processes of one thread each, forked from a clean one where the system can."""
+    import multiprocessing
+
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if context.get_start_method() == "forkserver":
+        context.set_forkserver_preload(["blasso_flow.batches.worker"])
+    executor = ProcessPoolExecutor(jobs, context, initializer=_begin)
+    with one_thread():  # the environment that the first processes are started with
+        for _ in range(jobs):
+            executor.submit(os.getpid)
+
+    def stop() -> None:
+        workers = list((executor._processes or {}).values())  # there is no public way to end a call that is running
+        executor.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.kill()
+
+    return Crew(executor, lambda: WAITING * jobs, stop, (BrokenProcessPool,), lambda: processes(jobs))
+
+
+def _begin() -> None:
+    """In a worker process: leave Ctrl-C to the parent, and end when the parent does."""
+    import multiprocessing
+    from multiprocessing.connection import wait
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            wait([parent.sentinel])
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Libraries that are loaded inside, here or in a new process, use one thread each unless the user said otherwise."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    for name in THREADS:
+        os.environ.setdefault(name, "1")
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+
+
+@contextmanager
+def cluster(address: str, jobs: int) -> Iterator[Crew]:
+    """The workers of a Dask cluster: the one whose scheduler is at ``address``, or ``jobs`` new processes for "local".
+
+    Raises `UsageError` where Dask is not installed, `RunError` where the scheduler does not answer.
+    """
+    try:
+        from distributed import CancelledError, Client, LocalCluster
+        from distributed.comm import CommClosedError
+        from distributed.scheduler import KilledWorker
+    except ImportError:
+        raise UsageError(
+            "--scheduler needs Dask", received=address, mend="install it: pip install 'blasso-flow[distributed]'"
+        ) from None
+    own = None
+    try:
+        if address == "local":
+            own = LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
+        client = Client(own or address, timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise RunError(
+            f"no Dask scheduler answers at {address}",
+            received=str(error).partition("\n")[0],
+            mend="start one with `dask scheduler`, and workers with `dask worker ADDRESS --nthreads 1`",
+        ) from None
+    executor = client.get_executor(pure=False)
+
+    def room() -> int:
+        return WAITING * max(1, sum(client.nthreads().values()))
+
+    def stop() -> None:
+        executor.shutdown(wait=False)
+
+    try:
+        yield Crew(executor, room, stop, (KilledWorker, CommClosedError, CancelledError))
+    finally:
+        client.close(timeout=2)
+        if own is not None:
+            own.close(timeout=5)
