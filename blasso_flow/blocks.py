@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
@@ -25,6 +26,7 @@ TRACE = ("round", "objective", "gap", "spikes", "seconds")
 SECTIONS = ("first", "last", "sd", "strength")
 WHOLE = frozenset({"round", "spikes", "first", "last"})  # columns that count
 ALONE = ("rounds", "baseline", "refit_baseline", "particle_position", "particle_weight")
+LEAST_GAP = 1e-16  # what is less counts as that
 HEADER = struct.Struct("<I")
 
 Column = NDArray[np.float64] | NDArray[np.int64]
@@ -130,6 +132,7 @@ class Totals:
     coefficients: int = 0
     sections: int = 0
     particles: int = 0
+    curve: int = 0
     fitted_baseline: bool = False
     widths: bool = False
     refitted_baseline: bool = False
@@ -144,6 +147,7 @@ class Totals:
             coefficients=max(self.coefficients, block.baseline.shape[1], block.refit_baseline.shape[1]),
             sections=self.sections + block.sections["channel"].size,
             particles=max(self.particles, block.particle_position.shape[1]),
+            curve=self.curve if block.fit is None else block.fit.model.shape[-1],
             fitted_baseline=self.fitted_baseline or any(block.texts["baseline_rule"]),
             widths=self.widths or block.spikes.width is not None,
             refitted_baseline=self.refitted_baseline or any(block.texts["refit_baseline_rule"]),
@@ -156,6 +160,29 @@ class Totals:
         for block in blocks:
             totals = totals.plus(block)
         return totals
+
+
+@dataclass
+class Overview:
+    """A whole run in a few numbers: ``decades`` counts channels by the power of ten of their gap, ``statuses`` by how they
+    ended; ``worst_gap`` is NaN where no channel has one."""
+
+    channels: int = 0
+    spikes: int = 0
+    worst_gap: float = math.nan
+    statuses: Counter[str] = field(default_factory=Counter)
+    decades: Counter[int] = field(default_factory=Counter)
+
+    def add(self, block: Block) -> None:
+        """One more block."""
+        self.channels += block.count
+        self.spikes += len(block.spikes)
+        self.statuses.update(block.texts["status"])
+        gaps = block.numbers["gap"]
+        gaps = gaps[np.isfinite(gaps)]
+        if gaps.size:
+            self.worst_gap = float(np.fmax(self.worst_gap, gaps.max()))
+            self.decades.update(np.floor(np.log10(np.maximum(gaps, LEAST_GAP))).astype(int).tolist())
 
 
 def encode(block: Block) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -77,8 +78,8 @@ def test_the_blocks_do_not_show_in_the_file(tmp_path: Path, monkeypatch: pytest.
         monkeypatch.setattr(result_writer, "LARGE", 0)
     for name, sizes in (("one.h5", [7]), ("two.h5", [3, 4]), ("seven.h5", [1] * 7)):
         blocks = parts(recovery, sizes)
-        run = Run(recovery.settings, recovery.signal, {}, 0.3)
-        write_blocks(blocks, Totals.of(blocks), run, tmp_path / name)
+        run = Run(recovery.settings, recovery.signal, {}, 0.3, True)
+        write_blocks(partial(iter, blocks), Totals.of(blocks), run, tmp_path / name)
         whole, cut = contents(tmp_path / "whole.h5"), contents(tmp_path / name)
         assert whole.keys() == cut.keys()
         for path, values in whole.items():

@@ -19,7 +19,7 @@ from blasso_flow.routes import OnRound
 MOST_DEATHS = 3  # of worker processes in a row, with no block finished between
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """A channel failed and the run was to stop there."""
 
     def __init__(self, number: int, status: str, message: str) -> None:
@@ -41,7 +41,7 @@ def solve_blocks(
     """Solve all blocks and keep them in the journal, in the order in which they finish.
 
     ``file`` is read for workers that cannot read it themselves. ``on_round`` is only for a crew in this process.
-    Raises `Stopped` at the first channel that did not converge, with ``fail_fast``; `RunError` when workers keep dying.
+    Raises `StoppedError` at the first channel that did not converge, with ``fail_fast``; `RunError` when workers keep dying.
     Whatever ends it, the blocks in the journal are whole, and no work goes on.
     """
     loop = _Loop(task, deque(blocks), crew, journal, file, {} if on_round is None else {"on_round": on_round})
@@ -51,7 +51,7 @@ def solve_blocks(
                 journal.append(solved.first, solved.count, solved.data)
                 on_block(solved)
                 if fail_fast and solved.bad:
-                    raise Stopped(*solved.bad[0])
+                    raise StoppedError(*solved.bad[0])
     finally:
         loop.crew.stop()
         release()

@@ -144,7 +144,23 @@ memory_option = click.option(
     "--max-memory",
     callback=read_size,
     metavar="SIZE",
-    help="Largest memory a channel may take, as 2GB; default: half of the machine's.",
+    help="Memory to use, as 2GB, whatever the size of the file; default: half of the machine's.",
+)
+batch_options = combined(
+    click.option(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="Processes that solve channels, one thread each; default: the cores this process may use.",
+    ),
+    click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Solve on the Dask cluster whose scheduler is there, or on a new one of --jobs processes: local.",
+    ),
+    click.option("--resume", is_flag=True, help="Go on with a run that was interrupted, from the channels it finished."),
+    click.option("--fail-fast", is_flag=True, help="Stop at the first channel that does not converge."),
+    click.option("--log-json", metavar="FILE", help="Append progress to FILE as JSON lines."),
 )
 message_options = combined(
     click.option("-q", "--quiet", is_flag=True, help="Print no table, no notes and no progress; errors only."),

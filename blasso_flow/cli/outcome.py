@@ -21,6 +21,7 @@ TRACEBACK_VARIABLE = "BLASSO_FLOW_TRACEBACK"
 INTERRUPTED = 130
 CLOSED_PIPE = 141
 TERMINATED = 143
+NOTHING_LEFT = "nothing half-written is left"
 
 
 class Terminated(BaseException):
@@ -46,9 +47,10 @@ def unwind_on_termination() -> None:
 
 def report(error: BaseException, *, verbose: bool = False) -> int:
     """Print the one line that belongs to an error; return the exit code."""
+    notes: list[str] = getattr(error, "__notes__", [])
     match error:
         case BlassoFlowError():
-            say(f"error: {error}")
+            say("; ".join([f"error: {error}", *notes]))
             code = error.exit_code
         case click.UsageError():
             say(f"error: {_one_line(error.format_message())}; see `{_help_of(error)}`")
@@ -60,10 +62,10 @@ def report(error: BaseException, *, verbose: bool = False) -> int:
             _silence_stdout()
             code = CLOSED_PIPE
         case KeyboardInterrupt() | click.Abort():
-            say("interrupted; nothing half-written is left")
+            say("; ".join(["interrupted", *(notes or [NOTHING_LEFT])]))
             code = INTERRUPTED
         case Terminated():
-            say("terminated; nothing half-written is left")
+            say("; ".join(["terminated", *(notes or [NOTHING_LEFT])]))
             code = TERMINATED
         case MemoryError():
             what = _one_line(str(error)) or "an array could not be allocated"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,15 +23,25 @@ class Job:
         """For messages."""
         return "standard input" if self.signal == STREAM else self.signal
 
+    @property
+    def kept(self) -> bool:
+        """Whether finished blocks can be kept beside the result: not where it goes to a stream or a device."""
+        path = Path(self.result)
+        return self.result != STREAM and (path.is_file() or not path.exists())
 
-def planned(signals: tuple[str, ...], output: str | None, output_dir: str | None, figure_format: str, force: bool) -> list[Job]:
-    """Inputs with their outputs, every one checked before any work starts."""
+
+def planned(
+    signals: tuple[str, ...], output: str | None, output_dir: str | None, figure_format: str, force: bool, resume: bool
+) -> list[Job]:
+    """Inputs with their outputs, every one checked before any work starts. A result to be resumed may be there already."""
     if output is not None and output_dir is not None:
         raise UsageError("--output and --output-dir exclude each other", mend="give one of them")
     if output is not None and len(signals) > 1:
         raise UsageError("--output names one file", received=f"{len(signals)} signals", mend="give --output-dir")
     check_inputs(signals)
     if output == STREAM:
+        if resume:
+            raise UsageError("--resume needs a named output", received="--output -", mend="name a file")
         check_output(output, force=force)
         return [Job(signals[0], STREAM, None)]
     folder = _folder(output_dir)
@@ -46,9 +57,20 @@ def planned(signals: tuple[str, ...], output: str | None, output_dir: str | None
                     "two outputs have the same name", received=target, mend="recover these signals one by one, with --output"
                 )
             if target is not None:
-                check_output(target, force=force, inputs=signals)
+                check_output(target, force=force or resume, inputs=signals)
                 taken.add(target)
+        _check_unfinished(job, force=force, resume=resume)
     return jobs
+
+
+def _check_unfinished(job: Job, *, force: bool, resume: bool) -> None:
+    from blasso_flow.batches.journal import partial_path
+
+    partial = partial_path(job.result)
+    if job.kept and partial.exists() and not (force or resume):
+        raise UsageError(
+            "an unfinished run is there", received=str(partial), mend="give --resume to go on with it, or --force to start anew"
+        )
 
 
 def _folder(output_dir: str | None) -> Path:
@@ -68,3 +90,18 @@ def default_name(signal: str) -> str:
             "standard input has no name to make an output from", mend="give --output FILE, or --output - for standard output"
         )
     return f"{Path(path).stem}.spikes.h5"
+
+
+def refuse_other(job: Job, sha256: str, settings: Mapping[str, object]) -> None:
+    """Raise `UsageError` unless the result that is there is what this run would make."""
+    from blasso_flow.files import read_provenance
+    from blasso_flow.files.plain import plain
+
+    stored = read_provenance(job.result)
+    signal = stored.get("input")
+    for what, old, new in (
+        ("of another signal", signal.get("sha256") if isinstance(signal, dict) else None, sha256),
+        ("made with other options", stored.get("settings"), plain(settings)),
+    ):
+        if old != new:
+            raise UsageError(f"the output exists already, {what}", received=job.result, mend="give --force to replace it")

@@ -1,40 +1,143 @@
-"""Progress on standard error, and only on a terminal."""
+"""Progress on standard error: a bar on a terminal, a line every so often elsewhere; and as JSON lines for machines."""
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from blasso_flow.cli.channels import duration
+from blasso_flow.cli.outcome import say
+from blasso_flow.errors import RunError
+
 if TYPE_CHECKING:
-    from blasso_flow.recovery import ChannelRecovery
+    from blasso_flow.batches.worker import Solved
     from blasso_flow.spikes import TraceRow
 
 PATIENCE = 1.0  # seconds before a single channel says how far it is
+REDRAWN = 0.2  # seconds between two states of the bar
+REPEATED = 30.0  # seconds between two lines where there is no terminal
+BAR = 20
+PARTS = 1000  # of a bar that shows a share
 
-PARTS = 1000  # of a bar of shares
 
-Callbacks = dict[str, Callable[..., None]]
+class Progress:
+    """How far a run of ``channels`` is, ``done`` of which were there before."""
+
+    def __init__(self, name: str, channels: int, done: int, *, shown: bool, log: Log) -> None:
+        self.name, self.channels, self.done, self.before = name, channels, done, done
+        self.spikes = 0
+        self.bad = 0
+        self.worst = math.nan
+        self.log = log
+        self._terminal = sys.stderr.isatty()
+        self._shown = shown and channels > 1
+        self._begun = self._said = monotonic()
+        self._drawn = False
+
+    def block(self, solved: Solved) -> None:
+        """One more block."""
+        self.done += solved.count
+        self.spikes += solved.spikes
+        self.bad += len(solved.bad)
+        self.worst = max(self.worst, solved.worst_gap) if math.isfinite(self.worst) else solved.worst_gap
+        self.log.write("block", first=solved.first, count=solved.count, process=solved.process, **self._numbers())
+        for number, status, message in solved.bad:
+            self.log.write("channel", channel=number, status=status, message=message)
+        now = monotonic()
+        if self._shown and now - self._said > (REDRAWN if self._terminal else REPEATED):
+            self._said, self._drawn = now, True
+            if self._terminal:
+                click.echo(f"\r{self._bar()}{self.line()}\x1b[K", nl=False, err=True)
+            else:
+                say(self.line())
+
+    def clear(self) -> None:
+        """Take the bar away."""
+        if self._drawn and self._terminal:
+            click.echo("\r\x1b[K", nl=False, err=True)
+            self._drawn = False
+
+    def line(self) -> str:
+        """The state in words."""
+        rate, left = self.rate()
+        bad = f", {self.bad} not converged" if self.bad else ""
+        worst = f", worst gap {self.worst:.1e}" if math.isfinite(self.worst) else ""
+        return (
+            f"{self.name}: {self.done}/{self.channels} channels, {self.spikes} spikes{worst}{bad}, "
+            f"{rate:.3g} channels/s, {duration(left)} left"
+        )
+
+    def rate(self) -> tuple[float, float]:
+        """Channels a second so far, and the seconds left at this rate."""
+        rate = (self.done - self.before) / max(monotonic() - self._begun, 1e-3)
+        return rate, (self.channels - self.done) / rate if rate else math.inf
+
+    def _bar(self) -> str:
+        full = BAR * self.done // self.channels
+        return f"[{'#' * full}{'-' * (BAR - full)}] "
+
+    def _numbers(self) -> dict[str, Any]:
+        rate, left = self.rate()
+        worst = self.worst if math.isfinite(self.worst) else None
+        return {
+            "done": self.done,
+            "channels": self.channels,
+            "spikes": self.spikes,
+            "not_converged": self.bad,
+            "worst_gap": worst,
+            "channels_per_second": round(rate, 3),
+            "seconds_left": round(left, 1),
+        }
+
+
+class Log:
+    """Events as JSON lines, if there is a file for them. A file that cannot be written ends the log, never the run."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+        self._begun = monotonic()
+
+    def write(self, event: str, **facts: object) -> None:
+        """One line: the event, the seconds since the start, and the facts."""
+        if self._stream is None:
+            return
+        try:
+            seconds = round(monotonic() - self._begun, 3)
+            self._stream.write(json.dumps({"event": event, "seconds": seconds, **facts}) + "\n")
+            self._stream.flush()
+        except OSError as error:
+            say(f"note: the log ends here: {error.strerror}")
+            self._stream = None
 
 
 @contextmanager
-def progress(channels: int, name: str, *, shown: bool) -> Iterator[Callbacks]:
-    """Callbacks for `recover`: a bar of channels, or the rounds of a single channel that takes its time; none to a pipe."""
+def rounds_shown(name: str, *, shown: bool) -> Iterator[Any]:
+    """A callback for the rounds of a single channel that takes its time; None where nobody watches."""
     if not (shown and sys.stderr.isatty()):
-        yield {}
-    elif channels > 1:
-        with click.progressbar(length=channels, label=name, file=sys.stderr, show_pos=True) as bar:
+        yield None
+        return
+    begun = monotonic()
+    written = 0
 
-            def on_channel(number: int, recovery: ChannelRecovery) -> None:
-                bar.update(1)
+    def on_round(number: int, row: TraceRow) -> None:
+        nonlocal written
+        if monotonic() - begun > PATIENCE:
+            line = f"{name}: round {row.round}, {row.spikes} spikes, gap {row.gap:.1e}"
+            click.echo("\r" + line.ljust(written), nl=False, err=True)
+            written = len(line)
 
-            yield {"on_channel": on_channel}
-    else:
-        yield from _rounds(name)
+    try:
+        yield on_round
+    finally:
+        if written:
+            click.echo("\r" + " " * written + "\r", nl=False, err=True)
 
 
 @contextmanager
@@ -47,19 +150,15 @@ def share_bar(name: str, *, shown: bool) -> Iterator[Callable[[float], None]]:
         yield lambda share: bar.update(max(0, round(share * PARTS) - bar.pos))
 
 
-def _rounds(name: str) -> Iterator[Callbacks]:
-    begun = monotonic()
-    written = 0
-
-    def on_round(number: int, row: TraceRow) -> None:
-        nonlocal written
-        if monotonic() - begun > PATIENCE:
-            line = f"{name}: round {row.round}, {row.spikes} spikes, gap {row.gap:.1e}"
-            click.echo("\r" + line.ljust(written), nl=False, err=True)
-            written = len(line)
-
+@contextmanager
+def opened_log(path: str | None) -> Iterator[Log]:
+    """The log in a file that is appended to; of nothing without a path. Raises `RunError` when it cannot be opened."""
+    if path is None:
+        yield Log()
+        return
     try:
-        yield {"on_round": on_round}
-    finally:
-        if written:
-            click.echo("\r" + " " * written + "\r", nl=False, err=True)
+        stream = open(path, "a", encoding="utf-8")  # noqa: SIM115
+    except OSError as error:
+        raise RunError("--log-json cannot be written", received=path, mend=f"{error.strerror}".lower()) from None
+    with stream:
+        yield Log(stream)

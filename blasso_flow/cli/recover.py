@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from blasso_flow.cli import options
 from blasso_flow.cli.outputs import planned
+from blasso_flow.cli.progress import opened_log
 from blasso_flow.cli.recovering import Manner, attempt
 from blasso_flow.cli.streams import STREAM
-from blasso_flow.errors import BlassoFlowError, UnconvergedError, UsageError
+from blasso_flow.errors import UnconvergedError, UsageError
 
 
 @click.command(
@@ -91,6 +93,7 @@ from blasso_flow.errors import BlassoFlowError, UnconvergedError, UsageError
 @options.plot_options
 @options.force_option
 @click.option("--accept-unconverged", is_flag=True, help="Exit 0 even if channels failed or did not reach the tolerance.")
+@options.batch_options
 @options.memory_option
 @options.message_options
 def recover(
@@ -107,6 +110,11 @@ def recover(
     plot_format: str,
     force: bool,
     accept_unconverged: bool,
+    jobs: int | None,
+    scheduler: str | None,
+    resume: bool,
+    fail_fast: bool,
+    log_json: str | None,
     max_memory: int | None,
     quiet: bool,
     verbose: bool,
@@ -119,7 +127,9 @@ def recover(
     """
     ctx = click.get_current_context()
     explicit_plot = plot and ctx.get_parameter_source("plot") is click.core.ParameterSource.COMMANDLINE
-    jobs = planned(signals, output, output_dir, plot_format if plot else "", force)
+    if fail_fast and accept_unconverged:
+        raise UsageError("--fail-fast and --accept-unconverged exclude each other", mend="give one of them")
+    planned_jobs = planned(signals, output, output_dir, plot_format if plot else "", force, resume)
     if explicit_plot and output == STREAM:
         raise UsageError(
             "--plot needs a named output", received="--output -", mend="name a file, or draw it later with `blasso-flow plot`"
@@ -129,10 +139,16 @@ def recover(
     settings = {"filter": None if fit_filter else _described(filter_text), "positive": positive, **settings}
     ranges = _ranges(filter_text) if fit_filter else None
     manner = Manner(settings, spacing, max_memory, save_fit, rate_width, force, quiet, verbose, ranges)
-    outcomes = [attempt(job, manner, len(jobs) > 1) for job in jobs]
-    failures = [outcome for outcome in outcomes if isinstance(outcome, BlassoFlowError)]
+    failures = []
+    with opened_log(log_json) as log:
+        manner = replace(manner, jobs=jobs, scheduler=scheduler, resume=resume, fail_fast=fail_fast, log=log)
+        for job in planned_jobs:
+            failure = attempt(job, manner, len(planned_jobs) > 1)
+            failures += [failure] if failure is not None else []
+            if failures and fail_fast:
+                break
     hard = [failure for failure in failures if not isinstance(failure, UnconvergedError)]
-    if hard and len(hard) == len(jobs):
+    if hard and len(hard) == len(planned_jobs):
         ctx.exit(hard[0].exit_code)
     if hard or (failures and not accept_unconverged):
         ctx.exit(UnconvergedError.exit_code)

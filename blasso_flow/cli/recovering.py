@@ -1,28 +1,37 @@
-"""How `recover` carries out one recording: read, solve, write, say what came out."""
+"""How `recover` carries out one recording: read, solve in blocks, write, say what came out."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from blasso_flow.cli.channels import Account
 from blasso_flow.cli.outcome import report, say
-from blasso_flow.cli.outputs import Job
+from blasso_flow.cli.outputs import Job, refuse_other
+from blasso_flow.cli.progress import Log, Progress, rounds_shown
 from blasso_flow.cli.streams import STREAM, input_path
 from blasso_flow.errors import BlassoFlowError, DataError, UnconvergedError
 
 if TYPE_CHECKING:
-    from blasso_flow.spikes import Recovery
-
-FAILED = {"all_missing", "failed"}
+    from blasso_flow.batches.executors import Crew
+    from blasso_flow.batches.journal import Journal
+    from blasso_flow.batches.sample import Sample
+    from blasso_flow.batches.worker import Task
+    from blasso_flow.files import SignalFile
+    from blasso_flow.filters import Filter
+    from blasso_flow.signals import Signal
 
 
 @dataclass(frozen=True)
 class Manner:
-    """How a job is carried out: what is read, written and said."""
+    """How a job is carried out: what is read, written and said, and by how many workers."""
 
     settings: Mapping[str, Any]
     spacing: float | None
@@ -33,6 +42,29 @@ class Manner:
     quiet: bool
     verbose: bool
     fit_filter: str | None = None  # a filter with ranges
+    jobs: int | None = None
+    scheduler: str | None = None
+    resume: bool = False
+    fail_fast: bool = False
+    log: Log | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A job made ready: its task, its filter's table, its settings as the result describes them, and who solves it."""
+
+    job: Job
+    manner: Manner
+    task: Task
+    filter: Filter
+    settings: Mapping[str, object]
+    jobs: int
+    log: Log
+
+    @property
+    def shift(self) -> float:
+        """From the file's axis to that of the result."""
+        return self.task.settings.time_shift(self.filter)
 
 
 def attempt(job: Job, manner: Manner, several: bool) -> BlassoFlowError | None:
@@ -46,71 +78,182 @@ def attempt(job: Job, manner: Manner, several: bool) -> BlassoFlowError | None:
 
 
 def _carry_out(job: Job, manner: Manner, several: bool) -> None:
-    from blasso_flow.cli.channels import channel_lines, closing_line, note_lines, rule_lines
-    from blasso_flow.cli.progress import progress
     from blasso_flow.files import open_signal
     from blasso_flow.kernels import announce_compilation
     from blasso_flow.rates import check_width
-    from blasso_flow.recovery import recover as recover_signal
 
+    begun = monotonic()
     with open_signal(job.signal, spacing=manner.spacing, max_memory=manner.max_memory) as file:
         if manner.rate_width is not None:
             check_width(manner.rate_width, file.axis)
-        signal, identity = file.read(), file.identity
+        run = _prepared(job, manner, file)
+        if manner.resume and not manner.force and Path(job.result).exists():
+            refuse_other(job, file.sha256, run.settings)
+            if not manner.quiet:
+                say(f"{job.result} is there already")
+            return
+        if not manner.quiet:
+            announce_compilation(lambda: say("compiling kernels, first run only"))
+        account = Account(everything=manner.verbose)
+        with _journal(run, file) as journal:
+            _solve(run, file, journal)
+            _write(run, file, journal, account)
+    if not manner.quiet:
+        lines = account.lines(file.units)
+        click.echo("\n".join([f"{job.name}:", *lines] if several else lines), err=job.result == STREAM)
+        for line in [*(account.rules() if manner.verbose else ()), *account.notes()]:
+            say(line)
+        say(account.closing(monotonic() - begun, [path for path in (job.result, job.figure) if path not in (STREAM, None)]))
+    whole = account.overview
+    run.log.write("end", signal=job.name, channels=whole.channels, spikes=whole.spikes, **whole.statuses)
+    if account.first_bad is not None:
+        number, status, message = account.first_bad
+        bad = whole.channels - whole.statuses["converged"]
+        raise UnconvergedError(
+            f"{job.name}: {bad} of {whole.channels} channels did not converge; channel {number}: {status}", mend=message
+        )
+
+
+def _prepared(job: Job, manner: Manner, file: SignalFile) -> Run:
+    """Check the settings against the signal and fit its filter, both before any block is solved."""
+    from blasso_flow.batches import plan
+    from blasso_flow.batches.worker import Task, fingerprint
+    from blasso_flow.files.guard import Memory
+    from blasso_flow.recovery import tabulated
+    from blasso_flow.settings import Settings
+
     settings = dict(manner.settings)
-    fitted = None
+    more: dict[str, object] = {}
+    notes: tuple[str, ...] = ()
     if manner.fit_filter is not None:
         from blasso_flow.cli.fit_filter import fitted_filter
 
-        fitted = fitted_filter(signal, manner.fit_filter, settings, quiet=manner.quiet)
+        channel_by_channel = cast("Signal", file)
+        fitted = fitted_filter(channel_by_channel, manner.fit_filter, settings, quiet=manner.quiet)
         settings["filter"] = fitted.filter
-    if not manner.quiet:
-        announce_compilation(lambda: say("compiling kernels, first run only"))
-    with progress(signal.channels, job.name, shown=not manner.quiet) as callbacks:
-        recovery = recover_signal(signal, on_channel=callbacks.get("on_channel"), on_round=callbacks.get("on_round"), **settings)
-    if fitted is not None:
-        recovery = replace(
-            recovery,
-            channels=[replace(report, notes=(*report.notes, *fitted.notes, fitted.sentence)) for report in recovery.channels],
-            settings={**recovery.settings, "filter_fit": fitted.described()},
-        )
-    if all(channel.status in FAILED for channel in recovery.channels):
-        raise DataError(f"{job.name}: no channel could be recovered", mend=recovery.channels[0].message)
-    _write(job, recovery, identity, manner)
-    if not manner.quiet:
-        lines = channel_lines(recovery, signal.units, everything=manner.verbose)
-        click.echo("\n".join([f"{job.name}:", *lines] if several else lines), err=job.result == STREAM)
-        for line in [*(rule_lines(recovery) if manner.verbose else ()), *note_lines(recovery)]:
-            say(line)
-        say(closing_line(recovery, [path for path in (job.result, job.figure) if path not in (STREAM, None)]))
-    _refuse_unconverged(job, recovery)
-
-
-def _write(job: Job, recovery: Recovery, identity: Mapping[str, object], manner: Manner) -> None:
-    """Result, then figure."""
-    from blasso_flow.files import write_result
-
-    write_result(
-        recovery,
-        job.result,
-        provenance={"argv": ["blasso-flow", *sys.argv[1:]], "input": identity},
-        overwrite=manner.force,
-        save_fit=manner.save_fit,
-        rate_width=manner.rate_width,
-        inputs=[input_path(job.signal)],
+        more, notes = {"filter_fit": fitted.described()}, (*fitted.notes, fitted.sentence)
+    chosen = Settings(**settings)
+    table = tabulated(file.described, chosen)
+    path = file.path
+    task = Task(
+        settings=chosen,
+        about=file.described,
+        several=len(file.shape) == 2,
+        path=path,
+        dataset=file.dataset,
+        spacing=manner.spacing,
+        max_memory=manner.max_memory,
+        fingerprint="" if path is None else fingerprint(path),
+        keep_fit=manner.save_fit or file.channels == 1,
+        notes=notes,
     )
+    jobs = plan.checked_jobs(manner.jobs)
+    if manner.scheduler is None:
+        small = manner.jobs is None and plan.is_small(file.channels, file.axis.size, table.taps)
+        wanted = 1 if small or file.channels == 1 else min(jobs, file.channels)
+        jobs = plan.fitting_jobs(wanted, file.axis.size, Memory.of(manner.max_memory).limit)
+        if jobs < wanted and not manner.quiet:
+            say(f"note: {jobs} of {wanted} jobs, so as to keep to --max-memory")
+    return Run(job, manner, task, table, {**chosen.described(table), **more}, jobs, manner.log or Log())
+
+
+@contextmanager
+def _journal(run: Run, file: SignalFile) -> Iterator[Journal]:
+    """The finished blocks of a run; kept beside the output, with a word on how to go on, whatever ends it early."""
+    from blasso_flow.batches.journal import Journal, partial_path
+    from blasso_flow.files.plain import plain
+    from blasso_flow.files.result_writer import versions
+
+    about = {
+        "signal": file.sha256,
+        "dataset": file.dataset,
+        "spacing": run.manner.spacing,
+        "channels": file.channels,
+        "settings": plain(run.settings),
+        "curves": run.task.keep_fit,
+        "versions": versions(),
+    }
+    kept = file.channels > 1 and run.job.kept
+    journal = Journal(about, partial_path(run.job.result) if kept else None, resume=run.manner.resume)
+    if run.manner.resume and not run.manner.quiet and kept:
+        say(f"resuming {run.job.name}: {journal.done} of {file.channels} channels are there")
+    try:
+        yield journal
+    except BaseException as error:
+        unusable = isinstance(error, DataError)
+        if kept and journal.done and not unusable:
+            error.add_note(
+                f"{journal.done} of {file.channels} channels are kept in {journal.path}; the same command with --resume goes on"
+            )
+        journal.close(keep=not unusable)
+        raise
+    journal.close(keep=False)
+
+
+def _solve(run: Run, file: SignalFile, journal: Journal) -> None:
+    from blasso_flow.batches import plan
+    from blasso_flow.batches.run import StoppedError, solve_blocks
+    from blasso_flow.files.guard import Memory
+
+    manner, job = run.manner, run.job
+    limit = Memory.of(manner.max_memory).limit
+    size = plan.block_size(file.channels, file.axis.size, run.jobs, limit, file.together)
+    blocks = plan.blocks_of(journal.missing(file.channels), size)
+    run.log.write("start", signal=job.name, channels=file.channels, done=journal.done, jobs=run.jobs)
+    progress = Progress(job.name, file.channels, journal.done, shown=not manner.quiet, log=run.log)
+    single = file.channels == 1 and manner.scheduler is None and not manner.quiet
+    try:
+        with _crew(run) as crew, rounds_shown(job.name, shown=single) as on_round:
+            solve_blocks(
+                run.task, blocks, crew, journal, file, on_block=progress.block, on_round=on_round, fail_fast=manner.fail_fast
+            )
+    except StoppedError as stop:
+        raise UnconvergedError(f"{job.name}: stopped at channel {stop.number}: {stop.status}", mend=stop.message) from None
+    finally:
+        progress.clear()
+
+
+@contextmanager
+def _crew(run: Run) -> Iterator[Crew]:
+    from blasso_flow.batches.executors import cluster, here, processes
+
+    if run.manner.scheduler is not None:
+        with cluster(run.manner.scheduler, run.jobs) as crew:
+            yield crew
+    else:
+        yield here() if run.jobs == 1 else processes(run.jobs)
+
+
+def _write(run: Run, file: SignalFile, journal: Journal, account: Account) -> None:
+    """Result, then figure, and the account of the channels."""
+    from blasso_flow.batches.sample import Sample
+    from blasso_flow.blocks import Totals
+    from blasso_flow.files.result_writer import Run as Written
+    from blasso_flow.files.result_writer import write_blocks
+
+    job, manner = run.job, run.manner
+    totals, sample = Totals(), Sample(file.channels)
+    for block in journal.blocks():
+        totals = totals.plus(block)
+        account.add(block)
+        sample.add(block)
+    if account.failures == file.channels:
+        raise DataError(f"{job.name}: no channel could be recovered", mend=account.first_message)
+    provenance = {"argv": ["blasso-flow", *sys.argv[1:]], "input": file.identity}
+    about = file.described.shifted(run.shift)
+    written = Written(run.settings, about, provenance, manner.rate_width, manner.save_fit)
+    write_blocks(journal.blocks, totals, written, job.result, overwrite=manner.force, inputs=[input_path(job.signal)])
     if job.figure is not None:
-        from blasso_flow.plots import draw_recovery, save_figure
-
-        save_figure(draw_recovery(recovery), job.figure)
+        _draw(run, file, sample, account)
 
 
-def _refuse_unconverged(job: Job, recovery: Recovery) -> None:
-    """Raise `UnconvergedError` when a channel did not end converged."""
-    bad = [(number, channel) for number, channel in enumerate(recovery.channels) if channel.status != "converged"]
-    if bad:
-        number, channel = bad[0]
-        raise UnconvergedError(
-            f"{job.name}: {len(bad)} of {len(recovery.channels)} channels did not converge; channel {number}: {channel.status}",
-            mend=channel.message,
-        )
+def _draw(run: Run, file: SignalFile, sample: Sample, account: Account) -> None:
+    from blasso_flow.plots import draw_channels, draw_summary, save_figure
+
+    recovery = sample.recovery(file, run.shift, run.settings)
+    if file.channels == 1:
+        figure = draw_summary(recovery)
+    else:
+        figure = draw_channels(recovery, overview=account.overview, step=sample.step)
+    assert run.job.figure is not None
+    save_figure(figure, run.job.figure)

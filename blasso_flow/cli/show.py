@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from blasso_flow.cli import options
-from blasso_flow.cli.channels import channel_lines, with_units
+from blasso_flow.cli.channels import Account, with_units
 from blasso_flow.cli.numbers import error_text, rounded, table
 from blasso_flow.cli.streams import check_inputs
 from blasso_flow.errors import DataError, UsageError
@@ -81,7 +81,7 @@ def show(result: str, channels: bool, optimum: bool, rate_width: float | None, a
     elif as_json:
         click.echo(json.dumps(document(stored, columns), indent=2, allow_nan=False))
     elif channels:
-        click.echo("\n".join(channel_lines(recovery, stored.units, everything=True)))
+        click.echo("\n".join(Account.of(recovery).lines(stored.units)))
     elif rate_width is not None:
         click.echo("\n".join(rate_lines(stored, columns)))
     else:

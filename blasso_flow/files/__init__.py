@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from blasso_flow.files.atomic import check_target, write_bytes
-from blasso_flow.files.result_reader import StoredResult, find_signal, read_result
+from blasso_flow.files.result_reader import StoredResult, find_signal, read_provenance, read_result
 from blasso_flow.files.result_writer import write_result
 from blasso_flow.files.signal_reader import SignalFile, open_signal, read_signal
 from blasso_flow.files.signal_writer import write_signal
@@ -14,6 +14,7 @@ __all__ = [
     "check_target",
     "find_signal",
     "open_signal",
+    "read_provenance",
     "read_result",
     "read_signal",
     "write_bytes",

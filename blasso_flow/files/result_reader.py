@@ -80,6 +80,13 @@ def read_result(source: SourceLike, max_memory: int | None = None) -> StoredResu
         return _Reader(opened).read()
 
 
+def read_provenance(source: SourceLike) -> Mapping[str, object]:
+    """What a result says of its run, nothing else of it being read. Raises `DataError` as `read_result` does."""
+    with open_source(source) as opened, reading(opened.name):
+        require_result(opened.file, opened.name)
+        return _Reader(opened).provenance()
+
+
 @contextmanager
 def find_signal(result: StoredResult, signal: SourceLike | None = None, max_memory: int | None = None) -> Iterator[SignalFile]:
     """Open the signal of a result: the one given, else the one its provenance names.
@@ -133,7 +140,7 @@ class _Reader:
         self.name = source.name
 
     def read(self) -> StoredResult:
-        provenance = self._provenance()
+        provenance = self.provenance()
         settings = provenance.get("settings")
         about = provenance.get("signal")
         about = about if isinstance(about, Mapping) else {}
@@ -320,7 +327,8 @@ class _Reader:
             raise DataError(f"{self.name}: /{RATE} is no pair of rates with a width", received=f"shape {rate.shape}")
         return Rates(rate, weight_rate, width)
 
-    def _provenance(self) -> dict[str, object]:
+    def provenance(self) -> dict[str, object]:
+        """The JSON of /provenance."""
         dataset = self._dataset(PROVENANCE)
         stored = text(dataset[()]) if dataset.shape == () else ""
         try:

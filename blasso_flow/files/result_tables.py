@@ -35,18 +35,19 @@ INTEGER, FLOAT = np.dtype(np.int64), np.dtype(np.float64)
 
 @dataclass(frozen=True)
 class About:
-    """What the columns need to know of the run: the signal's axis (None if unknown), units, and the width of the rates."""
+    """What the columns need to know of the run: the signal's axis (None if unknown), units, width of rates, whether curves are kept."""
 
     axis: Axis | None
     value_units: str
     weight_units: str
     rate_width: float | None
+    save_fit: bool
 
 
 class ResultTables:
     """/spikes, /optimum, /channels, /trace, /timing and, where wanted, /rate and /fit of one file.
 
-    ``totals`` are those of all blocks that will come. A block with a fit makes /fit, which then every block must have.
+    ``totals`` are those of all blocks that will come. Where curves are kept, every block has them.
     """
 
     def __init__(self, file: h5py.File, totals: Totals, about: About) -> None:
@@ -89,7 +90,7 @@ class ResultTables:
             smoothed = rates(block.spikes, self._about.axis, self._about.rate_width, block.count, block.first)
             self._append(f"{RATE}/rate", smoothed.rate)
             self._append(f"{RATE}/weight_rate", smoothed.weight_rate)
-        if block.fit is not None:
+        if block.fit is not None and self._about.save_fit:
             if FIT not in self._file:
                 self._fit(block.fit.model.shape)
             for name in ("model", "residual", "baseline"):

@@ -77,24 +77,31 @@ def write_result(
         raise UsageError("the fit cannot be saved: the recovery holds none", mend="keep it while recovering")
     about = recovery.signal if signal is None else signal
     blocks = [Block.of(recovery, keep_fit=save_fit)]
-    run = Run(recovery.settings, about, dict(provenance or {}), rate_width)
-    write_blocks(blocks, Totals.of(blocks), run, target, overwrite=overwrite, inputs=inputs)
+    run = Run(recovery.settings, about, dict(provenance or {}), rate_width, save_fit)
+    write_blocks(lambda: blocks, Totals.of(blocks), run, target, overwrite=overwrite, inputs=inputs)
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a result says beside its tables: settings (JSON-ready), signal, provenance; and the width of its rates, if any."""
+    """What a result says beside its tables: settings (JSON-ready), signal, provenance; and whether it has rates and curves."""
 
     settings: Mapping[str, object]
     signal: Described | None
     provenance: Mapping[str, object]
     rate_width: float | None = None
+    save_fit: bool = False
 
 
 def write_blocks(
-    blocks: Iterable[Block], totals: Totals, run: Run, target: Target, *, overwrite: bool = False, inputs: Iterable[object] = ()
+    blocks: Callable[[], Iterable[Block]],
+    totals: Totals,
+    run: Run,
+    target: Target,
+    *,
+    overwrite: bool = False,
+    inputs: Iterable[object] = (),
 ) -> None:
-    """Write a result from blocks in the order of their channels, ``totals`` being theirs; further as in `write_result`."""
+    """Write a result from ``blocks()``, in the order of channels, and their ``totals``; further as in `write_result`."""
     check_target(target, overwrite=overwrite, inputs=inputs)
     axis = run.signal.axis if run.signal else None
     if run.rate_width is not None:
@@ -103,13 +110,13 @@ def write_blocks(
         check_width(run.rate_width, axis)
     value_units = run.signal.units if run.signal else ""
     weights = weight_units(_normalisation(run.settings), value_units, axis.units if axis else "")
-    about = About(axis, value_units, weights, run.rate_width)
+    about = About(axis, value_units, weights, run.rate_width, run.save_fit)
 
     def build(file: h5py.File, check: Callable[[], None] = lambda: None) -> None:
         nxroot(file, SPIKES)
         file.attrs[LAYOUT_ATTRIBUTE] = np.int64(LAYOUT_VERSION)
         tables = ResultTables(file, totals, about)
-        for block in blocks:
+        for block in blocks():
             tables.append(block)
             check()
         tables.close()
@@ -122,15 +129,15 @@ def write_blocks(
         record = {**run.provenance, "versions": versions(), "settings": run.settings, "signal": _signal_record(run.signal)}
         file.create_dataset(PROVENANCE, data=clean(json.dumps(plain(record), ensure_ascii=False, indent=1)), dtype=TEXT)
 
-    if _upper_size(blocks, totals, about) > LARGE:
+    if _upper_size(totals, about) > LARGE:
         write_large(build, target, overwrite=overwrite, inputs=inputs)
     else:
         write_bytes(build_image(build), target, overwrite=overwrite, inputs=inputs)
 
 
-def _upper_size(blocks: Iterable[Block], totals: Totals, about: About) -> int:
+def _upper_size(totals: Totals, about: About) -> int:
     """About the bytes of a result before compression; texts are short."""
-    curves = 3 * next((block.fit.model[..., :].size // block.count for block in blocks if block.fit is not None), 0)
+    curves = 3 * totals.curve if about.save_fit else 0
     if about.axis is not None and about.rate_width is not None:
         curves += 2 * about.axis.size
     a_channel = 300 + 8 * (20 + 2 * totals.coefficients + curves)

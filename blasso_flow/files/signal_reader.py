@@ -89,12 +89,17 @@ class SignalFile:
         return Signal(np.zeros(self.axis.size), self.axis, self.units, self.long_name, None, self.filter, None, self.name)
 
     @property
+    def path(self) -> str | None:
+        """Absolute path of the file; None where it came as a stream."""
+        path = self._source.path
+        return None if path is None else str(path)
+
+    @property
     def identity(self) -> dict[str, object]:
         """What finds this signal again (JSON-ready): name, absolute path or None, dataset, spacing if given, SHA-256."""
-        path = self._source.path
         return {
             "name": self.name,
-            "path": None if path is None else str(path),
+            "path": self.path,
             "dataset": self.dataset,
             "spacing": self._spacing,
             "sha256": self.sha256,

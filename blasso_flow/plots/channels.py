@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -10,10 +12,10 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
+from blasso_flow.blocks import Block, Overview
 from blasso_flow.filters import Filter
 from blasso_flow.plots import style
 from blasso_flow.plots.curves import Curves, filter_of, gather, signal_of
-from blasso_flow.plots.gap import FLOOR
 from blasso_flow.plots.panels import x_limits
 from blasso_flow.plots.zooms import SMALL_FIT_NOTE, small_fit, zoom_places
 from blasso_flow.spikes import Recovery, Status
@@ -24,21 +26,26 @@ GROWING = LinearSegmentedColormap.from_list("blasso-growing", ["#7DBBE6", style.
 SIGNED = LinearSegmentedColormap.from_list("blasso-signed", ["#7A2E00", style.VERMILLION, "#C9C9C9", style.BLUE, "#012A45"])
 
 
-def draw_channels(recovery: Recovery, filter: Filter | None = None) -> Figure:
+def draw_channels(recovery: Recovery, filter: Filter | None = None, overview: Overview | None = None, step: int = 1) -> Figure:
     """Raster of spikes, histogram of gaps, statuses, and the first channels as small fits.
 
-    Raises `UsageError` when the recovery has no signal or its filter cannot be known.
+    Of very many channels the recovery may hold every ``step``-th, its signal those that are drawn as fits; ``overview``
+    counts all of them. Raises `UsageError` when the recovery has no signal or its filter cannot be known.
     """
     signal = signal_of(recovery)
     filter = filter_of(recovery) if filter is None else filter
     shown = min(SMALL_FITS, len(recovery.channels))
     lines = -(-shown // 3)
     figure = style.new_figure(style.WIDTH, 5.8 + 1.75 * lines)
-    style.headline(figure, headline(recovery))
-    raster_panel(style.panel(figure, style.GUTTER, 0.75, 5.2, 4.2), style.panel(figure, 6.12, 0.75, 0.12, 4.2), recovery, filter)
-    gaps_panel(style.panel(figure, 7.7, 0.75, 2.05, 1.65), recovery)
-    status_panel(style.panel(figure, 7.7, 3.3, 2.05, 1.65), recovery)
-    style.note(figure, 5.4, f"The first channels. {SMALL_FIT_NOTE}")
+    if overview is None:
+        overview = Overview()
+        overview.add(Block.of(recovery, keep_fit=False))
+    style.headline(figure, headline(signal.name, overview))
+    raster = style.panel(figure, style.GUTTER, 0.75, 5.2, 4.2)
+    raster_panel(raster, style.panel(figure, 6.12, 0.75, 0.12, 4.2), recovery, filter, step)
+    gaps_panel(style.panel(figure, 7.7, 0.75, 2.05, 1.65), recovery, overview)
+    status_panel(style.panel(figure, 7.7, 3.3, 2.05, 1.65), overview)
+    style.note(figure, 5.4, f"{'The first' if step == 1 else 'Some of the'} channels. {SMALL_FIT_NOTE}")
     places = zoom_places(3)
     for number in range(shown):
         row, column = divmod(number, 3)
@@ -47,7 +54,7 @@ def draw_channels(recovery: Recovery, filter: Filter | None = None) -> Figure:
         curves = gather(recovery, number, filter, certificate=False)
         small_fit(ax, curves, *present_limits(curves))
         found = style.counted(curves.position.size, "spike")
-        style.heading(ax, f"Channel {number}: {found}", small=True)
+        style.heading(ax, f"Channel {number * step}: {found}", small=True)
         last = number + 3 >= shown
         style.dress(
             ax,
@@ -68,16 +75,15 @@ def present_limits(curves: Curves) -> tuple[float, float]:
     return float(ends.min()) - room, float(ends.max()) + room
 
 
-def headline(recovery: Recovery) -> str:
+def headline(name: str, overview: Overview) -> str:
     """The result in one line."""
-    name = style.source(signal_of(recovery).name)
-    total = style.counted(len(recovery.spikes), "spike")
-    proven = sum(report.status is Status.CONVERGED for report in recovery.channels)
-    return f"{name}: {total} in {len(recovery.channels):,} channels, optimality proven for {proven:,}"
+    total = style.counted(overview.spikes, "spike")
+    proven = overview.statuses[Status.CONVERGED]
+    return f"{style.source(name)}: {total} in {overview.channels:,} channels, optimality proven for {proven:,}"
 
 
-def raster_panel(ax: Axes, scale: Axes, recovery: Recovery, filter: Filter) -> None:
-    """One row a channel, one bar a spike: taller and darker with its weight."""
+def raster_panel(ax: Axes, scale: Axes, recovery: Recovery, filter: Filter, step: int) -> None:
+    """One row a channel, one bar a spike: taller and darker with its weight. ``step`` is from one channel to the next."""
     signal, spikes = signal_of(recovery), recovery.spikes
     channels = len(recovery.channels)
     style.dress(ax, xlabel=style.axis_label(signal.axis), ylabel="channel")
@@ -86,11 +92,13 @@ def raster_panel(ax: Axes, scale: Axes, recovery: Recovery, filter: Filter) -> N
         low, high = min(low, float(spikes.position.min())), max(high, float(spikes.position.max()))
     room = max(0.01 * (high - low), 0.5 * signal.axis.spacing)
     ax.set_xlim(low - room, high + room)
-    ax.set_ylim(channels - 0.4, -0.6)
+    ax.set_ylim((channels - 0.4) * step, -0.6 * step)
     ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, steps=[1, 2, 5, 10]))
     unfinished = [number for number, report in enumerate(recovery.channels) if report.status is not Status.CONVERGED]
-    style.heading(ax, "Spikes of all channels" + (" (shaded: not proven)" if unfinished else ""))
-    ax.barh(unfinished, high - low + 2 * room, left=low - room, height=1.0, color="#FBE3D2", lw=0, zorder=0)
+    shown = "Spikes of all channels" if step == 1 else f"Spikes of every {step}th channel"
+    style.heading(ax, shown + (" (shaded: not proven)" if unfinished else ""))
+    shaded = step * np.array(unfinished)
+    ax.barh(shaded, high - low + 2 * room, left=low - room, height=step, color="#FBE3D2", lw=0, zorder=0)
     if not len(spikes):
         style.message(ax, "no spikes in any channel")
         scale.set_axis_off()
@@ -99,7 +107,7 @@ def raster_panel(ax: Axes, scale: Axes, recovery: Recovery, filter: Filter) -> N
     largest = float(np.percentile(size, 98)) or 1.0
     signed = bool((spikes.weight < 0).any())
     half = np.maximum(0.22 + 0.26 * np.sqrt(np.minimum(size / largest, 1.0)), channels / VISIBLE)
-    ends = np.stack([spikes.channel - half, spikes.channel + half], axis=1)
+    ends = step * np.stack([spikes.channel - half, spikes.channel + half], axis=1)
     segments = np.stack([np.repeat(spikes.position[:, None], 2, axis=1), ends], axis=2)
     bars = LineCollection(
         list(segments),
@@ -119,22 +127,20 @@ def raster_panel(ax: Axes, scale: Axes, recovery: Recovery, filter: Filter) -> N
     bar.outline.set_visible(False)
 
 
-def gaps_panel(ax: Axes, recovery: Recovery) -> None:
+def gaps_panel(ax: Axes, recovery: Recovery, overview: Overview) -> None:
     """Histogram of proven gaps by decades, with the tolerance."""
     style.dress(ax, xlabel="proven relative gap", ylabel="channels")
     style.heading(ax, "Gaps (dashed: tolerance)")
-    gaps = np.array([report.gap for report in recovery.channels], dtype=np.float64)
-    gaps = np.maximum(gaps[np.isfinite(gaps)], FLOOR)
-    if not gaps.size:
+    if not overview.decades:
         style.message(ax, "no gap in any channel")
         return
     tolerance = recovery.settings.get("tol")
     tolerance = float(tolerance) if isinstance(tolerance, (int, float)) and tolerance > 0 else None
-    ends = np.log10(np.append(gaps, tolerance or gaps[0]))
-    decades = np.arange(np.floor(ends.min()), max(np.ceil(ends.max()), np.floor(ends.min()) + 1) + 1)
+    within = [*overview.decades, *([math.floor(math.log10(tolerance))] if tolerance else [])]
+    decades = np.arange(min(within), max(within) + 2)
     edges = 10.0**decades
     ax.set_xscale("log")
-    counts, _ = np.histogram(gaps, edges)
+    counts = np.array([overview.decades[int(decade)] for decade in decades[:-1]])
     beyond = np.zeros(counts.size, dtype=bool) if tolerance is None else edges[:-1] >= tolerance * (1 - 1e-9)
     colours = [style.SPIKE_COLOUR if late else style.FIT_COLOUR for late in beyond]
     ax.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=colours, edgecolor="white", linewidth=0.8)
@@ -148,11 +154,11 @@ def gaps_panel(ax: Axes, recovery: Recovery) -> None:
     ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=3))
 
 
-def status_panel(ax: Axes, recovery: Recovery) -> None:
+def status_panel(ax: Axes, overview: Overview) -> None:
     """How many channels ended in which way."""
     style.heading(ax, "How channels ended")
     style.dress(ax, xlabel="channels")
-    counts = {status: sum(report.status is status for report in recovery.channels) for status in Status}
+    counts = {status: overview.statuses[status] for status in Status}
     counts = {status: count for status, count in counts.items() if count or status is Status.CONVERGED}
     colours = [style.FIT_COLOUR if status is Status.CONVERGED else style.SPIKE_COLOUR for status in counts]
     rows = np.arange(len(counts))

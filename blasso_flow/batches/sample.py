@@ -1,0 +1,84 @@
+"""A part of a run small enough for a figure: every k-th channel's result, and the samples of a few of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import TypeVar
+
+import numpy as np
+
+from blasso_flow.blocks import Block
+from blasso_flow.errors import BlassoFlowError
+from blasso_flow.files import SignalFile
+from blasso_flow.signals import Signal
+from blasso_flow.spikes import ChannelReport, Fit, Optimum, Recovery, Spikes
+
+Rows = TypeVar("Rows", Spikes, Optimum)
+
+MOST_CHANNELS = 1000  # rows that a figure can show
+WITH_SAMPLES = 6
+
+
+class Sample:
+    """Collects channels 0, k, 2k, ... from blocks in order; ``step`` is k, 1 for all but very many channels."""
+
+    def __init__(self, channels: int) -> None:
+        self.step = -(-channels // MOST_CHANNELS)
+        self._spikes: list[Spikes] = []
+        self._optima: list[Optimum] = []
+        self._reports: list[ChannelReport] = []
+        self._fit: Fit | None = None
+
+    def add(self, block: Block) -> None:
+        """Keep what belongs to the sample."""
+        self._spikes.append(self._kept(block.spikes))
+        self._optima.append(self._kept(block.optimum))
+        if any((block.first + row) % self.step == 0 for row in range(block.count)):
+            reports = block.reports()
+            self._reports += [report for row, report in enumerate(reports) if (block.first + row) % self.step == 0]
+        if block.fit is not None and block.fit.model.ndim == 1:
+            self._fit = block.fit
+
+    def recovery(self, file: SignalFile, shift: float, settings: Mapping[str, object]) -> Recovery:
+        """The sampled channels, numbered from 0, with the samples (on the axis shifted by ``shift``) of the first few."""
+        return Recovery(
+            spikes=_joined(self._spikes),
+            optimum=_joined(self._optima),
+            channels=self._reports,
+            settings=settings,
+            fit=self._fit,
+            signal=self._signal(file).shifted(shift),
+        )
+
+    def _kept(self, rows: Rows) -> Rows:
+        if self.step == 1:
+            return rows
+        own = rows.channel % self.step == 0
+        columns = {column.name: getattr(rows, column.name)[own] for column in fields(rows)}
+        return type(rows)(**{**columns, "channel": columns["channel"] // self.step})
+
+    def _signal(self, file: SignalFile) -> Signal:
+        if len(file.shape) == 1:
+            return file.channel(0)
+        numbers = range(0, min(file.channels, WITH_SAMPLES * self.step), self.step)
+        rows = [_row(file, number) for number in numbers]
+        noise = None
+        if all(row.noise_sd is not None for row in rows):
+            noise = np.array([row.noise_sd for row in rows], dtype=np.float64)
+        values = np.array([row.values for row in rows])
+        truth = file.truth if self.step == 1 else None
+        return replace(file.described, values=values, noise_sd=noise, truth=truth)
+
+
+def _row(file: SignalFile, number: int) -> Signal:
+    """Samples of a channel; missing where they cannot be used."""
+    try:
+        return file.channel(number, with_truth=False)
+    except BlassoFlowError:
+        return replace(file.described, values=np.full(file.axis.size, np.nan), noise_sd=1.0 if file.noise != "none" else None)
+
+
+def _joined(parts: list[Rows]) -> Rows:
+    columns = {column.name: np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(parts[0])}
+    return type(parts[0])(**columns)
