@@ -44,12 +44,17 @@ class Journal:
         self._places: list[tuple[int, int, int, int]] = []  # first, count, offset, length
         self._stream = _passing() if path is None else _locked(path)
         self._synced = monotonic()
-        text = json.dumps(about, sort_keys=True).encode()
-        if resume and self._read_back(text):
-            return
-        self._end = 0
-        self._stream.truncate(0)
-        self._write(MAGIC + FRAME.pack(len(text), zlib.crc32(text)) + text)
+        try:
+            self._begin(json.dumps(about, sort_keys=True).encode(), resume)
+        except BaseException:
+            self._stream.close()
+            raise
+
+    def _begin(self, about: bytes, resume: bool) -> None:
+        if not (resume and self._read_back(about)):
+            self._end = 0
+            self._stream.truncate(0)
+            self._write(MAGIC + FRAME.pack(len(about), zlib.crc32(about)) + about)
 
     def append(self, first: int, count: int, data: bytes) -> None:
         """Keep a block. Raises `RunError` when the disk is full; what was kept before stays."""

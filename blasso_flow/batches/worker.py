@@ -119,8 +119,8 @@ def read_rows(file: SignalFile, first: int, stop: int) -> list[Signal | str]:
 def _row(file: SignalFile, number: int) -> Signal | str:
     try:
         return file.channel(number, with_truth=False)
-    except BlassoFlowError as error:
-        return str(error)
+    except BlassoFlowError as error:  # the message is part of the result, whose data do not depend on the file's name
+        return str(error).removeprefix(f"{file.name}, channel {number}: ").removeprefix(f"{file.name}: ")
 
 
 class _Worker:

@@ -35,7 +35,7 @@ INTEGER, FLOAT = np.dtype(np.int64), np.dtype(np.float64)
 
 @dataclass(frozen=True)
 class About:
-    """What the columns need to know of the run: the signal's axis (None if unknown), units, width of rates, whether curves are kept."""
+    """What the columns need to know: the axis (None if unknown), units, the width of rates, whether curves are kept."""
 
     axis: Axis | None
     value_units: str

@@ -42,14 +42,17 @@ def unit_rows(position, root, table, edges, offset, period, rows, begin, norms):
                     turned[(k + start) % period] = row[k]
                 row[:] = turned
             first = 0 if period > 0 else start
-            total = 0.0
             for k in range(taps):
                 row[k] *= root[first + k]
+            # A loop that both stores and sums would be reordered or not depending on where the arrays lie in memory.
+            total = 0.0
+            for k in range(taps):
                 total += row[k] * row[k]
-            norms[i, order] = np.sqrt(total)
+            norm = np.sqrt(total)
+            norms[i, order] = norm
             if total > 0.0:
                 for k in range(taps):
-                    row[k] /= norms[i, order]
+                    row[k] /= norm
         begin[i] = 0 if period > 0 else start
 
 

@@ -336,9 +336,10 @@ def _merge(x, w, count, residual, root, table, edges, offset, period, first, row
                 _add(weight, row[0], step[shift : shift + taps])
             part = residual[begin : begin + length]
             weights = root[begin + first : begin + first + length]
-            change = 0.0
             for n in range(length):
                 step[n] *= weights[n]
+            change = 0.0  # summed apart: a loop that stores too is reordered or not depending on where the arrays lie
+            for n in range(length):
                 change += step[n] * (part[n] + 0.5 * step[n])
             if change <= 1e-14 * strength * abs(total):
                 _add(1.0, step[:length], part)
