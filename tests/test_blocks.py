@@ -27,7 +27,7 @@ def parts(recovery: Recovery, sizes: list[int]) -> list[Block]:
         rows = slice(first, first + size)
         own = [(column.channel >= first) & (column.channel < first + size) for column in (recovery.spikes, recovery.optimum)]
         tables = [
-            type(table)(**{name: getattr(table, name)[kept] for name in table.__dataclass_fields__})
+            type(table)(**{name: column[kept] for name, column in vars(table).items() if column is not None})
             for table, kept in zip((recovery.spikes, recovery.optimum), own, strict=True)
         ]
         assert recovery.fit is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -55,7 +55,7 @@ class Sample:
         if self.step == 1:
             return rows
         own = rows.channel % self.step == 0
-        columns = {column.name: getattr(rows, column.name)[own] for column in fields(rows)}
+        columns = {name: column[own] for name, column in _columns(rows).items()}
         return type(rows)(**{**columns, "channel": columns["channel"] // self.step})
 
     def _signal(self, file: SignalFile) -> Signal:
@@ -79,6 +79,14 @@ def _row(file: SignalFile, number: int) -> Signal:
         return replace(file.described, values=np.full(file.axis.size, np.nan), noise_sd=1.0 if file.noise != "none" else None)
 
 
+def _columns(rows: Spikes | Optimum) -> dict[str, np.ndarray]:
+    """The columns that are there."""
+    return {name: column for name, column in vars(rows).items() if column is not None}
+
+
 def _joined(parts: list[Rows]) -> Rows:
-    columns = {column.name: np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(parts[0])}
+    """One after the other; a column is there if some part has it, since those without have no rows either."""
+    tables = [_columns(part) for part in parts]
+    names = {name for table in tables for name in table}
+    columns = {name: np.concatenate([table[name] for table in tables if name in table]) for name in names}
     return type(parts[0])(**columns)
