@@ -9,10 +9,12 @@ import h5py
 import numpy as np
 import pytest
 from command import run
+from scipy.special import ndtr
 
+from blasso_flow.certificate import sample_eta
 from blasso_flow.cli.study import PLANS, study
 from blasso_flow.plots.study_parts import time_scale
-from blasso_flow.study import limit
+from blasso_flow.study import limit, networks, overparameterization, support
 from blasso_flow.study.deconvolution import SEPARATION, draw
 from blasso_flow.study.outcome import table
 from blasso_flow.study.trajectory import follow
@@ -106,6 +108,78 @@ def test_equal_flows_are_no_distance_apart_and_the_seam_is_free():
     assert limit.apart(drawn, clouds, clouds, limit.seam(drawn)) == (0.0, 0.0)
     away = np.abs((drawn.position - limit.seam(drawn) + 50) % 100 - 50)
     assert away.min() >= 5
+
+
+def test_overparameterised_flows_beat_fixed_features(made):
+    medians = columns_of(made[0], "overparameterization", "medians")
+    for problem, count, excess in ((0, 20, 1e-8), (1, 80, 0.1), (2, 80, 0.1)):
+        row = (medians["problem"] == problem) & (medians["particles"] == count)
+        assert medians["flow"][row][0] < excess
+        assert medians["flow"][row][0] < 0.1 * medians["fixed"][row][0]
+
+
+def test_a_relu_student_reaches_its_teacher():
+    """Twice the neurons that are needed: excess below 1e-5, a hundredth of that of fixed features."""
+    flow, fixed, _ = overparameterization.train("relu", 40, 0, 6000)
+    assert flow < 1e-5
+    assert fixed > 100 * flow
+
+
+def test_best_weights_satisfy_their_optimality_conditions():
+    drawn = draw(0)
+    position = np.linspace(0, 99, 12)
+    residual, weight = overparameterization.best_weights(drawn.problem, position)
+    eta = sample_eta(drawn.problem, position, residual)
+    assert np.abs(eta).max() <= 1 + 1e-6
+    np.testing.assert_allclose(eta[weight != 0], np.sign(weight[weight != 0]), atol=1e-6)
+
+
+def test_starts_end_as_the_theorem_says(made):
+    starts = columns_of(made[0], "support", "starts")
+    good = starts["satisfies"] == 1
+    assert (starts["gap"][good] <= 1e-6).all()
+    assert (starts["violation"][~good] > 1).all()
+    assert (starts["gap"][~good] > 0.1).all()
+
+
+@pytest.mark.parametrize("name", networks.ACTIVATIONS)
+def test_population_kernels_and_their_gradients(name):
+    """Against two-dimensional quadrature, and against finite differences."""
+    random = np.random.default_rng(0)
+    activation = networks.ACTIVATIONS[name]
+    w, v, coefficients = random.standard_normal((3, 2)), random.standard_normal((4, 2)), random.standard_normal(4)
+    node = np.linspace(-9, 9, 1801)
+    z = np.stack(np.meshgrid(node, node), axis=-1).reshape(-1, 2)
+    mass = np.exp(-0.5 * (z**2).sum(axis=1)) / (2 * np.pi) * (node[1] - node[0]) ** 2
+    act = {"relu": lambda s: np.maximum(s, 0), "sigmoid": ndtr}[name]
+    np.testing.assert_allclose(activation.kernel(w, v), (act(z @ w.T) * mass[:, None]).T @ act(z @ v.T), atol=1e-5)
+    values, slopes = activation.gradient(w, v, coefficients)
+    np.testing.assert_allclose(values, activation.kernel(w, v) @ coefficients)
+    for k in range(2):
+        shift = np.zeros(2)
+        shift[k] = 1e-6
+        difference = (activation.kernel(w + shift, v) - activation.kernel(w - shift, v)) @ coefficients / 2e-6
+        np.testing.assert_allclose(slopes[:, k], difference, atol=1e-8)
+
+
+def test_gradient_descent_never_rises_and_the_networks_gap_covers_the_excess():
+    teacher = support.small_teacher(1)
+    circle = support.directions(2 * np.pi * np.arange(720) / 720)
+    relu = networks.ACTIVATIONS["relu"]
+    strength = 0.05 * np.abs(relu.kernel(circle, teacher.inner) @ teacher.outer).max()
+
+    def objective(network):
+        return networks.loss(relu, network, teacher) + strength * float(
+            (np.abs(network.outer) * np.linalg.norm(network.inner, axis=1)).sum()
+        )
+
+    network, seen = support.neuron_start(0), []
+    for _ in range(12):
+        seen.append((objective(network), support.network_gap(network, teacher, strength, circle)[0]))
+        network, _ = networks.descend(relu, network, teacher, mobility=1.0, strength=strength, iterations=100, target=-np.inf)
+    values = np.array([value for value, _ in seen])
+    assert (np.diff(values) <= 1e-12).all()
+    assert all(gap * value >= value - values[-1] - 1e-9 for value, gap in seen)
 
 
 def test_tables_choose_rows_and_times_scale():

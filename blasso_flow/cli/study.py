@@ -31,7 +31,9 @@ class Plan:
 
 PLANS = {
     "trajectory": Plan(("paths", "gaps", "truth", "optimum", "runs", "shares"), "a minute", "5 seconds"),
-    "limit": Plan(("flows", "distances", "medians"), "a minute", "3 seconds"),
+    "limit": Plan(("flows", "distances", "medians"), "two minutes", "3 seconds"),
+    "overparameterization": Plan(("runs", "medians"), "a quarter of an hour", "10 seconds"),
+    "support": Plan(("starts", "particles", "levels"), "20 seconds", "20 seconds"),
 }
 
 study_options = options.combined(
@@ -72,6 +74,26 @@ def limit(**given: Any) -> None:
     from blasso_flow.study.limit import study_limit
 
     _carry_out("limit", study_limit, draw_limit, **given)
+
+
+@study.command(epilog=options.example("blasso-flow study overparameterization --quick -o needed"))
+@study_options
+def overparameterization(**given: Any) -> None:
+    """How many particles it takes: spikes, a ReLU and a sigmoid network, against weights on fixed features."""
+    from blasso_flow.plots.study_overparameterization import draw_overparameterization
+    from blasso_flow.study.overparameterization import study_overparameterization
+
+    _carry_out("overparameterization", study_overparameterization, draw_overparameterization, **given)
+
+
+@study.command(epilog=options.example("blasso-flow study support --quick -o starts"))
+@study_options
+def support(**given: Any) -> None:
+    """What the theorem asks of the start: starts that satisfy it, starts that do not, and how each ends."""
+    from blasso_flow.plots.study_support import draw_support
+    from blasso_flow.study.support import study_support
+
+    _carry_out("support", study_support, draw_support, **given)
 
 
 def _carry_out(
