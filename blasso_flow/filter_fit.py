@@ -2,10 +2,11 @@
 
 What is minimised is the sum over channels of ``J / sd^2`` with ``strength = u sd ||phi||``. It compares filters fairly: the
 noise of each channel is measured once, u is one number for all of them, and since the strength goes with the norm of the
-response the price of a spike is ``u sd ||w phi||``, whatever its normalisation. A baseline's unknown rate is fitted for each
-channel at the best filter of a first profile, and fixed in a second. At few counts the penalty outweighs the loss and would
-favour broad filters: there the Poisson loss of the pruned refit is taken, with the T a spike that its pruning demands. Only the
-final solve is proven, at the fitted parameters; the profile is made of loose solves. Positions in samples. No files, no figures.
+response the price of a spike is ``u sd ||w phi||``, whatever its normalisation. A baseline's unknown rate, and the noise
+behind a narrow filter's signal, are fitted for each channel at the best filter of a first profile, and fixed in a second. At
+few counts the penalty outweighs the loss and would favour broad filters: there the Poisson loss of the pruned refit is taken,
+with the T a spike that its pruning demands. Only the final solve is proven, at the fitted parameters; the profile is made of
+loose solves. Positions in samples. No files, no figures.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from blasso_flow.errors import BlassoFlowError, DataError, UsageError
 from blasso_flow.filter_ranges import FilterRanges
 from blasso_flow.filters import Filter
 from blasso_flow.flow import solve
-from blasso_flow.noise import NoiseEstimate, StrengthRule, choose_strength
+from blasso_flow.noise import NARROW, NoiseEstimate, StrengthRule, choose_strength
 from blasso_flow.problem import Problem
-from blasso_flow.routes import channel_noise, solve_as_counts, with_fitted_rate
+from blasso_flow.routes import channel_noise, noise_behind_narrow_signal, solve_as_counts, with_fitted_rate
 from blasso_flow.settings import Settings
 from blasso_flow.signals import FilterDescription, FloatArray, Signal
 
@@ -124,12 +125,17 @@ def fit_filter(
         raise DataError(f"{signal.name}: no channel has samples to fit a filter to")
     table = _usable(signal, ranges, ends)
     level = _level(signal, parts, table, settings)
-    if baselines.parse(settings.baseline).fits_rate:
-        first = _Objective(_with_rates(parts, table, settings), ranges, settings, level)
-        _on_grid(first, ends, on_try)
-        parts = _with_rates(parts, filters.build(ranges.at(first.best), signal.axis, settings.normalisation), settings)
-    objective = _Objective(parts, ranges, settings, level)
+    fits_rate = baselines.parse(settings.baseline).fits_rate
+    objective = _Objective(_with_rates(parts, table, settings) if fits_rate else parts, ranges, settings, level)
     grid = _on_grid(objective, ends, on_try)
+    best = filters.build(ranges.at(objective.best), signal.axis, settings.normalisation)
+    behind = settings.loss == "squared" and best.width < NARROW
+    if behind:
+        parts = _with_noise(signal, parts, best, settings)
+    if fits_rate or behind:
+        parts = _with_rates(parts, best, settings) if fits_rate else parts
+        objective = _Objective(parts, ranges, settings, level)
+        grid = _on_grid(objective, ends, on_try)
     _refine(objective, ends, (ends[:, 1] - ends[:, 0]) / (GRID[len(ends)] - 1))
     return FilterFit(
         ranges=ranges,
@@ -250,6 +256,16 @@ def _parts(signal: Signal, settings: Settings) -> list[_Part]:
         noise = channel_noise(stretch if known else channel, None, settings)
         parts.append(_Part(number, stretch, noise, settings.baseline))
     return parts
+
+
+def _with_noise(signal: Signal, parts: list[_Part], table: Filter, settings: Settings) -> list[_Part]:
+    """The parts with the noise that a narrow filter leaves, where it is estimated at all."""
+    if settings.noise_sd is not None or signal.noise_sd is not None:
+        return parts
+    return [
+        replace(part, noise=noise_behind_narrow_signal(signal.channel(part.number), table, settings, part.noise))
+        for part in parts
+    ]
 
 
 def _with_rates(parts: list[_Part], table: Filter, settings: Settings) -> list[_Part]:

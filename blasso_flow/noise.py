@@ -31,6 +31,8 @@ RANGE_FLOOR = 1e-3  # of the signal's range, when the data show no noise
 NOISE_FREE = 1e-5  # of the signal's range: below this, differences hold no noise worth the name
 NARROW = 3.0  # samples: a narrower filter's signal reaches into the fourth differences
 QUANTISATION_SAMPLES = 20_000
+COLOURED = 1.3  # times the differences' sd: a residual this much larger whose neighbours go together is coloured noise
+TOGETHER = 0.3  # correlation of neighbours in such a residual
 WHITENESS_BLOCK = 32  # samples, at least
 WHITENESS_BLOCKS = 12  # at least
 WHITENESS_DEVIATION = 4.0  # standard errors
@@ -141,19 +143,40 @@ def estimate_noise(values: FloatArray, filter: Filter | None = None) -> NoiseEst
 def estimate_from_residual(residual: FloatArray, previous: NoiseEstimate, parameters: int = 0) -> NoiseEstimate:
     """Noise sd again, from a fit's residual (N,) with NaN where missing; for narrow filters (below 3 samples) at high SNR.
 
-    Median absolute residual with the degrees of freedom of ``parameters`` fitted numbers. Only an estimate below the previous
-    one is taken: a signal inflates differences, a poor fit inflates residuals. A floor stays.
+    Median absolute residual with the degrees of freedom of ``parameters`` fitted numbers. A signal inflates differences, so an
+    estimate below the previous one is taken; a poor fit inflates residuals, so a larger one is not, unless neighbouring samples
+    of the residual go together: low-pass noise hides from differences, and spikes must stand out from all of it. A floor stays.
     """
-    present = np.asarray(residual, dtype=np.float64)
-    present = present[~np.isnan(present)]
+    residual = np.asarray(residual, dtype=np.float64)
+    present = residual[~np.isnan(residual)]
     free = present.size - parameters
     if previous.floor or present.size < ENOUGH or free < present.size / 2:
         return previous
-    sd = float(np.median(np.abs(present - np.median(present)))) / NORMAL_QUARTILE * float(np.sqrt(present.size / free))
-    if not 0 < sd < previous.sd:
-        return previous
+    sd = _median_sd(present) * float(np.sqrt(present.size / free))
+    freedom = FREEDOM[0] * free
     kept = tuple(note for note in previous.notes if "inflates the noise sd" not in note)
-    return NoiseEstimate(sd, "median absolute residual of a first fit", kept, freedom=FREEDOM[0] * free)
+    if 0 < sd < previous.sd:
+        return NoiseEstimate(sd, "median absolute residual of a first fit", kept, freedom=freedom)
+    together = _neighbours_correlation(residual)
+    if sd > COLOURED * previous.sd and together > TOGETHER:
+        note = (
+            f"the noise is not white: neighbouring samples of a first fit's residual go together (correlation {together:.2f}); "
+            f"its sd is the residual's, {sd / previous.sd:.2g} times that of the differences"
+        )
+        return NoiseEstimate(sd, "median absolute residual of a first fit: low-pass noise", (*kept, note), freedom=freedom)
+    return previous
+
+
+def _median_sd(values: FloatArray) -> float:
+    """sd of normal values from their median absolute deviation."""
+    return float(np.median(np.abs(values - np.median(values)))) / NORMAL_QUARTILE
+
+
+def _neighbours_correlation(residual: FloatArray) -> float:
+    """Correlation of neighbouring samples (N,), NaN where missing, from median absolute sums and differences."""
+    pairs = residual[:-1] + residual[1:], residual[:-1] - residual[1:]
+    squares = [_median_sd(pair[~np.isnan(pair)]) ** 2 if not np.isnan(pair).all() else 0.0 for pair in pairs]
+    return (squares[0] - squares[1]) / sum(squares) if sum(squares) > 0 else 0.0
 
 
 def find_quantum(present: FloatArray) -> float:
@@ -204,7 +227,7 @@ def _from_differences(values: FloatArray, present: FloatArray, quantum: float) -
             ["no runs of samples: the noise sd is measured across missing ones"],
             FREEDOM[1] * present.size,
         )
-    sd = float(np.median(np.abs(present - np.median(present)))) / NORMAL_QUARTILE
+    sd = _median_sd(present)
     if sd > 0:
         return sd, "median absolute deviation of the samples", [note], FREEDOM[0] * present.size
     return RANGE_FLOOR * float(np.ptp(present)), "0.001 of the signal's range, too few samples", [note], np.inf

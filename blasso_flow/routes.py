@@ -61,7 +61,7 @@ def solve_squared(channel: Signal, number: int, filter: Filter, settings: Settin
     fits_rate = baselines.parse(settings.baseline).fits_rate
     if estimated and filter.width < NARROW:
         rated = replace(settings, baseline=with_fitted_rate(channel, filter, settings, noise)) if fits_rate else settings
-        noise = _noise_behind_narrow_signal(channel, filter, rated, noise)
+        noise = noise_behind_narrow_signal(channel, filter, rated, noise)
     if fits_rate:
         settings = replace(settings, baseline=with_fitted_rate(channel, filter, settings, noise))
     problem, strength = _problem(channel, filter, settings, noise)
@@ -126,14 +126,21 @@ def channel_noise(channel: Signal, filter: Filter | None, settings: Settings) ->
     return NoiseEstimate(float(np.median(present)), "stored with the signal")
 
 
-def _noise_behind_narrow_signal(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> NoiseEstimate:
-    """A narrow filter's signal survives fourth differences: measure the noise again in the residual of a first fit."""
-    problem, _ = _problem(channel, filter, replace(settings, strength="auto"), noise)
-    solution = solve(problem, tol=FIRST_FIT_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds)
-    left = -problem.unpadded(problem.residual(solution.position, solution.weight, solution.baseline))
-    return estimate_from_residual(
-        np.where(np.isfinite(channel.values), left, np.nan), noise, parameters=2 * solution.position.size
-    )
+def noise_behind_narrow_signal(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> NoiseEstimate:
+    """A narrow filter's signal survives fourth differences: measure the noise again in the residual of a first fit.
+
+    Where that is louder, the fit had followed some of the noise: its residual is measured in a second fit.
+    """
+    first = noise
+    for _ in range(2):
+        problem, _ = _problem(channel, filter, replace(settings, strength="auto"), noise)
+        solution = solve(problem, tol=FIRST_FIT_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds)
+        left = -problem.unpadded(problem.residual(solution.position, solution.weight, solution.baseline))
+        left = np.where(np.isfinite(channel.values), left, np.nan)
+        noise = estimate_from_residual(left, first, parameters=2 * solution.position.size)
+        if noise.sd <= first.sd:
+            break
+    return noise
 
 
 def with_fitted_rate(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> str:

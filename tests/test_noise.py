@@ -144,6 +144,23 @@ def test_narrow_filter_is_mended_by_the_residual():
     assert estimate_from_residual(noise, found, parameters=2500) == found
 
 
+def test_low_pass_noise_behind_a_narrow_filter_is_taken_from_the_residual():
+    from scipy.signal import lfilter
+
+    random = np.random.default_rng(4)
+    noise = lfilter([1.0], [1.0, -0.9], random.standard_normal(5100))[100:] * np.sqrt(1 - 0.9**2)
+    quiet = estimate_noise(noise)
+    assert quiet.sd < 0.5
+    found = estimate_from_residual(noise, quiet)
+    assert found.sd == pytest.approx(1.0, rel=0.1)
+    assert any("not white" in note and "go together" in note for note in found.notes)
+    misfit = random.standard_normal(5000)  # large, but neighbours have nothing in common
+    assert estimate_from_residual(misfit, quiet) == quiet
+    gaps = noise.copy()
+    gaps[::3] = np.nan
+    assert estimate_from_residual(gaps, quiet).sd == pytest.approx(1.0, rel=0.1)
+
+
 @pytest.mark.parametrize("width", [3, 5, 20])
 @pytest.mark.parametrize("snr", [10, 30, 50])
 def test_white_noise_with_spikes_is_not_called_coloured(width, snr):
