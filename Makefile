@@ -57,11 +57,15 @@ demo: $(VENV)/.installed ## recover the spikes of the example signals and draw t
 	@$(BLASSO_FLOW) show $(OUT)/gaussian.spikes.h5
 	@echo; echo 'figures: $(OUT)/gaussian.spikes.png $(OUT)/ricker.spikes.png $(OUT)/channels.spikes.png'
 
+# One bad file is no reason to leave out the others: they are made all the same, and make fails at the end.
+ifneq ($(filter batch,$(MAKECMDGOALS)),)
+MAKEFLAGS += --keep-going
+endif
 batch: $(SIGNALS:.h5=.spikes.h5) ## recover many files: make -j2 batch SIGNALS="a.h5 b.h5"
 	@$(if $(strip $(SIGNALS)),:,echo 'name the signals: make batch SIGNALS="a.h5 b.h5"' >&2; exit 2)
 
 %.spikes.h5: %.h5 | $(VENV)/.installed
-	@$(BLASSO_FLOW) recover $< --output $@ --force --quiet --accept-unconverged $(RECOVER_OPTIONS)
+	@$(BLASSO_FLOW) recover $< --output $@ --force --quiet --accept-unconverged --jobs 1 $(RECOVER_OPTIONS)
 
 # ---- working on it ---------------------------------------------------------------------------------------------------
 test: lint ## lint, type check and run the tests

@@ -1,0 +1,155 @@
+"""Many channels: rate on 1 and 2 jobs, and memory of all processes together.
+
+    python -m benchmarks.batches [--channels 10000] [--jobs 1 2] [--kills N]
+
+Channels have 1,000 samples and 10 spikes. ``rate`` is channels a second of wall time; on a machine that does something else
+meanwhile, CPU seconds say more: two jobs gain at most ``work`` / (``alone`` + (``work`` - ``alone``) / 2), ``alone`` being the
+first process's, which reads, writes and, with one job, solves too. ``--kills`` ends that many runs
+with SIGKILL at random moments, resumes them and compares every dataset with an uninterrupted run's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from time import perf_counter, sleep
+
+import h5py
+import numpy as np
+
+from blasso_flow import write_signal
+from blasso_flow.simulation import simulate
+
+SAMPLES, SPIKES, DIFFERENT = 1000, 10, 500
+
+
+def recording(folder: Path, channels: int) -> Path:
+    """A file of so many channels, written row by row: ``DIFFERENT`` of them again and again, with fresh noise."""
+    path = folder / f"{channels}.h5"
+    made = simulate("gaussian:sd=20", samples=SAMPLES, spikes=SPIKES, snr=20, channels=min(channels, DIFFERENT), seed=0)
+    write_signal(made, path)
+    generator = np.random.default_rng(1)
+    with h5py.File(path, "r+") as file:
+        noise = float(np.mean(file["signal/noise_sd"][()]))
+        del file["signal/y"], file["signal/channel"], file["truth"], file["signal/noise_sd"]
+        y = file.create_dataset("signal/y", (channels, SAMPLES), np.float64, chunks=(64, SAMPLES))
+        for first in range(0, channels, DIFFERENT):
+            rows = made.values[: min(DIFFERENT, channels - first)]
+            y[first : first + len(rows)] = rows + noise * generator.normal(size=rows.shape) * (first > 0)
+    return path
+
+
+def family(root: int) -> dict[int, float]:
+    """CPU seconds so far of a process and all it started."""
+    parents, seconds = {}, {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(entry.parent.name)] = int(fields[1])
+        seconds[int(entry.parent.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    found, size = {root}, 0
+    while len(found) > size:
+        size = len(found)
+        found |= {child for child, parent in parents.items() if parent in found}
+    return {member: seconds[member] for member in found if member in seconds}
+
+
+def memory(members: Iterable[int]) -> float:
+    """MB of some processes, pages that they share counted once."""
+    total = 0
+    for member in members:
+        try:
+            lines = Path(f"/proc/{member}/smaps_rollup").read_text().splitlines()
+            total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        except (OSError, StopIteration):
+            continue
+    return total / 1024
+
+
+def timed(path: Path, target: Path, jobs: int) -> tuple[float, float, float, float]:
+    """Wall seconds, CPU seconds of all processes, of the first one alone, and peak MB of one run."""
+    command = [sys.executable, "-m", "blasso_flow", "recover", str(path), "-o", str(target), "--jobs", str(jobs)]
+    begun, peak, work = perf_counter(), 0.0, dict[int, float]()
+    with subprocess.Popen([*command, "--force", "-q", "--no-plot"]) as process:
+        while process.poll() is None:
+            sleep(0.25)
+            seen = family(process.pid)
+            work |= {member: max(seconds, work.get(member, 0.0)) for member, seconds in seen.items()}
+            peak = max(peak, memory(seen))
+    assert process.returncode in {0, 3}, process.returncode
+    return perf_counter() - begun, sum(work.values()), work[process.pid], peak
+
+
+def same_data(one: Path, other: Path) -> bool:
+    """Whether all datasets are equal, /timing and /provenance aside."""
+
+    def data(path: Path) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+
+        def visit(name: str, node: object) -> None:
+            if isinstance(node, h5py.Dataset) and not name.startswith(("timing", "provenance")):
+                values = np.asarray(node[()])
+                found[name] = b"\0".join(values.ravel()) if values.dtype == object else values.tobytes()
+
+        with h5py.File(path) as file:
+            file.visititems(visit)
+        return found
+
+    return data(one) == data(other)
+
+
+def killed(folder: Path, kills: int) -> int:
+    """How many of so many killed and resumed runs ended with the data of an uninterrupted one."""
+    path, whole = recording(folder, 200), folder / "whole.h5"
+    seconds = timed(path, whole, 2)[0]
+    moments = random.Random(0)
+    equal = 0
+    for number in range(kills):
+        target = folder / "killed.h5"
+        command = [sys.executable, "-m", "blasso_flow", "recover", str(path), "-o", str(target), "--no-plot", "--jobs", "2", "-q"]
+        with subprocess.Popen(command) as process:
+            sleep(moments.uniform(0.3, 1.0) * seconds)
+            process.send_signal(signal.SIGKILL)
+        code = subprocess.run([*command, "--resume"], check=False).returncode
+        equal += code == 0 and same_data(whole, target) and not Path(f"{target}.partial").exists()
+        target.unlink()
+        print(f"run {number + 1}: {equal} equal", file=sys.stderr)
+    return equal
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--channels", type=int, nargs="+", default=[10_000])
+    parser.add_argument("--jobs", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if options.kills:
+            print(f"{killed(folder, options.kills)} of {options.kills} killed runs ended with the same data")
+            return
+        print("| channels | jobs | seconds | rate (1/s) | work (s) | alone (s) | peak memory (MB) |")
+        print("|---|---|---|---|---|---|---|")
+        for channels in [1000] if options.quick else options.channels:
+            path = recording(folder, channels)
+            for jobs in options.jobs:
+                seconds, work, peak = timed(path, folder / "r.h5", jobs)
+                print(
+                    f"| {channels:,} | {jobs} | {seconds:.1f} | {channels / seconds:.0f} | {work:.1f} | {peak:.0f} |", flush=True
+                )
+            os.unlink(path)
+
+
+if __name__ == "__main__":
+    main()
