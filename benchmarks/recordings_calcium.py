@@ -1,29 +1,29 @@
 """Calcium traces with the filter fitted blind to the data: spikes against electrophysiology, rates, proofs and times.
 
+    blasso-flow recover calcium.h5 --fit-filter --filter decay:rise=0.01..0.2,decay=0.3..3 --baseline percentile:window=30 \\
+      --tol 1e-4 --tol-noise 1e12
+
 The peers' figures (OASIS) were measured on the same traces with their own thresholds chosen by default. Truth is only
 used to score.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.command import recovered
 from blasso_flow.files import read_signal
-from blasso_flow.filter_fit import fit_filter
-from blasso_flow.filter_ranges import parse_ranges
 from blasso_flow.rates import rates
-from blasso_flow.recovery import recover
 from blasso_flow.scoring import score
-from blasso_flow.settings import Settings
 from blasso_flow.signals import Signal
 from blasso_flow.spikes import Recovery
 
 RANGES = "decay:rise=0.01..0.2,decay=0.3..3"
-BASELINE_SECONDS, BASELINE_PERCENT = 30.0, 10.0
+BASELINE = "percentile:window=30"
 TOLERANCE = 1e-4
 BIN = 4  # samples: 25 Hz
 SMOOTHING = 0.1  # s
@@ -32,10 +32,11 @@ PEER = "OASIS AR1 .365 / .390, AR2 .467 / .574"
 
 def calcium(directory: Path) -> list[tuple[str, str, str]]:
     """Lines (what, ours, peer's) for the eight traces of calcium.h5."""
-    signal = above_running_percentile(read_signal(str(Path(directory) / "calcium.h5")))
-    fitted = fit_filter(signal, parse_ranges(RANGES), Settings())
-    recovery = recover(signal, filter=fitted.filter, tol=TOLERANCE, tol_noise=1e12)
-    return lines(signal, recovery, ", ".join(f"{name} {value:.3g} s" for name, value in fitted.values.items()))
+    path = Path(directory) / "calcium.h5"
+    fit = "--fit-filter", "--filter", RANGES, "--baseline", BASELINE
+    recovery = recovered(path, *fit, "--tol", f"{TOLERANCE:g}", "--tol-noise", "1e12")
+    fitted: Mapping[str, float] = recovery.settings["filter"]["parameters"]  # type: ignore[index]
+    return lines(read_signal(str(path)), recovery, ", ".join(f"{name} {fitted[name]:.3g} s" for name in ("rise", "decay")))
 
 
 def lines(signal: Signal, recovery: Recovery, fitted: str) -> list[tuple[str, str, str]]:
@@ -53,18 +54,6 @@ def lines(signal: Signal, recovery: Recovery, fitted: str) -> list[tuple[str, st
         ("calcium: largest proven gap of 8 traces", f"{max(report.gap for report in reports):.1e}", "1e-4 (no peer proves one)"),
         ("calcium: slowest trace", f"{max(report.seconds for report in reports):.1f} s", "target 10 s"),
     ]
-
-
-def above_running_percentile(signal: Signal) -> Signal:
-    """The traces less their running percentile."""
-    from scipy.ndimage import percentile_filter
-
-    values = np.array(signal.values, dtype=np.float64)
-    for trace in values:
-        present = np.isfinite(trace)
-        window = round(BASELINE_SECONDS / signal.axis.spacing)
-        trace[present] -= percentile_filter(trace[present], BASELINE_PERCENT, window, mode="nearest")
-    return replace(signal, values=values)
 
 
 def correlations(signal: Signal, recovery: Recovery) -> list[float]:

@@ -260,11 +260,12 @@ def _parts(signal: Signal, settings: Settings) -> list[_Part]:
 
 def _with_noise(signal: Signal, parts: list[_Part], table: Filter, settings: Settings) -> list[_Part]:
     """The parts with the noise that a narrow filter leaves, where it is estimated at all."""
-    if settings.noise_sd is not None or signal.noise_sd is not None:
-        return parts
+    whole = [signal.channel(part.number) for part in parts]
     return [
-        replace(part, noise=noise_behind_narrow_signal(signal.channel(part.number), table, settings, part.noise))
-        for part in parts
+        replace(part, noise=noise_behind_narrow_signal(channel, table, settings, part.noise))
+        if settings.noise_sd is None and channel.noise_sd is None
+        else part
+        for part, channel in zip(parts, whole, strict=True)
     ]
 
 

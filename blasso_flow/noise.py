@@ -157,12 +157,8 @@ def estimate_from_residual(residual: FloatArray, previous: NoiseEstimate, parame
     kept = tuple(note for note in previous.notes if "inflates the noise sd" not in note)
     if 0 < sd < previous.sd:
         return NoiseEstimate(sd, "median absolute residual of a first fit", kept, freedom=freedom)
-    together = _neighbours_correlation(residual)
-    if sd > COLOURED * previous.sd and together > TOGETHER:
-        note = (
-            f"the noise is not white: neighbouring samples of a first fit's residual go together (correlation {together:.2f}); "
-            f"its sd is the residual's, {sd / previous.sd:.2g} times that of the differences"
-        )
+    if sd > COLOURED * previous.sd and _neighbours_correlation(residual) > TOGETHER:
+        note = "the noise is not white: neighbouring samples go together in a first fit's residual, whose sd is taken"
         return NoiseEstimate(sd, "median absolute residual of a first fit: low-pass noise", (*kept, note), freedom=freedom)
     return previous
 

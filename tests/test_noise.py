@@ -153,7 +153,7 @@ def test_low_pass_noise_behind_a_narrow_filter_is_taken_from_the_residual():
     assert quiet.sd < 0.5
     found = estimate_from_residual(noise, quiet)
     assert found.sd == pytest.approx(1.0, rel=0.1)
-    assert any("not white" in note and "go together" in note for note in found.notes)
+    assert any("not white" in note and "neighbouring samples go together" in note for note in found.notes)
     misfit = random.standard_normal(5000)  # large, but neighbours have nothing in common
     assert estimate_from_residual(misfit, quiet) == quiet
     gaps = noise.copy()
