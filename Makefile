@@ -99,6 +99,7 @@ figures: $(VENV)/.installed ## draw the figures of README and docs anew
 	@$(BLASSO_FLOW) recover $(DATA)/gaussian.h5 --output $(OUT)/figure.h5 --force --quiet
 	@$(BIN)/python -c "from PIL import Image; Image.open('$(OUT)/figure.png').convert('RGB').quantize(64).save('docs/gaussian.png', optimize=True)"
 	@$(BIN)/python docs/figures.py
+	@$(BIN)/python docs/study_figures.py
 
 clean: ## remove results and caches, keep the virtual environment
 	@rm -rf $(OUT) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

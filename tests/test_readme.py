@@ -58,5 +58,5 @@ def test_the_commands_print_what_the_readme_says(ran: list[tuple[Block, str, str
 
 def test_every_command_is_shown() -> None:
     text = (ROOT / "README.md").read_text()
-    for command in ("recover", "show", "plot", "certify", "score", "inspect", "simulate", "filters"):
+    for command in ("recover", "show", "plot", "certify", "score", "inspect", "simulate", "filters", "study"):
         assert f"blasso-flow {command} " in text

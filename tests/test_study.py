@@ -13,8 +13,9 @@ from scipy.special import ndtr
 
 from blasso_flow.certificate import sample_eta
 from blasso_flow.cli.study import PLANS, study
+from blasso_flow.errors import UsageError
 from blasso_flow.plots.study_parts import time_scale
-from blasso_flow.study import limit, networks, overparameterization, support
+from blasso_flow.study import limit, network, networks, overparameterization, support
 from blasso_flow.study.deconvolution import SEPARATION, draw
 from blasso_flow.study.outcome import table
 from blasso_flow.study.trajectory import follow
@@ -181,6 +182,46 @@ def test_gradient_descent_never_rises_and_the_networks_gap_covers_the_excess():
     values = np.array([value for value, _ in seen])
     assert (np.diff(values) <= 1e-12).all()
     assert all(gap * value >= value - values[-1] - 1e-9 for value, gap in seen)
+
+
+@pytest.mark.parametrize("loss", network.LOSSES)
+@pytest.mark.parametrize("activation", network.ACTIVATIONS)
+@pytest.mark.parametrize("penalty", network.PENALTIES)
+def test_a_stochastic_step_is_a_gradient_step_and_a_prox(loss, activation, penalty):
+    """Against finite differences of the batch's loss, and the penalty's prox."""
+    random = np.random.default_rng(0)
+    design = network.Design(loss, activation, penalty)
+    here = networks.Network(random.standard_normal(3), random.standard_normal((3, 2)))
+    inputs = random.standard_normal((7, 2))
+    labels = design.labels(random.standard_normal(7), random)
+    after = network.stochastic_step(design, here, inputs, labels, 0.1)
+    entries = np.concatenate([here.outer, here.inner.ravel()])
+
+    def value(numbers):
+        there = networks.Network(numbers[:3], numbers[3:].reshape(3, 2))
+        return design.losses(network.output(design, there, inputs), labels).mean()
+
+    shifts = 1e-6 * np.eye(entries.size)
+    slope = np.array([(value(entries + shift) - value(entries - shift)) / 2e-6 for shift in shifts])
+    moved = entries - 0.1 * slope
+    amount = 0.1 * network.STRENGTH
+    moved = {"none": moved, "l1": np.sign(moved) * (np.abs(moved) - amount), "l2": moved / (1 + amount)}[penalty]
+    np.testing.assert_allclose(np.concatenate([after.outer, after.inner.ravel()]), moved, atol=1e-8)
+
+
+def test_neurons_turn_to_the_teacher(made):
+    losses = columns_of(made[0], "network", "losses")
+    assert losses["excess"][-1] < 0.01 * losses["excess"][0]
+    with h5py.File(made[0] / "network.h5") as file:
+        share = float(file.attrs["findings"][1].split("%")[0])
+    assert share > 90
+
+
+@pytest.mark.parametrize("option", ["--loss", "--activation", "--penalty"])
+def test_an_unknown_design_is_refused(option):
+    assert run("study", "network", option, "hinge").code == 2
+    with pytest.raises(UsageError, match="hinge"):
+        network.Design(**{option[2:]: "hinge"})
 
 
 def test_tables_choose_rows_and_times_scale():

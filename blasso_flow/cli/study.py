@@ -34,6 +34,7 @@ PLANS = {
     "limit": Plan(("flows", "distances", "medians"), "two minutes", "3 seconds"),
     "overparameterization": Plan(("runs", "medians"), "a quarter of an hour", "10 seconds"),
     "support": Plan(("starts", "particles", "levels"), "20 seconds", "20 seconds"),
+    "network": Plan(("paths", "losses", "teacher"), "10 seconds", "2 seconds"),
 }
 
 study_options = options.combined(
@@ -94,6 +95,25 @@ def support(**given: Any) -> None:
     from blasso_flow.study.support import study_support
 
     _carry_out("support", study_support, draw_support, **given)
+
+
+@study.command(epilog=options.example("blasso-flow study network --quick --penalty l1 -o neurons"))
+@click.option("--loss", type=click.Choice(["squared", "logistic"]), default="squared", show_default=True, help="The loss R.")
+@click.option("--activation", type=click.Choice(["relu", "sigmoid"]), default="relu", show_default=True, help="Of the neurons.")
+@click.option(
+    "--penalty",
+    type=click.Choice(["none", "l1", "l2"]),
+    default="none",
+    show_default=True,
+    help="The regulariser V of a neuron: none, l1, or squared l2, of strength 0.001.",
+)
+@study_options
+def network(**given: Any) -> None:
+    """A two-layer network by stochastic gradient descent: where its neurons go."""
+    from blasso_flow.plots.study_network import draw_network
+    from blasso_flow.study.network import study_network
+
+    _carry_out("network", study_network, draw_network, **given)
 
 
 def _carry_out(

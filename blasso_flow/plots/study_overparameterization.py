@@ -17,27 +17,28 @@ TITLES = {
     "relu": "ReLU network, 100 inputs",
     "sigmoid": "Sigmoid network, 100 inputs",
 }
-TICKS = 5
+TICKS = 6
 WHAT_TO_SEE = (
     "Blue: positions (or inner weights) move too. Orange: only weights move, the best ones for random positions. A little beyond "
-    "the number needed (dashed), moving particles reach the optimum; fixed ones would have to fill the whole space."
+    "the number needed (dashed), moving particles reach the optimum (runs stop at the lowest blue line); fixed ones would have "
+    "to fill the whole space."
 )
 
 
 def draw_overparameterization(outcome: Outcome) -> Figure:
     """One panel a problem."""
-    figure = style.new_figure(10.0, 4.9)
+    figure = style.new_figure(10.0, 5.05)
     style.headline(figure, "How many particles it takes")
     caption(figure, 0.42, [*outcome.findings, WHAT_TO_SEE])
     problems, least = outcome.settings["problems"], outcome.settings["least"]
     assert isinstance(problems, list)
     assert isinstance(least, Mapping)
     for number, problem in enumerate(problems):
-        ax = style.panel(figure, style.GUTTER + 3.1 * number, 2.1, 2.45, 2.2)
+        ax = style.panel(figure, style.GUTTER + 3.1 * number, 2.25, 2.45, 2.2)
         _panel(ax, outcome, number, float(least[problem]))
         style.heading(ax, TITLES[problem], small=True)
         style.dress(ax, "number of particles m", "excess loss / loss of the zero model" if number == 0 else "")
-    figure.axes[0].legend(loc="lower left", fontsize=style.SMALL - 1, frameon=False, labelcolor=style.TEXT)
+    figure.axes[1].legend(loc="lower left", fontsize=style.SMALL - 1, frameon=False, labelcolor=style.TEXT)
     return style.finish(figure)
 
 

@@ -36,7 +36,6 @@ def draw_support(outcome: Outcome) -> Figure:
         mark = "separates" if good else "does not separate"
         detail = f"{mark}; end: gap {style.at_most(starts['gap'][number])}"
         style.heading(ax, name.capitalize(), detail, wrap=60, small=True)
-        ax.title.set_color(style.BLACK if good else style.VERMILLION)
         labels = ("position (periods)", "weight (signal units)") if row == 0 else ("|a| w, first input", "|a| w, second input")
         style.dress(ax, labels[0], labels[1] if column == 0 else "", small=True)
     return style.finish(figure)

@@ -20,6 +20,7 @@ from blasso_flow.study.workers import spread
 PROBLEMS = ("deconvolution", "relu", "sigmoid")
 DIMENSION = 100
 NEURONS = 20  # of the teacher
+NAMES = {"deconvolution": "Spikes", "relu": "ReLU network", "sigmoid": "Sigmoid network"}
 COUNTS = {"deconvolution": (2, 3, 5, 7, 10, 15, 20, 40, 80), "relu": (5, 10, 20, 30, 40, 80), "sigmoid": (5, 10, 20, 40, 80)}
 QUICK_COUNTS = {"deconvolution": (3, 5, 10, 20), "relu": (20, 80), "sigmoid": (20, 80)}
 DRAWS, QUICK_DRAWS = 3, 1
@@ -86,10 +87,10 @@ def finding(problem: str, medians: FloatArray, draws: int, quick: bool) -> str:
     if quick and problem != "deconvolution":
         kept = "stopped early"
     many = "a draw" if draws == 1 else f"{draws} draws"
-    factor = f"{ratio:.0f} times" if ratio < 1e4 else "more than 10,000 times"
+    factor = f"at least {ratio:.0f} times" if ratio < 1e4 else "more than 10,000 times"
     return (
-        f"{problem}, {least} needed: from {wide[1].min():.0f} particles on, the flow's median excess is at most "
-        f"{wide[2].max():.1e} ({kept}, {many}); weights alone are at least {factor} above it."
+        f"{NAMES[problem]}, {least} needed: from {wide[1].min():.0f} particles on, the flow's median excess is at most "
+        f"{wide[2].max():.1e} ({kept}, {many}); weights alone stay {factor} above it."
     )
 
 

@@ -91,7 +91,7 @@ def study_support(*, seed: int = 0, quick: bool = False, on_progress: OnProgress
         },
         (
             f"Starts that satisfy the condition end with a gap of at most {gaps[good == 1].max():.1e}.",
-            f"Starts that do not end with a gap of at least {gaps[good == 0].min():.2f} and a certificate that exceeds 1 by at "
+            f"Starts that violate it end with a gap of at least {gaps[good == 0].min():.2f} and a certificate that exceeds 1 by at "
             f"least {violations[good == 0].min():.2g}.",
         ),
     )  # fmt: skip
@@ -143,10 +143,10 @@ def follow_spikes(drawn: Deconvolution, number: int) -> Ended:
     )  # fmt: skip
 
 
-def small_teacher(seed: int) -> Network:
+def small_teacher(seed: int, angles: tuple[float, ...] = TEACHER_ANGLES) -> Network:
     """Four neurons in the plane, two of each sign, turned by an angle of the seed."""
-    angles = np.array(TEACHER_ANGLES) + np.random.default_rng(seed).uniform(0, 2 * np.pi)
-    return Network(np.array(TEACHER_WEIGHTS), directions(angles))
+    turned = np.array(angles) + np.random.default_rng(seed).uniform(0, 2 * np.pi)
+    return Network(np.array(TEACHER_WEIGHTS), directions(turned))
 
 
 def directions(angles: FloatArray) -> FloatArray:
