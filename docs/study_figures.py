@@ -14,7 +14,7 @@ from PIL import Image
 
 FIGURES = Path(__file__).parents[1] / "data" / "figures"
 STUDIES = ("trajectory", "support", "limit", "overparameterization", "network")
-COLOURS = 64
+COLOURS = 200
 WIDTH = 1000
 
 

@@ -19,15 +19,15 @@ WHAT_TO_SEE = (
 
 def draw_trajectory(outcome: Outcome) -> Figure:
     """Paths on the left; gap and shares on the right."""
-    figure = style.new_figure(10.0, 5.6)
+    figure = style.new_figure(10.0, 5.95)
     tolerance = outcome.settings["tolerance"]
     assert isinstance(tolerance, float)
     reached = outcome.tables["gaps"]["gap"][-1] <= tolerance
     style.headline(figure, f"A few moving particles {'find' if reached else 'miss'} the certified optimum")
     caption(figure, 0.42, [*outcome.findings, WHAT_TO_SEE])
-    left = style.panel(figure, style.GUTTER, 1.35, 5.3, 3.3)
-    gap = style.panel(figure, 7.0, 1.35, 2.7, 1.3)
-    share = style.panel(figure, 7.0, 3.55, 2.7, 1.1)
+    left = style.panel(figure, style.GUTTER, 1.7, 5.3, 3.3)
+    gap = style.panel(figure, 7.0, 1.7, 2.7, 1.3)
+    share = style.panel(figure, 7.0, 3.9, 2.7, 1.1)
     tables = outcome.tables
     rows, truth, optimum = tables["paths"], tables["truth"], tables["optimum"]
     position, weight, iteration = (by_particle(rows[name], rows["particle"]) for name in ("position", "weight", "iteration"))
@@ -48,7 +48,7 @@ def draw_trajectory(outcome: Outcome) -> Figure:
     everything = np.concatenate([weight.ravel(), truth["weight"]])
     left.set_ylim(1.15 * everything.min() - 0.05, 1.15 * everything.max() + 0.05)
     style.legend_above(left, columns=4)
-    colour_bar(figure, style.GUTTER + 1.4, 5.1, 2.5, scale, "iteration")
+    colour_bar(figure, style.GUTTER + 1.4, 5.45, 2.5, scale, "iteration")
     style.dress(gap, "iteration", "proven relative gap")
     style.heading(gap, "Gap", small=True)
     gaps = tables["gaps"]

@@ -91,8 +91,8 @@ def study_support(*, seed: int = 0, quick: bool = False, on_progress: OnProgress
         },
         (
             f"Starts that satisfy the condition end with a gap of at most {gaps[good == 1].max():.1e}.",
-            f"Starts that violate it end with a gap of at least {gaps[good == 0].min():.2f} and a certificate that exceeds 1 by at "
-            f"least {violations[good == 0].min():.2g}.",
+            f"Starts that violate it end with a gap of at least {gaps[good == 0].min():.2f} and a certificate that exceeds 1 "
+            f"by at least {violations[good == 0].min():.2g}.",
         ),
     )  # fmt: skip
 
