@@ -214,7 +214,7 @@ def test_neurons_turn_to_the_teacher(made):
     assert losses["excess"][-1] < 0.01 * losses["excess"][0]
     with h5py.File(made[0] / "network.h5") as file:
         share = float(file.attrs["findings"][1].split("%")[0])
-    assert share > 90
+    assert share > 60  # 44 of random directions
 
 
 @pytest.mark.parametrize("option", ["--loss", "--activation", "--penalty"])
