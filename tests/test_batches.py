@@ -166,6 +166,7 @@ def test_an_interruption_ends_processes_within_a_second(recording: Path, whole: 
         _, stderr = process.communicate()
         assert time.monotonic() - sent < 3  # one on a machine that does nothing else
     assert process.returncode == 130, stderr
+    assert b"channels are kept in" in stderr
     workers = {entry["process"] for entry in map(json.loads, (tmp_path / "log").read_text().splitlines()) if "process" in entry}
     assert workers
     time.sleep(0.5)
@@ -243,6 +244,22 @@ def test_the_journal_gives_back_blocks_in_order(tmp_path: Path) -> None:
         Journal({"signal": "x"}, path, resume=True)
     again.close(keep=False)
     assert not path.exists()
+
+
+def test_an_interruption_while_the_disk_works_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("blasso_flow.batches.journal.DURABLE", 0.0)
+    monkeypatch.setattr(os, "fsync", interrupt)
+    journal = Journal({}, tmp_path / "a.partial")
+    block = blocks(1)[0]
+    with pytest.raises(KeyboardInterrupt):
+        journal.append(0, 2, encode(block))
+    journal.close(keep=True)
+    again = Journal({}, tmp_path / "a.partial", resume=True)
+    assert again.done == 2
+    again.close(keep=False)
 
 
 @pytest.mark.parametrize("cut", [1, 100, 3000])

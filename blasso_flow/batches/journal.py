@@ -58,12 +58,15 @@ class Journal:
 
     def append(self, first: int, count: int, data: bytes) -> None:
         """Keep a block. Raises `RunError` when the disk is full; what was kept before stays."""
-        self._places.append((first, count, self._end + FRAME.size, len(data)))
-        try:
-            self._write(FRAME.pack(len(data), zlib.crc32(data)) + data)
-        except BaseException:
-            self._places.pop()
-            raise
+        offset = self._end + FRAME.size
+        self._write(FRAME.pack(len(data), zlib.crc32(data)) + data)
+        self._places.append((first, count, offset, len(data)))
+        if self.path is not None and monotonic() - self._synced > DURABLE:
+            self._synced = monotonic()
+            try:
+                os.fsync(self._stream.fileno())  # may take a while; an interruption of it loses nothing
+            except OSError as error:
+                raise RunError(f"cannot write {self.path}", received=error.strerror or str(error)) from error
 
     def blocks(self) -> Iterator[Block]:
         """All blocks in the order of their channels."""
@@ -97,9 +100,6 @@ class Journal:
             left = memoryview(data)
             while left:  # a disk about to be full takes a part, then nothing
                 left = left[self._stream.write(left) :]
-            if self.path is not None and monotonic() - self._synced > DURABLE:
-                os.fsync(self._stream.fileno())
-                self._synced = monotonic()
         except OSError as error:
             self._stream.truncate(self._end)
             raise RunError(f"cannot write {self.path}", received=error.strerror or str(error)) from error

@@ -14,6 +14,7 @@ from blasso_flow.batches.plan import Range
 from blasso_flow.batches.worker import Solved, Task, UnreachableError, read_rows, release, solve_block
 from blasso_flow.errors import RunError
 from blasso_flow.files import SignalFile
+from blasso_flow.kernels import is_cached
 from blasso_flow.routes import OnRound
 
 MOST_DEATHS = 3  # of worker processes in a row, with no block finished between
@@ -69,6 +70,7 @@ class _Loop:
     options: dict[str, Any]
     under_way: dict[Future[Solved], Range] = field(default_factory=dict)
     deaths: int = 0
+    compiled: bool = field(default_factory=is_cached)  # else the first block goes alone: code compiled twice may differ
     sent: bool = False
 
     def goes_on(self) -> bool:
@@ -77,7 +79,7 @@ class _Loop:
     def finished(self) -> Iterator[Solved]:
         """Hand out what waits, and wait for what comes back next."""
         try:
-            while self.waiting and len(self.under_way) < self.crew.room():
+            while self.waiting and len(self.under_way) < (self.crew.room() if self.compiled else 1):
                 self._hand_out(self.waiting[0])
                 self.waiting.popleft()
             done, _ = wait(self.under_way, return_when=FIRST_COMPLETED)
@@ -89,7 +91,7 @@ class _Loop:
                     self.waiting.appendleft(self.under_way.pop(future))
                     continue
                 del self.under_way[future]
-                self.deaths = 0
+                self.deaths, self.compiled = 0, True
                 yield solved
         except self.crew.deaths as death:
             self._replace_crew(death)

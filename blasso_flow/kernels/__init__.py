@@ -7,6 +7,7 @@ Positions are in samples; `residual`, `root` and baseline columns live on the pa
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar, cast
 
 import numba
@@ -42,3 +43,11 @@ def announce_compilation(notify: Callable[[], None]) -> None:
     event.register(  # type: ignore[no-untyped-call]
         "numba:compile", _FirstCompilation(notify)
     )
+
+
+def is_cached() -> bool:
+    """Whether kernels were compiled before on this machine: the solver's is found in the cache."""
+    from blasso_flow.kernels import spikes
+
+    place = getattr(spikes.relax, "stats", None)
+    return place is not None and any(Path(place.cache_path).glob("spikes.relax-*.nbi"))
