@@ -144,10 +144,9 @@ def main() -> None:
         for channels in [1000] if options.quick else options.channels:
             path = recording(folder, channels)
             for jobs in options.jobs:
-                seconds, work, peak = timed(path, folder / "r.h5", jobs)
-                print(
-                    f"| {channels:,} | {jobs} | {seconds:.1f} | {channels / seconds:.0f} | {work:.1f} | {peak:.0f} |", flush=True
-                )
+                seconds, work, alone, peak = timed(path, folder / "r.h5", jobs)
+                numbers = f"{seconds:.1f} | {channels / seconds:.0f} | {work:.1f} | {alone:.1f} | {peak:.0f}"
+                print(f"| {channels:,} | {jobs} | {numbers} |", flush=True)
             os.unlink(path)
 
 

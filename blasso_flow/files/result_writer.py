@@ -29,7 +29,7 @@ from blasso_flow.signals import Axis, FilterDescription
 from blasso_flow.spikes import Recovery
 
 PACKAGES = ("numpy", "scipy", "numba", "h5py")
-LARGE = 1 << 26  # bytes: a result that may be larger is built on disk
+LARGE = 1 << 23  # bytes: a result that may be larger is built on disk
 
 
 class Described(Protocol):
