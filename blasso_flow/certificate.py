@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blasso_flow import losses, penalties
+from blasso_flow import losses, penalties, threads
 from blasso_flow.filters.fitting import DEGREE
 from blasso_flow.filters.polynomials import powers_to_bernstein
 from blasso_flow.problem import Problem
@@ -25,7 +25,10 @@ SLACK = 1e-10  # how far above the true supremum a decided cell may stay
 DIRECT_TAPS = 160  # longer filters are faster by FFT
 DIRECT_PRODUCTS = 2_000_000  # below this an FFT is not worth importing
 SHORTEST_BLOCK = 2048  # samples an FFT takes at least
-BLOCK_NUMBERS = 1 << 20  # samples transformed at a time
+BLOCK_NUMBERS = 1 << 18  # samples transformed at a time
+PIECE = 1 << 15  # samples of the domain that a thread takes at a time
+CELLS_PIECE = 1 << 11  # cells that a thread decides, or searches for maxima, at a time
+SPIKES_PIECE = 1 << 11  # spikes that a thread takes at a time
 BESIDE = 1e-9  # samples: how far beside a kink its one-sided slopes are taken
 EPSILON = float(np.finfo(np.float64).eps)
 
@@ -88,7 +91,9 @@ class Certifier:
 
     def dual_value(self, residual: FloatArray, baseline: FloatArray, objective: float, sup: float) -> float:
         """Lower bound of the optimum from a whitened residual whose certificate is at most ``sup``, less its rounding."""
-        above_baseline = self.problem.whitened_values - baseline @ self.problem.whitened_baseline
+        above_baseline = self.problem.whitened_values
+        if baseline.size:
+            above_baseline = above_baseline - baseline @ self.problem.whitened_baseline
         value, allowance = losses.best_dual_value(residual, above_baseline, 1 / max(1.0, sup))
         return value - allowance - self._baseline_allowance(residual, above_baseline, objective)
 
@@ -117,40 +122,50 @@ class Certifier:
             level = value if problem.positive else abs(value)
             above = np.array([value] if level > birth_level else [])
             return level + nodes.rounding, np.full(above.size, float(self.low)), above
-        local_norm = self._local_norm(gradient) / problem.strength
+        local_norm = np.empty(self.blocks)
         bound = np.empty(self.blocks * self.cells)
-        seen = kernel.screen(
-            nodes.value,
-            nodes.slope,
-            nodes.right_value,
-            nodes.right_slope,
-            table.edges,
-            local_norm,
-            table.fourth_bound,
-            np.zeros(self.cells) if self.kinked else table.value_jump,
-            np.zeros(self.cells) if self.kinked else table.slope_jump,
-            self.relative_rounding,
-            not problem.positive,
-            bound,
-        )
-        bound += nodes.rounding
-        target = max(1.0, seen)
+        none = np.zeros(self.cells)
+        jumps = (none, none) if self.kinked else (table.value_jump, table.slope_jump)
+
+        def screened(first: int, last: int) -> float:
+            local_norm[first:last] = self._local_norm(gradient, first, last) / problem.strength
+            own = slice(first * self.cells, last * self.cells)
+            seen = kernel.screen(
+                nodes.value[own],
+                nodes.slope[own],
+                nodes.right_value[own],
+                nodes.right_slope[own],
+                table.edges,
+                local_norm[first:last],
+                table.fourth_bound,
+                *jumps,
+                self.relative_rounding,
+                not problem.positive,
+                bound[own],
+            )
+            bound[own] += nodes.rounding
+            return float(seen)
+
+        target = max(1.0, *threads.each(screened, threads.pieces(self.blocks, PIECE)))
         unclear = np.nonzero(~(bound <= target + SLACK))[0]
         decided = np.empty(unclear.size)
-        kernel.decide(
-            unclear,
-            gradient,
-            self.low + problem.offset,
-            table.period,
-            table.coefficients,
-            self.to_bernstein,
-            -1 / problem.strength,
-            self.relative_rounding,
-            local_norm,
-            not problem.positive,
-            target,
-            SLACK,
-            decided,
+        threads.each(
+            lambda first, last: kernel.decide(
+                unclear[first:last],
+                gradient,
+                self.low + problem.offset,
+                table.period,
+                table.coefficients,
+                self.to_bernstein,
+                -1 / problem.strength,
+                self.relative_rounding,
+                local_norm,
+                not problem.positive,
+                target,
+                SLACK,
+                decided[first:last],
+            ),
+            threads.pieces(unclear.size, CELLS_PIECE),
         )
         hidden = unclear[(decided > birth_level) & (bound[unclear] > birth_level)]
         position, eta = self._peaks(gradient, nodes, np.nonzero(bound > birth_level)[0], hidden, birth_level)
@@ -180,29 +195,29 @@ class Certifier:
         if table.taps <= DIRECT_TAPS or count * table.taps <= DIRECT_PRODUCTS:
             from blasso_flow.kernels import cells as kernel
 
-            rows = np.empty((2, count))
-            for q in range(self.cells):
-                kernel.filter_nodes(gradient, begin, taps[q], count, rows)
-                out[:, :, q] = rows
+            threads.each(
+                lambda first, last: kernel.filter_nodes(gradient, begin, taps, -1 / problem.strength, first, last, out),
+                threads.pieces(count, PIECE),
+            )
         else:
             part = gradient[begin : begin + count + table.taps - 1]
-            _correlate(part, taps, out)
+            _correlate(part, taps * (-1 / problem.strength), out)
             size = np.log2(part.size + table.taps) + 8
             norm1 = float(np.linalg.norm(taps[:, 1], axis=-1).max())
             scale = table.response_bound + norm1
             rounding = float(8 * EPSILON * size * np.sqrt(losses.dot(part, part)) * scale / problem.strength)
-        out *= -1 / problem.strength
         return out.reshape(2, -1)[:, : self.blocks * self.cells + 1], rounding
 
-    def _local_norm(self, gradient: FloatArray) -> FloatArray:
-        """L2 norm of the gradient over the window of each whole sample of the domain, shape (blocks,), rounded up."""
+    def _local_norm(self, gradient: FloatArray, first: int, last: int) -> FloatArray:
+        """L2 norm of the gradient over the windows of whole samples first to last - 1 of the domain, rounded up."""
         table = self.problem.filter
         if table.period:
-            return np.full(self.blocks, float(np.linalg.norm(gradient)) * (1 + 1e-12))
-        sums = np.concatenate([[0.0], np.cumsum(gradient**2)])
+            return np.full(last - first, float(np.linalg.norm(gradient)) * (1 + 1e-12))
         begin = self.low + self.problem.offset
-        squares = sums[begin + table.taps : begin + table.taps + self.blocks] - sums[begin : begin + self.blocks]
-        return np.sqrt(np.maximum(squares, 0.0) + 4 * EPSILON * gradient.size * sums[-1]) * (1 + 1e-12)
+        part = gradient[begin + first : begin + last + table.taps]
+        sums = np.concatenate([[0.0], np.cumsum(part**2)])
+        squares = sums[table.taps : table.taps + last - first] - sums[: last - first]
+        return np.sqrt(np.maximum(squares, 0.0) + 4 * EPSILON * part.size * sums[-1]) * (1 + 1e-12)
 
     def _peaks(
         self, gradient: FloatArray, nodes: _Nodes, cells: IntArray, hidden: IntArray, birth_level: float
@@ -221,16 +236,19 @@ class Certifier:
         inside[np.searchsorted(cells, hidden)] = True  # both ascend, and hidden cells are among the others
         chosen, signs = cells[inside], sign[inside]
         coordinate, eta = np.empty(chosen.size), np.empty(chosen.size)
-        kernel.peaks(
-            chosen,
-            signs,
-            gradient,
-            self.low + problem.offset,
-            table.period,
-            table.coefficients,
-            -1 / problem.strength,
-            coordinate,
-            eta,
+        threads.each(
+            lambda first, last: kernel.peaks(
+                chosen[first:last],
+                signs[first:last],
+                gradient,
+                self.low + problem.offset,
+                table.period,
+                table.coefficients,
+                -1 / problem.strength,
+                coordinate[first:last],
+                eta[first:last],
+            ),
+            threads.pieces(chosen.size, CELLS_PIECE),
         )
         q = chosen % self.cells
         half = np.diff(table.edges) / 2
@@ -276,15 +294,17 @@ def _correlate(values: FloatArray, taps: FloatArray, out: FloatArray) -> None:
     padded = np.zeros((blocks - 1) * step + length)
     padded[: values.size] = values
     windows = np.lib.stride_tricks.sliding_window_view(padded, length)[::step]
-    rows = max(1, BLOCK_NUMBERS // length)
-    for first in range(0, blocks, rows):
-        spectra = rfft(windows[first : first + rows], axis=-1)
-        target = slice(first * step, min((first + rows) * step, count))
+    responses = rfft(taps[..., ::-1], length, axis=-1)
+
+    def correlated(first: int, last: int) -> None:
+        spectra = rfft(windows[first:last], axis=-1)
+        target = slice(first * step, min(last * step, count))
         for q in range(taps.shape[0]):
             for order in range(taps.shape[1]):
-                products = spectra * rfft(taps[q, order, ::-1], length)
-                valid = irfft(products, length, axis=-1)[:, width - 1 :]
+                valid = irfft(spectra * responses[q, order], length, axis=-1)[:, width - 1 :]
                 out[order, target, q] = valid.reshape(-1)[: target.stop - target.start]
+
+    threads.each(correlated, threads.pieces(blocks, max(1, BLOCK_NUMBERS // length)))
 
 
 def sample_eta(problem: Problem, position: FloatArray, residual: FloatArray) -> FloatArray:
@@ -297,13 +317,18 @@ def eta_and_slopes(problem: Problem, position: FloatArray, residual: FloatArray,
     from blasso_flow.kernels import spikes, tails
 
     table = problem.filter
-    out = np.empty((orders, position.size))
-    curves = position, residual, problem.root, table.coefficients, table.edges
-    if table.tail.size:
-        tails.correlate(*curves, table.tail, table.tail_tap, problem.offset, orders, out)
-    else:
-        spikes.correlate(*curves, problem.offset, table.period, orders, out)
-    return -out / problem.strength
+    curves = residual, problem.root, table.coefficients, table.edges
+
+    def correlated(first: int, last: int) -> FloatArray:
+        out = np.empty((orders, last - first))
+        if table.tail.size:
+            tails.correlate(position[first:last], *curves, table.tail, table.tail_tap, problem.offset, orders, out)
+        else:
+            spikes.correlate(position[first:last], *curves, problem.offset, table.period, orders, out)
+        return out
+
+    work = threads.pieces(position.size, position.size + 1 if table.tail.size else SPIKES_PIECE)
+    return np.concatenate(threads.each(correlated, work), axis=1) * (-1 / problem.strength)
 
 
 def stationarity(problem: Problem, position: FloatArray, weight: FloatArray, residual: FloatArray) -> FloatArray:

@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from blasso_flow import threads
 from blasso_flow.signals import FloatArray
+
+PIECE = 1 << 16  # samples that a thread sums at a time
 
 
 def dot(a: FloatArray, b: FloatArray) -> float:
     """Sum of products of two curves of equal shape, by pairwise summation: the same bits whatever the number of threads."""
-    return float(np.multiply(a, b).sum())
+    if a.size <= PIECE:
+        return float(np.multiply(a, b).sum())
+    a, b = a.ravel(), b.ravel()
+    parts = threads.each(lambda first, last: np.multiply(a[first:last], b[first:last]).sum(), threads.pieces(a.size, PIECE))
+    return float(np.sum(parts))
 
 
 def value(residual: FloatArray) -> float:

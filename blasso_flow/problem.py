@@ -13,10 +13,12 @@ from functools import cached_property
 
 import numpy as np
 
-from blasso_flow import baselines, losses, penalties
+from blasso_flow import baselines, losses, penalties, threads
 from blasso_flow.errors import DataError, UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.signals import Axis, FloatArray, Signal
+
+SPIKES_PIECE = 1 << 11  # spikes whose responses a thread adds at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +152,18 @@ class Problem:
 
         model = np.zeros(self.root.size)
         table = self.filter
-        add_responses(position, weight, table.coefficients, table.edges, self.offset, table.period, model)
+        curves = table.coefficients, table.edges, self.offset, table.period, model
+        if table.period or position.size <= SPIKES_PIECE or (np.diff(position) < 0).any():
+            add_responses(position, weight, *curves)
+            return model
+        work = threads.pieces(position.size, SPIKES_PIECE)
+        first, last = np.array(work).T
+        threads.alternating(
+            lambda a, b: add_responses(position[a:b], weight[a:b], *curves),
+            work,
+            np.floor(position[first]).astype(np.int64),
+            np.floor(position[last - 1]).astype(np.int64) + table.taps,
+        )
         return model
 
     def residual(self, position: FloatArray, weight: FloatArray, baseline: FloatArray) -> FloatArray:
@@ -159,8 +172,11 @@ class Problem:
 
     def residual_of(self, model: FloatArray, baseline: FloatArray) -> FloatArray:
         """The same from phi * mu on the padded record, shape (M,)."""
-        curve: FloatArray = np.einsum("b,bm->m", baseline, self.whitened_baseline)
-        return self.root * model + curve - self.whitened_values
+        residual = self.root * model
+        if baseline.size:
+            residual += np.einsum("b,bm->m", baseline, self.whitened_baseline)
+        residual -= self.whitened_values
+        return residual
 
     def squared_norms(self, position: FloatArray) -> FloatArray:
         """sum W phi(. - x)^2 at positions (samples) of shape (K,)."""

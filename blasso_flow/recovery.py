@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from blasso_flow import baselines, filters
+from blasso_flow import baselines, filters, threads
 from blasso_flow.errors import BlassoFlowError, UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.filters.stretched import check_stretch
@@ -100,7 +100,8 @@ def recover_channel(
     if np.isnan(channel.values).all():
         return _nothing(channel.values, Status.ALL_MISSING, "every sample is missing", begun)
     try:
-        return _recovered(channel, number, filter, settings, begun, on_round)
+        with threads.using(settings.threads):
+            return _recovered(channel, number, filter, settings, begun, on_round)
     except UsageError:
         raise
     except (BlassoFlowError, ArithmeticError, np.linalg.LinAlgError) as error:

@@ -27,7 +27,8 @@ class Settings:
     ``filter`` None means the signal's own; ``noise_sd`` None means the signal's own, else estimated from the data.
     ``exposure`` is the share of the spacing that a sample averages over, None for the filter's own; ``stamp`` ("start",
     "middle", "end") the moment of the exposure that the axis denotes; ``origin`` is added to the axis. ``method`` "euclidean"
-    or "conic" is one of the paper's flows, which alone take the options after it.
+    or "conic" is one of the paper's flows, which alone take the options after it. ``threads`` work on one channel; results are
+    the same for any number.
     """
 
     filter: FilterDescription | None = None
@@ -56,6 +57,7 @@ class Settings:
     iterations: int | None = None
     save_particles: bool = False
     width_law: tuple[float, float] | None = None
+    threads: int = 1
 
     def __post_init__(self) -> None:
         StrengthRule.parse(self.strength)
@@ -71,6 +73,8 @@ class Settings:
         self._check_width_law()
         if self.max_rounds < 1:
             raise UsageError("max_rounds is out of range", received=self.max_rounds, allowed="a whole number from 1")
+        if self.threads < 1:
+            raise UsageError("threads is out of range", received=self.threads, allowed="a whole number from 1")
 
     def time_shift(self, filter: Filter) -> float:
         """What is added to the axis (axis units): from the stamp to the middle of the exposure, and the origin."""
@@ -154,6 +158,7 @@ class Settings:
         """JSON-ready settings, with the filter as it was tabulated."""
         words = asdict(self)
         words.pop("positive")
+        words.pop("threads")
         return {
             **words,
             "penalty": "positive" if self.positive else "signed",

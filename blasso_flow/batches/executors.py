@@ -56,7 +56,7 @@ def here() -> Crew:
 
 
 def processes(jobs: int) -> Crew:
-    """``jobs`` processes of one thread each, forked from a clean one where the system can."""
+    """``jobs`` processes, their libraries on one thread each, forked from a clean one where the system can."""
     import multiprocessing
 
     methods = multiprocessing.get_all_start_methods()

@@ -151,7 +151,13 @@ batch_options = combined(
         "--jobs",
         type=int,
         metavar="N",
-        help="Processes that solve channels, one thread each; default: the cores this process may use.",
+        help="Processes that solve channels; default: the cores this process may use.",
+    ),
+    click.option(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="Threads that solve one channel; results do not depend on it. Default: 1 beside other jobs, else the cores.",
     ),
     click.option(
         "--scheduler",

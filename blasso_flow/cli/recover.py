@@ -111,6 +111,7 @@ def recover(
     force: bool,
     accept_unconverged: bool,
     jobs: int | None,
+    threads: int | None,
     scheduler: str | None,
     resume: bool,
     fail_fast: bool,
@@ -141,7 +142,7 @@ def recover(
     manner = Manner(settings, spacing, max_memory, save_fit, rate_width, force, quiet, verbose, ranges)
     failures = []
     with opened_log(log_json) as log:
-        manner = replace(manner, jobs=jobs, scheduler=scheduler, resume=resume, fail_fast=fail_fast, log=log)
+        manner = replace(manner, jobs=jobs, threads=threads, scheduler=scheduler, resume=resume, fail_fast=fail_fast, log=log)
         for job in planned_jobs:
             failure = attempt(job, manner, len(planned_jobs) > 1)
             failures += [failure] if failure is not None else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
@@ -43,6 +43,7 @@ class Manner:
     verbose: bool
     fit_filter: str | None = None  # a filter with ranges
     jobs: int | None = None
+    threads: int | None = None
     scheduler: str | None = None
     resume: bool = False
     fail_fast: bool = False
@@ -132,7 +133,7 @@ def _prepared(job: Job, manner: Manner, file: SignalFile) -> Run:
         fitted = fitted_filter(channel_by_channel, manner.fit_filter, settings, quiet=manner.quiet)
         settings["filter"] = fitted.filter
         more, notes = {"filter_fit": fitted.described()}, (*fitted.notes, fitted.sentence)
-    chosen = Settings(**settings)
+    chosen = Settings(**settings, threads=1 if manner.threads is None else manner.threads)
     table = tabulated(file.described, chosen)
     path = file.path
     task = Task(
@@ -154,6 +155,8 @@ def _prepared(job: Job, manner: Manner, file: SignalFile) -> Run:
         jobs = plan.fitting_jobs(wanted, file.axis.size, Memory.of(manner.max_memory).limit)
         if jobs < wanted and not manner.quiet:
             say(f"note: {jobs} of {wanted} jobs, so as to keep to --max-memory")
+        if manner.threads is None and jobs == 1:
+            task = replace(task, settings=replace(chosen, threads=plan.available_cores()))
     return Run(job, manner, task, table, {**chosen.described(table), **more}, jobs, manner.log or Log())
 
 

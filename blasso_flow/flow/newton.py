@@ -7,13 +7,12 @@ a filter whose tail couples everything, one more system holds all spikes and the
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blasso_flow import penalties
+from blasso_flow import penalties, threads
 from blasso_flow.certificate import Certificate, stationarity
 from blasso_flow.flow.particles import Particles
 from blasso_flow.kernels import spikes as kernel
@@ -22,6 +21,7 @@ from blasso_flow.problem import Problem
 from blasso_flow.signals import FloatArray, IntArray
 
 REACH = 6.0  # widths: spikes this close to an unconverged one move with it
+SPIKES_PIECE = 256  # spikes in the windows that a thread takes at a time
 WINDOW = 48  # spikes; longer runs are cut, at alternating places
 LONG_TAIL = 30.0  # widths: filters with longer windows couple everything, as do those that end in exponentials
 LONG_TAIL_WINDOW = 1000
@@ -89,7 +89,6 @@ class WindowedNewton:
         self, problem: Problem, x: FloatArray, w: FloatArray, residual: FloatArray, tolerance: float
     ) -> tuple[FloatArray, FloatArray]:
         table = problem.filter
-        low, high = problem.domain
         limit = LONG_TAIL_WINDOW if self._couples_everything(problem) else WINDOW
         reach = np.inf if self._couples_everything(problem) else REACH * table.width
         for number in range(SWEEPS):
@@ -98,15 +97,39 @@ class WindowedNewton:
                 break
             starts, ends = windows(bad, x, reach, float(table.taps), limit, number % 2 == 1)
             keep = np.ones(x.size, dtype=np.bool_)
-            kernel.sweep(
-                x, w, keep, residual, problem.root, table.coefficients, table.edges, problem.offset, low, high,
-                problem.strength, table.width, table.norm, table.kinks, starts, ends, ROOM * table.width, ITERATIONS,
-                tolerance * 0.3,
-            )  # fmt: skip
+            _sweep(problem, x, w, keep, residual, starts, ends, tolerance * 0.3)
             x, w = x[keep], w[keep]
             order = np.argsort(x, kind="stable")
             x, w = x[order], w[order]
         return x, w
+
+
+def _sweep(
+    problem: Problem,
+    x: FloatArray,
+    w: FloatArray,
+    keep: NDArray[np.bool_],
+    residual: FloatArray,
+    starts: IntArray,
+    ends: IntArray,
+    tolerance: float,
+) -> None:
+    """Relax the windows [start, end) of spikes, everything in place; ``keep`` (K,) becomes False where a spike was dropped.
+
+    Runs of neighbouring windows are swept one after the other, runs that do not touch each other on threads.
+    """
+    table = problem.filter
+    room = ROOM * table.width
+    curves = residual, problem.root, table.coefficients, table.edges, problem.offset, *problem.domain
+    scales = problem.strength, table.width, table.norm, table.kinks
+    cuts = np.nonzero(np.diff(np.cumsum(ends - starts) // SPIKES_PIECE, prepend=-1))[0]
+    after = np.append(cuts[1:], starts.size)
+    threads.alternating(
+        lambda a, b: kernel.sweep(x, w, keep, *curves, *scales, starts[a:b], ends[a:b], room, ITERATIONS, tolerance),
+        list(zip(cuts, after, strict=True)),
+        np.floor(x[starts[cuts]] - room).astype(np.int64),
+        np.floor(x[ends[after - 1] - 1] + room).astype(np.int64) + table.taps,
+    )
 
 
 def relax(
@@ -149,17 +172,13 @@ def windows(
     np.add.at(marks, np.searchsorted(x, centres - reach), 1)
     np.add.at(marks, np.searchsorted(x, centres + reach, side="right"), -1)
     chosen = np.nonzero(np.cumsum(marks[:-1]) > 0)[0]
-    split = np.nonzero((np.diff(chosen) > 1) | (np.diff(x[chosen]) > taps))[0] + 1
-    starts: list[int] = []
-    ends: list[int] = []
-    for begin, end in zip(np.concatenate([[0], split]), np.concatenate([split, [chosen.size]]), strict=True):
-        cuts = (
-            [begin, *range(begin + (limit // 2 if shifted else limit), end, limit), end] if end - begin > limit else [begin, end]
-        )
-        for a, b in itertools.pairwise(cuts):
-            starts.append(int(chosen[a]))
-            ends.append(int(chosen[b - 1]) + 1)
-    return np.asarray(starts, dtype=np.int64), np.asarray(ends, dtype=np.int64)
+    fresh = np.nonzero((np.diff(chosen, prepend=-2) > 1) | (np.diff(x[chosen], prepend=-np.inf) > taps))[0]
+    length = np.diff(fresh, append=chosen.size)
+    inside = np.arange(chosen.size) - np.repeat(fresh, length)  # of its run
+    first = limit // 2 if shifted else limit
+    cut = np.repeat(length > limit, length) & (inside >= first) & ((inside - first) % limit == 0)
+    starts = np.nonzero((inside == 0) | cut)[0]
+    return chosen[starts], chosen[np.append(starts[1:], chosen.size) - 1] + 1
 
 
 def _beside_unconverged(

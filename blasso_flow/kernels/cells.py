@@ -16,20 +16,21 @@ PIECES = 8  # of a cell, searched for a maximum each
 
 
 @compiled
-def filter_nodes(gradient, begin, taps, count, out):
-    """out[o, i] = sum_k taps[o, k] gradient[begin + i + k] for i < count, two orders at once."""
-    width = taps.shape[1]
-    values = taps[0]
-    slopes = taps[1]
-    for i in range(count):
+def filter_nodes(gradient, begin, taps, scale, first, last, out):
+    """out[o, i, q] = scale * sum_k taps[q, o, k] gradient[begin + i + k] for first <= i < last, two orders at once."""
+    cells, _, width = taps.shape
+    for i in range(first, last):
         part = gradient[begin + i : begin + i + width]
-        s0 = 0.0
-        s1 = 0.0
-        for k in range(width):
-            s0 += values[k] * part[k]
-            s1 += slopes[k] * part[k]
-        out[0, i] = s0
-        out[1, i] = s1
+        for q in range(cells):
+            values = taps[q, 0]
+            slopes = taps[q, 1]
+            s0 = 0.0
+            s1 = 0.0
+            for k in range(width):
+                s0 += values[k] * part[k]
+                s1 += slopes[k] * part[k]
+            out[0, i, q] = scale * s0
+            out[1, i, q] = scale * s1
 
 
 @compiled
