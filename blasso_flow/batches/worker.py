@@ -1,6 +1,6 @@
 """What a worker does: read the channels of a block, or take those it is sent, recover them, and hand them back as bytes.
 
-Runs in this process, in processes of this machine, or in those of a cluster. Workers beside others use one thread each by default.
+Runs in this process, in processes of this machine, or in those of a cluster. Workers side by side use one thread each by default.
 """
 
 from __future__ import annotations
