@@ -85,7 +85,7 @@ def _check(text: str, parameters: Mapping[str, float]) -> None:
 def check_length(text: str, filter_length: float) -> None:
     """Refuse a spline or a running percentile that could follow single spikes.
 
-    ``filter_length`` (axis units) is the length of one response: see `problem.filter_length`. Knots and windows must be at
+    ``filter_length`` (axis units) is the length of one response: see `Filter.length`. Knots and windows must be at
     least four times as long.
     """
     baseline = parse(text)

@@ -68,9 +68,7 @@ class Certifier:
         self.low = int(low)
         self.blocks = int(high) - int(low)  # whole samples of the domain
         self.cells = table.cells
-        signs = (-1.0) ** np.arange(DEGREE + 1)
-        self.left_taps = np.ascontiguousarray(np.einsum("d,oqdk->qok", signs, table.coefficients[:2]))
-        self.right_taps = np.ascontiguousarray(np.einsum("oqdk->qok", table.coefficients[:2]))
+        self.left_taps, self.right_taps = table.edge_taps
         to_bernstein = powers_to_bernstein(DEGREE)
         self.kinked = table.kinks.size > 0
         self.to_bernstein = to_bernstein

@@ -19,7 +19,7 @@ from blasso_flow.filters import Filter
 from blasso_flow.flow.counts import CountProblem, State, jacobian
 from blasso_flow.inference import Refit, resolved_groups
 from blasso_flow.noise import StrengthChoice, StrengthRule
-from blasso_flow.problem import Problem, filter_length
+from blasso_flow.problem import Problem
 from blasso_flow.signals import FloatArray
 
 ENOUGH = 1e-3  # of the log-likelihood: a smaller change decides no test
@@ -110,7 +110,7 @@ def background(problem: Problem) -> FloatArray:
         curve = problem.baseline @ counts.empty().baseline
     length = float(present.sum())
     if np.ptp(curve) > EVEN * curve.mean():
-        length = min(length, float(np.sqrt(2 * np.pi)) * filter_length(problem.filter) / problem.filter.spacing)
+        length = min(length, float(np.sqrt(2 * np.pi)) * problem.filter.length / problem.filter.spacing)
     return np.maximum(curve, 1 / max(length, 1.0))
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from blasso_flow.certificate import Certificate, Certifier, stationarity
 from blasso_flow.flow.newton import WindowedNewton, relax
 from blasso_flow.flow.particles import Particles
-from blasso_flow.problem import Problem
+from blasso_flow.problem import Problem, pseudo_inverse
 from blasso_flow.signals import FloatArray, IntArray
 
 PENALTY_LEFT = 1e-4  # of noise sd times the filter's norm: biases a weight by as much of its own standard error
@@ -285,7 +285,7 @@ def _inverse(
         rest = columns @ columns.T - coupling @ solved.T
         scale = np.sqrt(np.diag(columns @ columns.T))
         told = scale > 0
-        part = np.linalg.pinv(rest[np.ix_(told, told)], rcond=1e-12, hermitian=True)
+        part = pseudo_inverse(rest[np.ix_(told, told)], 1e-12)
         by_weight, by_position = solved[told, 0::2], solved[told, 1::2]
         for entry, (a, b) in enumerate(((by_weight, by_weight), (by_weight, by_position), (by_position, by_position))):
             blocks[:, entry] += np.einsum("ak,ab,bk->k", a, part, b)

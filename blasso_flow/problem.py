@@ -71,7 +71,7 @@ class Problem:
             raise UsageError("strength is out of range", received=strength, allowed="a finite number above 0")
         present = np.isfinite(channel.values)
         sd_of_samples = channel.noise_sd if noise_sd is None else noise_sd
-        baselines.check_length(baseline, filter_length(filter))
+        baselines.check_length(baseline, filter.length)
         weights = present.astype(np.float64)
         sd = np.nan
         if isinstance(sd_of_samples, np.ndarray):
@@ -138,7 +138,7 @@ class Problem:
     def _baseline_inverse(self) -> FloatArray:
         """Pseudo-inverse of the products of the whitened baseline's columns, shape (B, B)."""
         columns = self.whitened_baseline
-        return np.asarray(np.linalg.pinv(np.einsum("am,bm->ab", columns, columns), rcond=1e-13, hermitian=True))
+        return pseudo_inverse(np.einsum("am,bm->ab", columns, columns), 1e-13)
 
     @cached_property
     def whitened_baseline(self) -> FloatArray:
@@ -223,14 +223,12 @@ class Problem:
         return size * off + 0.5 * off**2 + sums
 
 
-def filter_length(filter: Filter) -> float:
-    """Length of one response (axis units): its width, or for filters with tails its area over its peak, scaled such that
-    a Gaussian has its standard deviation."""
-    first = filter.first
-    response = np.abs(filter.response(np.arange(first, first + filter.taps, dtype=np.float64)))
-    peak = float(response.max())
-    area = float(response.sum()) / peak if peak > 0 else 0.0
-    return max(filter.width, area / np.sqrt(2 * np.pi)) * filter.spacing
+def pseudo_inverse(matrix: FloatArray, threshold: float) -> FloatArray:
+    """Pseudo-inverse of a positive semi-definite matrix (B, B), without eigenvalues below ``threshold`` of the largest."""
+    values, vectors = np.linalg.eigh(matrix)
+    told = values > threshold * values.max(initial=0.0)
+    kept = vectors[:, told]
+    return np.asarray((kept / values[told]) @ kept.T)
 
 
 def whole_margin(margin: tuple[float, float], axis: Axis, filter: Filter) -> tuple[int, int]:

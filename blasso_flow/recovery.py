@@ -18,7 +18,7 @@ from blasso_flow.filters import Filter
 from blasso_flow.filters.stretched import check_stretch
 from blasso_flow.inference import Refit
 from blasso_flow.peaks import NARROWEST, STRETCHES
-from blasso_flow.problem import Problem, filter_length
+from blasso_flow.problem import Problem
 from blasso_flow.routes import OnRound, solve_as_counts, solve_squared
 from blasso_flow.section_route import solve_in_sections
 from blasso_flow.sections import SectionedProblem
@@ -143,7 +143,7 @@ def _recovered(
     removed = baselines.removed(settings.baseline, channel.values, channel.axis)
     asked, recorded = settings, channel
     if removed.any():  # everything from here on works on what is left, on a constant
-        baselines.check_length(settings.baseline, filter_length(filter))
+        baselines.check_length(settings.baseline, filter.length)
         channel, settings = replace(channel, values=channel.values - removed), replace(settings, baseline="const")
     route = solve_as_counts if settings.loss == "poisson" else solve_squared
     if settings.width_law is not None:

@@ -28,7 +28,7 @@ from blasso_flow.noise import (
     estimate_from_residual,
     estimate_noise,
 )
-from blasso_flow.problem import Problem, filter_length
+from blasso_flow.problem import Problem
 from blasso_flow.settings import Settings
 from blasso_flow.signals import Signal
 from blasso_flow.spikes import TraceRow
@@ -151,7 +151,7 @@ def with_fitted_rate(channel: Signal, filter: Filter, settings: Settings, noise:
     from scipy.optimize import minimize_scalar
 
     length = (channel.axis.size - 1) * channel.axis.spacing
-    fastest = max(1 / (baselines.SHORTEST * filter_length(filter)), 1 / length)
+    fastest = max(1 / (baselines.SHORTEST * filter.length), 1 / length)
     range_ = np.log([SLOWEST_DECAY / length, fastest])
 
     def with_rate(log_rate: float) -> str:

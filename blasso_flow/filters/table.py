@@ -94,6 +94,22 @@ class Filter:
         jumps = (self.slope_jump > KINK * self.norm1) | (self.value_jump > KINK * self.norm)
         return self.edges[:-1][jumps]
 
+    @cached_property
+    def length(self) -> float:
+        """Length of one response (axis units): its width, or for filters with tails its area over its peak, scaled such that
+        a Gaussian has its standard deviation."""
+        response = np.abs(self.response(np.arange(self.first, self.first + self.taps, dtype=np.float64)))
+        peak = float(response.max())
+        area = float(response.sum()) / peak if peak > 0 else 0.0
+        return max(self.width, area / np.sqrt(2 * np.pi)) * self.spacing
+
+    @cached_property
+    def edge_taps(self) -> tuple[FloatArray, FloatArray]:
+        """Response and slope at the left and at the right end of every cell, two arrays of shape (p, 2, W)."""
+        signs = (-1.0) ** np.arange(DEGREE + 1)
+        left = np.einsum("d,oqdk->qok", signs, self.coefficients[:2])
+        return np.ascontiguousarray(left), np.ascontiguousarray(np.einsum("oqdk->qok", self.coefficients[:2]))
+
     @property
     def support(self) -> tuple[float, float]:
         """Lags (samples) outside which the response is zero."""
