@@ -2,8 +2,9 @@
 
     python -m benchmarks.speed [--quick] [--case SAMPLES,SPIKES,WIDTH,SIGN]
 
-A pass is ``scipy.signal.fftconvolve(y, taps, "same")``: any method must look at the data about once. Each case runs in a
-process of its own, for its peak memory; the times are medians of warm runs, taken in turn with the passes.
+Gaussians of WIDTH samples; width "1500 decay" is a decay of 1,500 samples behind a rise 30 times shorter. A pass is
+``scipy.signal.fftconvolve(y, taps, "same")``: any method must look at the data about once. Each case runs in a process of
+its own, for its peak memory; the times are medians of warm runs on one thread, and on two, taken in turn with the passes.
 """
 
 from __future__ import annotations
@@ -19,21 +20,29 @@ from time import perf_counter
 import numpy as np
 from scipy.signal import fftconvolve
 
-from blasso_flow import filters
+from blasso_flow import filters, threads
 from blasso_flow.flow import solve
 from blasso_flow.noise import StrengthRule, choose_strength
 from blasso_flow.problem import Problem
 from blasso_flow.simulation import simulate
 
-CASES = ("1000,10,20,signed", "10000,100,20,signed", "100000,2000,5,signed", "1000000,20000,5,positive")
-QUICK = CASES[:3]
+QUICK = (
+    "1000,10,20,signed",
+    "10000,100,20,signed",
+    "100000,2000,5,signed",
+    "200000,200,100,signed",
+    "17000,85,1500 decay,positive",
+)
+CASES = (*QUICK, "1000000,20000,5,positive", "2000000,2000,100,signed", "10000000,200000,5,positive")
+MOST_RUNS = 10_000  # samples: shorter cases run more often
+LONGEST = 5_000_000  # samples: longer ones run once
 
 
-def problem_of(samples: int, spikes: int, width: float, positive: bool) -> Problem:
+def problem_of(samples: int, spikes: int, width: float, positive: bool, decaying: bool = False) -> Problem:
     """A simulated problem at 20 dB without a baseline, its strength by the Rice rule."""
-    signal = simulate(
-        f"gaussian:sd={width:g}", samples=samples, spikes=spikes, snr=20, positive=positive, seed=1, end_distance=4 * width
-    ).channel(0)
+    spec = f"decay:rise={width / 30:g},decay={width:g}" if decaying else f"gaussian:sd={width:g}"
+    distance = 0.0 if decaying else 4 * width
+    signal = simulate(spec, samples=samples, spikes=spikes, snr=20, positive=positive, seed=1, end_distance=distance).channel(0)
     assert signal.filter is not None
     table = filters.build(signal.filter, signal.axis)
     draft = Problem.from_signal(signal, table, strength=1.0, positive=positive, baseline="none")
@@ -51,26 +60,32 @@ def problem_of(samples: int, spikes: int, width: float, positive: bool) -> Probl
 def measure(case: str) -> dict[str, float]:
     """Medians of one case, in this process."""
     samples, spikes, width, sign = case.split(",")
-    solve(problem_of(1000, 10, float(width), sign == "positive"))  # loads the kernels
-    problem = problem_of(int(samples), int(spikes), float(width), sign == "positive")
+    number, *kind = width.split()
+    shape = float(number), sign == "positive", kind == ["decay"]
+    solve(problem_of(3000, 10, *shape))  # loads the kernels
+    problem = problem_of(int(samples), int(spikes), *shape)
     taps = problem.filter.response(np.arange(-problem.filter.taps // 2, problem.filter.taps // 2 + 1.0))
-    runs = 15 if problem.values.size <= 10_000 else 3
-    passes, solves, gap, rounds = [], [], np.nan, 0
+    size = problem.values.size
+    runs = 15 if size <= MOST_RUNS else 3 if size <= LONGEST else 1
+    passes: list[float] = []
+    solves: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(runs):
-        for _ in range(5 if problem.values.size <= 10_000 else 2):
+        for _ in range(5 if size <= MOST_RUNS else 2):
             begun = perf_counter()
             fftconvolve(problem.values, taps, "same")
             passes.append(perf_counter() - begun)
-        fresh = replace(problem)  # nothing prepared is carried over
-        begun = perf_counter()
-        solution = solve(fresh)
-        solves.append(perf_counter() - begun)
-        gap, rounds = solution.gap, solution.rounds
+        for count, seconds in solves.items():
+            fresh = replace(problem)  # nothing prepared is carried over
+            begun = perf_counter()
+            with threads.using(count):
+                solution = solve(fresh)
+            seconds.append(perf_counter() - begun)
     return {
         "pass": float(np.median(passes)),
-        "solve": float(np.median(solves)),
-        "gap": gap,
-        "rounds": rounds,
+        "solve": float(np.median(solves[1])),
+        "faster": float(np.median(solves[1]) / np.median(solves[2])),
+        "gap": solution.gap,
+        "rounds": solution.rounds,
         "found": solution.position.size,
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
@@ -86,15 +101,19 @@ def main() -> None:
     if options.child:
         print(json.dumps(measure(options.case[0])))
         return
-    print("| samples | spikes | width | sign | found | rounds | proven gap | passes | time (ms) | pass (ms) | peak memory (MB) |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    head = (
+        "samples | spikes | width | sign | found | rounds | proven gap | passes | two threads faster by | time (ms) | pass (ms)"
+    )
+    print(f"| {head} | peak memory (MB) |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
     for case in options.case or (QUICK if options.quick else CASES):
         command = [sys.executable, "-m", "benchmarks.speed", "--child", "--case", case]
         row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         samples, spikes, width, sign = case.split(",")
         print(
             f"| {int(samples):,} | {int(spikes):,} | {width} | {sign} | {row['found']} | {row['rounds']} | {row['gap']:.1e} "
-            f"| {row['solve'] / row['pass']:.0f} | {1e3 * row['solve']:.4g} | {1e3 * row['pass']:.3g} | {row['memory']:.0f} |",
+            f"| {row['solve'] / row['pass']:.0f} | {row['faster']:.2f} | {1e3 * row['solve']:.4g} | {1e3 * row['pass']:.3g} "
+            f"| {row['memory']:.0f} |",
             flush=True,
         )
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blasso_flow import losses, penalties, threads
 from blasso_flow.filters.fitting import DEGREE
@@ -26,7 +27,7 @@ DIRECT_TAPS = 160  # longer filters are faster by FFT
 DIRECT_PRODUCTS = 2_000_000  # below this an FFT is not worth importing
 SHORTEST_BLOCK = 2048  # samples an FFT takes at least
 BLOCK_NUMBERS = 1 << 18  # samples transformed at a time
-PIECE = 1 << 15  # samples of the domain that a thread takes at a time
+PIECE = 1 << 13  # samples of the domain that a thread takes at a time, and that are evaluated anew if one has changed
 CELLS_PIECE = 1 << 11  # cells that a thread decides, or searches for maxima, at a time
 SPIKES_PIECE = 1 << 11  # spikes that a thread takes at a time
 BESIDE = 1e-9  # samples: how far beside a kink its one-sided slopes are taken
@@ -59,7 +60,10 @@ class _Nodes:
 
 
 class Certifier:
-    """Evaluates certificates of one problem; what depends only on the filter and the domain is prepared once."""
+    """Evaluates certificates of one problem; what depends only on the filter and the domain is prepared once.
+
+    Nodes and bounds are kept from one evaluation to the next, and taken over where the gradient is the same to the last bit.
+    """
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -76,6 +80,14 @@ class Certifier:
         self.orthonormal_baseline = np.linalg.qr(columns[columns.any(axis=1)].T)[0].T
         # products, sums over taps and the change of basis (whose entries are at most 2^degree): a generous multiple
         self.relative_rounding = EPSILON * (table.taps + 64) * table.response_bound * 8
+        self.direct = table.taps <= DIRECT_TAPS or (self.blocks + 1) * table.taps <= DIRECT_PRODUCTS
+        self.last_gradient: FloatArray | None = None
+        self.left = np.empty((2, self.blocks + 1, self.cells))
+        self.right = np.empty((2, self.blocks + 1, self.cells)) if self.kinked else self.left
+        self.local_norm = np.empty(self.blocks)
+        self.bound = np.empty(self.blocks * self.cells)
+        self.exact = np.zeros(self.blocks * self.cells, dtype=np.bool_)  # whose bound is from the polynomial
+        self.seen: dict[int, float] = {}  # at the nodes of each piece, by its first sample
 
     def __call__(self, residual: FloatArray, baseline: FloatArray, objective: float, birth_level: float = 1.0) -> Certificate:
         """Certificate of a measure from its whitened residual (M,), refitted baseline coefficients (B,) and objective.
@@ -110,25 +122,29 @@ class Certifier:
         return float(left * reach)
 
     def supremum(self, gradient: FloatArray, birth_level: float = 1.0) -> tuple[float, FloatArray, FloatArray]:
-        """Proven bound of sup eta (sup |eta| when signed), and positions and eta of the local maxima above ``birth_level``."""
+        """Proven bound of sup eta (sup |eta| when signed), and positions and eta of the local maxima above ``birth_level``.
+
+        ``gradient`` (M,) is kept, and must not be changed afterwards.
+        """
         from blasso_flow.kernels import cells as kernel
 
         problem, table = self.problem, self.problem.filter
-        nodes = self._nodes(gradient)
+        stale = self._stale(gradient)
+        nodes = self._nodes(gradient, stale)
         if self.blocks == 0:  # the domain is a single point
             value = float(nodes.value[0])
             level = value if problem.positive else abs(value)
             above = np.array([value] if level > birth_level else [])
             return level + nodes.rounding, np.full(above.size, float(self.low)), above
-        local_norm = np.empty(self.blocks)
-        bound = np.empty(self.blocks * self.cells)
+        local_norm, bound = self.local_norm, self.bound
         none = np.zeros(self.cells)
         jumps = (none, none) if self.kinked else (table.value_jump, table.slope_jump)
 
-        def screened(first: int, last: int) -> float:
+        def screened(first: int, last: int) -> None:
             local_norm[first:last] = self._local_norm(gradient, first, last) / problem.strength
             own = slice(first * self.cells, last * self.cells)
-            seen = kernel.screen(
+            self.exact[own] = False
+            self.seen[first] = kernel.screen(
                 nodes.value[own],
                 nodes.slope[own],
                 nodes.right_value[own],
@@ -142,9 +158,9 @@ class Certifier:
                 bound[own],
             )
             bound[own] += nodes.rounding
-            return float(seen)
 
-        target = max(1.0, *threads.each(screened, threads.pieces(self.blocks, PIECE)))
+        threads.each(screened, stale)
+        target = max(1.0, *self.seen.values())
         unclear = np.nonzero(~(bound <= target + SLACK))[0]
         decided = np.empty(unclear.size)
         threads.each(
@@ -165,37 +181,53 @@ class Certifier:
             ),
             threads.pieces(unclear.size, CELLS_PIECE),
         )
-        hidden = unclear[(decided > birth_level) & (bound[unclear] > birth_level)]
-        position, eta = self._peaks(gradient, nodes, np.nonzero(bound > birth_level)[0], hidden, birth_level)
         bound[unclear] = decided
+        self.exact[unclear] = True
+        above = np.nonzero(bound > birth_level)[0]
+        position, eta = self._peaks(gradient, nodes, above, self.exact[above], birth_level)
         sup = float(bound.max())
         return (sup if np.isfinite(sup) else np.inf), position, eta
 
-    def _nodes(self, gradient: FloatArray) -> _Nodes:
-        left, rounding = self._filtered(gradient, self.left_taps)
+    def _stale(self, gradient: FloatArray) -> list[tuple[int, int]]:
+        """Pieces of the domain in whose windows the gradient is not that of the last evaluation."""
+        before, self.last_gradient = self.last_gradient, gradient
+        every = threads.pieces(self.blocks, PIECE)
+        if before is None or not self.direct or self.problem.filter.period:
+            return every
+        begin = self.low + self.problem.offset
+        windows = [slice(begin + first, begin + last + self.problem.filter.taps) for first, last in every]
+        same = threads.each(lambda window: np.array_equal(gradient[window], before[window]), [(window,) for window in windows])
+        return [piece for piece, equal in zip(every, same, strict=True) if not equal]
+
+    def _nodes(self, gradient: FloatArray, stale: list[tuple[int, int]]) -> _Nodes:
+        left, rounding = self._filtered(gradient, self.left_taps, stale, self.left)
         value, slope = left[0], left[1]
         if self.kinked:
-            right, _ = self._filtered(gradient, self.right_taps)
+            right, _ = self._filtered(gradient, self.right_taps, stale, self.right)
             count = self.blocks * self.cells
             return _Nodes(value, slope, right[0, :count], right[1, :count], rounding)
         return _Nodes(value, slope, value[1:], slope[1:], rounding)
 
-    def _filtered(self, gradient: FloatArray, taps: FloatArray) -> tuple[FloatArray, float]:
-        """eta and slope of every cell for ``taps`` (p, 2, W), plus one node at the domain's end: (2, cells + 1), rounding."""
+    def _filtered(
+        self, gradient: FloatArray, taps: FloatArray, stale: list[tuple[int, int]], out: FloatArray
+    ) -> tuple[FloatArray, float]:
+        """eta and slope of every cell for ``taps`` (p, 2, W), plus one node at the domain's end: (2, cells + 1), rounding.
+
+        ``out`` (2, blocks + 1, p) holds them; by direct sums only the ``stale`` pieces are written.
+        """
         problem, table = self.problem, self.problem.filter
         begin = self.low + problem.offset
         if table.period:
             gradient = np.take(gradient, np.arange(begin, begin + 2 * table.period), mode="wrap")
             begin = 0
         count = self.blocks + 1
-        out = np.empty((2, count, self.cells))
         rounding = 0.0
-        if table.taps <= DIRECT_TAPS or count * table.taps <= DIRECT_PRODUCTS:
+        if self.direct:
             from blasso_flow.kernels import cells as kernel
 
             threads.each(
                 lambda first, last: kernel.filter_nodes(gradient, begin, taps, -1 / problem.strength, first, last, out),
-                threads.pieces(count, PIECE),
+                [(first, last + int(last == self.blocks)) for first, last in stale],
             )
         else:
             part = gradient[begin : begin + count + table.taps - 1]
@@ -218,12 +250,12 @@ class Certifier:
         return np.sqrt(np.maximum(squares, 0.0) + 4 * EPSILON * part.size * sums[-1]) * (1 + 1e-12)
 
     def _peaks(
-        self, gradient: FloatArray, nodes: _Nodes, cells: IntArray, hidden: IntArray, birth_level: float
+        self, gradient: FloatArray, nodes: _Nodes, cells: IntArray, hidden: NDArray[np.bool_], birth_level: float
     ) -> tuple[FloatArray, FloatArray]:
         """Local maxima above ``birth_level``: inside cells, at kinks, and at the ends of the domain.
 
         Among ``cells`` those are searched whose ends' slopes point inwards; the ``hidden`` ones are higher inside than at
-        any node, whatever their slopes.
+        any node or may be, whatever their slopes.
         """
         from blasso_flow.kernels import cells as kernel
 
@@ -231,7 +263,7 @@ class Certifier:
         middle = nodes.value[cells] + nodes.right_value[cells]
         sign = np.ones(cells.size) if problem.positive else np.where(middle < 0, -1.0, 1.0)
         inside = (nodes.slope[cells] * sign > 0) & (nodes.right_slope[cells] * sign < 0)
-        inside[np.searchsorted(cells, hidden)] = True  # both ascend, and hidden cells are among the others
+        inside |= hidden
         chosen, signs = cells[inside], sign[inside]
         coordinate, eta = np.empty(chosen.size), np.empty(chosen.size)
         threads.each(
