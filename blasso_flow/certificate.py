@@ -199,7 +199,9 @@ class Certifier:
         same = threads.each(lambda window: np.array_equal(gradient[window], before[window]), [(window,) for window in windows])
         return [piece for piece, equal in zip(every, same, strict=True) if not equal]
 
-    def _nodes(self, gradient: FloatArray, stale: list[tuple[int, int]]) -> _Nodes:
+    def _nodes(self, gradient: FloatArray, stale: list[tuple[int, int]] | None = None) -> _Nodes:
+        if stale is None:
+            stale, self.last_gradient = threads.pieces(self.blocks, PIECE), None
         left, rounding = self._filtered(gradient, self.left_taps, stale, self.left)
         value, slope = left[0], left[1]
         if self.kinked:

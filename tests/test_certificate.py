@@ -206,6 +206,27 @@ def test_two_maxima_in_one_cell_are_both_candidates():
     assert position.size >= 1
 
 
+def test_what_is_taken_over_from_the_last_evaluation_is_what_a_fresh_one_finds(monkeypatch):
+    monkeypatch.setattr("blasso_flow.certificate.PIECE", 50)
+    random = np.random.default_rng(1)
+    for name in ("gaussian", "kinked"):
+        problem = make(name, samples=600, spikes=6, positive=False).problem
+        kept = Certifier(problem)
+        gradient = problem.root * random.standard_normal(problem.root.size)
+        gradient = gradient * (1.01 / kept.supremum(gradient)[0])
+        for place in (100, 400, 0, 590):
+            gradient = gradient.copy()
+            gradient[place : place + 8] *= random.uniform(0, 1.5)
+            sup, position, eta = kept.supremum(gradient, 0.9)
+            fresh = Certifier(problem).supremum(gradient, 0.9)
+            assert sup == pytest.approx(fresh[0], abs=1e-9)
+            assert position == pytest.approx(fresh[1], abs=1e-9)
+            assert eta == pytest.approx(fresh[2], abs=1e-9)
+        again = gradient.copy()
+        again[:4] += 1e-3
+        assert 0 < len(kept._stale(again)) < 600 // 50
+
+
 @pytest.mark.parametrize("offset", [0.0, 1e4, 1e8])
 def test_a_large_offset_does_not_spoil_the_proof(offset):
     problem = make("gaussian", seed=3, baseline="const", noise=0.05).problem
