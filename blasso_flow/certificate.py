@@ -103,7 +103,7 @@ class Certifier:
         """Lower bound of the optimum from a whitened residual whose certificate is at most ``sup``, less its rounding."""
         above_baseline = self.problem.whitened_values
         if baseline.size:
-            above_baseline = above_baseline - baseline @ self.problem.whitened_baseline
+            above_baseline = above_baseline - losses.combined(baseline, self.problem.whitened_baseline)
         value, allowance = losses.best_dual_value(residual, above_baseline, 1 / max(1.0, sup))
         return value - allowance - self._baseline_allowance(residual, above_baseline, objective)
 
@@ -116,7 +116,7 @@ class Certifier:
         if not self.orthonormal_baseline.size:
             return 0.0
         size = float(np.sqrt(losses.dot(residual, residual)))
-        left = float(np.linalg.norm(np.einsum("bm,m->b", self.orthonormal_baseline, residual))) + 4 * EPSILON * size
+        left = float(np.linalg.norm(losses.dots(self.orthonormal_baseline, residual))) + 4 * EPSILON * size
         reach = np.sqrt(2 * objective) + np.sqrt(losses.dot(above_baseline, above_baseline))
         reach += float(self.problem.root.max()) * self.problem.filter.response_bound * objective / self.problem.strength
         return float(left * reach)

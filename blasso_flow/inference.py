@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from blasso_flow import losses
 from blasso_flow.certificate import Certificate, Certifier, stationarity
 from blasso_flow.flow.newton import WindowedNewton, relax
 from blasso_flow.flow.particles import Particles
@@ -99,7 +100,7 @@ def _exchanged(free: Problem, particles: Particles, most: int, price: float) -> 
     """
 
     def cost(these: Particles) -> float:
-        return float(these.residual @ these.residual) + price * these.position.size
+        return losses.dot(these.residual, these.residual) + price * these.position.size
 
     for _ in range(EXCHANGES):
         trials = [_thinned(free, more, most) for more in _with_one_more(free, particles)]
@@ -282,9 +283,8 @@ def _inverse(
             return blocks, norms, np.ones((count, 2), dtype=np.bool_), near
         covariance.inverse_blocks(rows, begin, fixed.ravel(), columns, width, lost, blocks, near, coupling, solved)
     if columns.size:
-        rest = columns @ columns.T - coupling @ solved.T
-        scale = np.sqrt(np.diag(columns @ columns.T))
-        told = scale > 0
+        rest = problem.baseline_products - np.array([losses.dots(solved, row) for row in coupling])
+        told = np.diag(problem.baseline_products) > 0
         part = pseudo_inverse(rest[np.ix_(told, told)], 1e-12)
         by_weight, by_position = solved[told, 0::2], solved[told, 1::2]
         for entry, (a, b) in enumerate(((by_weight, by_weight), (by_weight, by_position), (by_position, by_position))):

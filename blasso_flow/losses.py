@@ -23,6 +23,16 @@ def dot(a: FloatArray, b: FloatArray) -> float:
     return float(np.sum(parts))
 
 
+def dots(rows: FloatArray, curve: FloatArray) -> FloatArray:
+    """Sum of products of every row (B, M) with a curve (M,), shape (B,): the same bits wherever they lie in memory."""
+    return np.asarray(np.multiply(rows, curve).sum(axis=1))
+
+
+def combined(factors: FloatArray, rows: FloatArray) -> FloatArray:
+    """Sum of the rows (B, M) times factors (B,), shape (M,): the same bits wherever they lie in memory."""
+    return np.asarray(np.multiply(factors[:, None], rows).sum(axis=0))
+
+
 def value(residual: FloatArray) -> float:
     """Loss of a whitened residual of any shape."""
     return 0.5 * dot(residual, residual)

@@ -135,10 +135,15 @@ class Problem:
         return self.root * self.padded(self.values)
 
     @cached_property
-    def _baseline_inverse(self) -> FloatArray:
-        """Pseudo-inverse of the products of the whitened baseline's columns, shape (B, B)."""
+    def baseline_products(self) -> FloatArray:
+        """Inner products of the whitened baseline's columns, shape (B, B)."""
         columns = self.whitened_baseline
-        return pseudo_inverse(np.einsum("am,bm->ab", columns, columns), 1e-13)
+        return np.array([losses.dots(columns, column) for column in columns]).reshape(2 * columns.shape[:1])
+
+    @cached_property
+    def _baseline_inverse(self) -> FloatArray:
+        """Their pseudo-inverse."""
+        return pseudo_inverse(self.baseline_products, 1e-13)
 
     @cached_property
     def whitened_baseline(self) -> FloatArray:
@@ -174,7 +179,7 @@ class Problem:
         """The same from phi * mu on the padded record, shape (M,)."""
         residual = self.root * model
         if baseline.size:
-            residual += np.einsum("b,bm->m", baseline, self.whitened_baseline)
+            residual += losses.combined(baseline, self.whitened_baseline)
         residual -= self.whitened_values
         return residual
 
@@ -195,8 +200,8 @@ class Problem:
         columns = self.whitened_baseline
         change = np.zeros(columns.shape[0])
         for _ in range(2 if columns.size else 0):  # the second pass removes the rounding of the first
-            part = -self._baseline_inverse @ np.einsum("bm,m->b", columns, residual)
-            residual += np.einsum("b,bm->m", part, columns)
+            part = -losses.dots(self._baseline_inverse, losses.dots(columns, residual))
+            residual += losses.combined(part, columns)
             change += part
         return change
 
@@ -228,7 +233,7 @@ def pseudo_inverse(matrix: FloatArray, threshold: float) -> FloatArray:
     values, vectors = np.linalg.eigh(matrix)
     told = values > threshold * values.max(initial=0.0)
     kept = vectors[:, told]
-    return np.asarray((kept / values[told]) @ kept.T)
+    return np.asarray(np.multiply((kept / values[told])[:, None], kept).sum(axis=-1))
 
 
 def whole_margin(margin: tuple[float, float], axis: Axis, filter: Filter) -> tuple[int, int]:
