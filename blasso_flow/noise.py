@@ -31,7 +31,9 @@ RANGE_FLOOR = 1e-3  # of the signal's range, when the data show no noise
 NOISE_FREE = 1e-5  # of the signal's range: below this, differences hold no noise worth the name
 NARROW = 3.0  # samples: a narrower filter's signal reaches into the fourth differences
 QUANTISATION_SAMPLES = 20_000
-COLOURED = 1.3  # times the differences' sd: a residual this much larger whose neighbours go together is coloured noise
+COLOURED = (
+    2.0  # times the differences' sd: a residual this much larger whose neighbours go together is coloured noise, not shrinkage
+)
 TOGETHER = 0.3  # correlation of neighbours in such a residual
 WHITENESS_BLOCK = 32  # samples, at least
 WHITENESS_BLOCKS = 12  # at least
