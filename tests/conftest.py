@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 
-from command import DATA, ROOT
+from command import DATA, start
 from hypothesis import settings
 
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -19,7 +17,8 @@ def pytest_sessionstart() -> None:
     """Compile the kernels in a process of its own: code that was compiled where it runs may round a last digit otherwise than
     the same code from the cache, and some tests compare results of several processes bit for bit."""
     with tempfile.TemporaryDirectory() as folder:
-        arguments = ["recover", str(DATA / "channels.h5"), "-o", f"{folder}/r.h5", "--no-plot", "--quiet", "--jobs", "1"]
-        subprocess.run([sys.executable, "-m", "blasso_flow", *arguments], cwd=ROOT, check=True)
-        arguments[1] = str(DATA / "gaussian.h5")
-        subprocess.run([sys.executable, "-m", "blasso_flow", *arguments, "--force"], cwd=ROOT, check=True)
+        many = f"{folder}/many.h5"
+        shape = ["--filter", "gaussian:sd=4", "--samples", "3000", "--range", "0", "2999", "--spikes", "150", "--snr", "25"]
+        start("simulate", *shape, "-o", many)
+        for signal in (DATA / "channels.h5", DATA / "ricker.h5", many):
+            start("recover", signal, "-o", f"{folder}/r.h5", "--force", "--no-plot", "--quiet", "--jobs", 1)
