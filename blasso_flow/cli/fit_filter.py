@@ -31,13 +31,7 @@ if TYPE_CHECKING:
 )
 @click.option("--spacing", type=float, help="Axis units a sample, for datasets that do not say.")
 @options.exposure_option
-@click.option(
-    "--loss",
-    type=click.Choice(["squared", "poisson"]),
-    default="squared",
-    show_default=True,
-    help="Squared error, or for few counts the Poisson likelihood.",
-)
+@options.loss_option
 @options.sign_option
 @click.option(
     "--baseline",

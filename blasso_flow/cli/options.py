@@ -117,6 +117,13 @@ normalisation_option = click.option(
     show_default=True,
     help="What a weight of 1 means: a response with peak, area or energy 1.",
 )
+loss_option = click.option(
+    "--loss",
+    type=click.Choice(["squared", "poisson"]),
+    default="squared",
+    show_default=True,
+    help="Squared error, or the Poisson likelihood for counts.",
+)
 sign_option = click.option("--positive/--signed", default=True, help="Spikes above zero only (default), or of both signs.")
 flow_options = combined(
     click.option(

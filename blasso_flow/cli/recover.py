@@ -70,13 +70,7 @@ from blasso_flow.errors import UnconvergedError, UsageError
 @click.option("--tol-noise", type=float, default=0.5, show_default=True, help="Gap to prove in units of the noise variance.")
 @click.option("--max-rounds", type=int, default=60, show_default=True, help="Rounds of the solver before it gives up.")
 @options.flow_options
-@click.option(
-    "--loss",
-    type=click.Choice(["squared", "poisson"]),
-    default="squared",
-    show_default=True,
-    help="Squared error, or the Poisson likelihood for counts.",
-)
+@options.loss_option
 @click.option("--max-spikes", type=int, metavar="K", help="Keep the K most significant spikes of a channel in the refit.")
 @click.option("--refit/--no-refit", default=True, show_default=True, help="Refit the spikes without penalty and prune them.")
 @click.option(
