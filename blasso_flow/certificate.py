@@ -11,6 +11,7 @@ Uses numerics only: no files, no figures.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -346,21 +347,8 @@ def sample_eta(problem: Problem, position: FloatArray, residual: FloatArray) -> 
 
 def eta_and_slopes(problem: Problem, position: FloatArray, residual: FloatArray, orders: int = 2) -> FloatArray:
     """eta and its derivatives by position (per sample), shape (orders, K)."""
-    from blasso_flow.kernels import spikes, tails
-
-    table = problem.filter
-    curves = residual, problem.root, table.coefficients, table.edges
-
-    def correlated(first: int, last: int) -> FloatArray:
-        out = np.empty((orders, last - first))
-        if table.tail.size:
-            tails.correlate(position[first:last], *curves, table.tail, table.tail_tap, problem.offset, orders, out)
-        else:
-            spikes.correlate(position[first:last], *curves, problem.offset, table.period, orders, out)
-        return out
-
-    work = threads.pieces(position.size, position.size + 1 if table.tail.size else SPIKES_PIECE)
-    return np.concatenate(threads.each(correlated, work), axis=1) * (-1 / problem.strength)
+    parts = _by_spikes(lambda own: _eta_and_slopes(problem, position[own], residual, orders), problem, position)
+    return np.concatenate(parts, axis=1)
 
 
 def stationarity(problem: Problem, position: FloatArray, weight: FloatArray, residual: FloatArray) -> FloatArray:
@@ -368,12 +356,37 @@ def stationarity(problem: Problem, position: FloatArray, weight: FloatArray, res
 
     On an end of the domain only the inward slope counts, on a kink of the filter only slopes that lead away from it.
     """
+    parts = _by_spikes(lambda own: _stationarity(problem, position[own], weight[own], residual), problem, position)
+    return np.concatenate(parts)
+
+
+def _by_spikes(function: Callable[[slice], FloatArray], problem: Problem, position: FloatArray) -> list[FloatArray]:
+    """``function`` of slices that make up the spikes, in order; on all of them at once where tails run from one to the next."""
+    most = position.size + 1 if problem.filter.tail.size else SPIKES_PIECE
+    return threads.each(lambda first, last: function(slice(first, last)), threads.pieces(position.size, most))
+
+
+def _eta_and_slopes(problem: Problem, position: FloatArray, residual: FloatArray, orders: int) -> FloatArray:
+    from blasso_flow.kernels import spikes, tails
+
+    table = problem.filter
+    curves = residual, problem.root, table.coefficients, table.edges
+    out = np.empty((orders, position.size))
+    if table.tail.size:
+        tails.correlate(position, *curves, table.tail, table.tail_tap, problem.offset, orders, out)
+    else:
+        spikes.correlate(position, *curves, problem.offset, table.period, orders, out)
+    out *= -1 / problem.strength
+    return out
+
+
+def _stationarity(problem: Problem, position: FloatArray, weight: FloatArray, residual: FloatArray) -> FloatArray:
     sign = np.sign(weight)
-    eta, slope = eta_and_slopes(problem, position, residual)
+    eta, slope = _eta_and_slopes(problem, position, residual, 2)
     steepness = np.abs(slope)
     for there in _on_kinks(problem.filter.kinks, position):
         beside = (np.clip(position[there] + d, *problem.domain) for d in (-BESIDE, BESIDE))
-        left, right = (sign[there] * eta_and_slopes(problem, place, residual)[1] for place in beside)
+        left, right = (sign[there] * _eta_and_slopes(problem, place, residual, 2)[1] for place in beside)
         steepness[there] = np.maximum(0.0, np.maximum(-left, right))
     if not problem.filter.period:
         low, high = problem.domain

@@ -48,8 +48,7 @@ class WindowedNewton:
         sign = np.sign(eta)
         excess = penalties.level(eta, problem.positive) - 1
         if particles.position.size and position.size:
-            residual = stationarity(problem, particles.position, particles.weight, particles.residual)
-            free = ~_beside_unconverged(problem, particles, residual, position, sign, excess)
+            free = ~_beside_unconverged(problem, particles, position, sign, excess)
             position, sign, excess = position[free], sign[free], excess[free]
         if not position.size:
             return particles
@@ -91,16 +90,21 @@ class WindowedNewton:
         table = problem.filter
         limit = LONG_TAIL_WINDOW if self._couples_everything(problem) else WINDOW
         reach = np.inf if self._couples_everything(problem) else REACH * table.width
+        unrest = stationarity(problem, x, w, residual)
         for number in range(SWEEPS):
-            bad = stationarity(problem, x, w, residual) > tolerance
+            bad = unrest > tolerance
             if not bad.any():
                 break
             starts, ends = windows(bad, x, reach, float(table.taps), limit, number % 2 == 1)
+            far = ROOM * table.width + table.taps + 1  # a spike further from a window has none of its samples
+            low, high = x[starts] - far, x[ends - 1] + far
             keep = np.ones(x.size, dtype=np.bool_)
             _sweep(problem, x, w, keep, residual, starts, ends, tolerance * 0.3)
-            x, w = x[keep], w[keep]
-            order = np.argsort(x, kind="stable")
-            x, w = x[order], w[order]
+            left = np.nonzero(keep)[0]
+            left = left[np.argsort(x[left], kind="stable")]
+            x, w, unrest = x[left], w[left], unrest[left]
+            touched = np.nonzero(_within(x, low, high))[0]
+            unrest[touched] = stationarity(problem, x[touched], w[touched], residual)
         return x, w
 
 
@@ -168,10 +172,7 @@ def windows(
     """Runs [start, end) of spikes to relax together: all within ``reach`` of a bad one, cut where responses no longer
     overlap and after ``limit`` spikes, with the cuts half a window further on when ``shifted``."""
     centres = x[bad]
-    marks = np.zeros(x.size + 1, dtype=np.int64)
-    np.add.at(marks, np.searchsorted(x, centres - reach), 1)
-    np.add.at(marks, np.searchsorted(x, centres + reach, side="right"), -1)
-    chosen = np.nonzero(np.cumsum(marks[:-1]) > 0)[0]
+    chosen = np.nonzero(_within(x, centres - reach, centres + reach))[0]
     fresh = np.nonzero((np.diff(chosen, prepend=-2) > 1) | (np.diff(x[chosen], prepend=-np.inf) > taps))[0]
     length = np.diff(fresh, append=chosen.size)
     inside = np.arange(chosen.size) - np.repeat(fresh, length)  # of its run
@@ -181,8 +182,16 @@ def windows(
     return chosen[starts], chosen[np.append(starts[1:], chosen.size) - 1] + 1
 
 
+def _within(x: FloatArray, low: FloatArray, high: FloatArray) -> NDArray[np.bool_]:
+    """Which of the sorted positions (K,) lie in any of the ranges [low, high]."""
+    marks = np.zeros(x.size + 1, dtype=np.int64)
+    np.add.at(marks, np.searchsorted(x, low), 1)
+    np.add.at(marks, np.searchsorted(x, high, side="right"), -1)
+    return np.cumsum(marks[:-1]) > 0
+
+
 def _beside_unconverged(
-    problem: Problem, particles: Particles, residual: FloatArray, position: FloatArray, sign: FloatArray, excess: FloatArray
+    problem: Problem, particles: Particles, position: FloatArray, sign: FloatArray, excess: FloatArray
 ) -> NDArray[np.bool_]:
     """Candidates within half a width of a same-sign spike that is far from stationary: relax that one first."""
     x, w = particles.position, particles.weight
@@ -193,6 +202,8 @@ def _beside_unconverged(
         distance = np.abs(x[j] - position)
         if problem.filter.period:
             distance = np.minimum(distance, problem.filter.period - distance)
-        close = distance < BIRTH_DISTANCE * problem.filter.width
-        beside |= close & (np.sign(w[j]) == sign) & (residual[j] > 0.3 * excess)
+        close = np.nonzero((distance < BIRTH_DISTANCE * problem.filter.width) & (np.sign(w[j]) == sign))[0]
+        if close.size:
+            unrest = stationarity(problem, x[j[close]], w[j[close]], particles.residual)
+            beside[close] |= unrest > 0.3 * excess[close]
     return beside
