@@ -28,8 +28,8 @@ DIRECT_TAPS = 160  # longer filters are faster by FFT
 DIRECT_PRODUCTS = 2_000_000  # below this an FFT is not worth importing
 SHORTEST_BLOCK = 2048  # samples an FFT takes at least
 BLOCK_NUMBERS = 1 << 18  # samples transformed at a time
-PIECE = 1 << 13  # samples of the domain that a thread takes at a time, and that are evaluated anew if one has changed
-CELLS_PIECE = 1 << 11  # cells that a thread decides, or searches for maxima, at a time
+PIECE = 1 << 13  # samples of the domain that a thread takes at a time
+GRAIN = 1 << 9  # samples of the domain that are evaluated anew if one in their windows has changed
 SPIKES_PIECE = 1 << 11  # spikes that a thread takes at a time
 BESIDE = 1e-9  # samples: how far beside a kink its one-sided slopes are taken
 EPSILON = float(np.finfo(np.float64).eps)
@@ -88,7 +88,9 @@ class Certifier:
         self.local_norm = np.empty(self.blocks)
         self.bound = np.empty(self.blocks * self.cells)
         self.exact = np.zeros(self.blocks * self.cells, dtype=np.bool_)  # whose bound is from the polynomial
-        self.seen: dict[int, float] = {}  # at the nodes of each piece, by its first sample
+        self.transform = 0 if self.direct else _transform(table.taps, self.blocks + table.taps)
+        self.grain = GRAIN if self.direct else self.transform - table.taps + 1
+        self.seen = np.zeros(-(-(self.blocks + 1) // self.grain))  # largest value at the nodes of each grain
 
     def __call__(self, residual: FloatArray, baseline: FloatArray, objective: float, birth_level: float = 1.0) -> Certificate:
         """Certificate of a measure from its whitened residual (M,), refitted baseline coefficients (B,) and objective.
@@ -137,72 +139,58 @@ class Certifier:
             level = value if problem.positive else abs(value)
             above = np.array([value] if level > birth_level else [])
             return level + nodes.rounding, np.full(above.size, float(self.low)), above
-        local_norm, bound = self.local_norm, self.bound
+        begin, signed = self.low + problem.offset, not problem.positive
+        ends = nodes.value, nodes.slope, nodes.right_value, nodes.right_slope
         none = np.zeros(self.cells)
         jumps = (none, none) if self.kinked else (table.value_jump, table.slope_jump)
+        scales = table.fourth_bound, *jumps, self.relative_rounding, nodes.rounding
+        if table.period:
+            self.local_norm[:] = float(np.linalg.norm(gradient)) * (1 + 1e-12) / problem.strength
 
         def screened(first: int, last: int) -> None:
-            local_norm[first:last] = self._local_norm(gradient, first, last) / problem.strength
-            own = slice(first * self.cells, last * self.cells)
-            self.exact[own] = False
-            self.seen[first] = kernel.screen(
-                nodes.value[own],
-                nodes.slope[own],
-                nodes.right_value[own],
-                nodes.right_slope[own],
-                table.edges,
-                local_norm[first:last],
-                table.fourth_bound,
-                *jumps,
-                self.relative_rounding,
-                not problem.positive,
-                bound[own],
-            )
-            bound[own] += nodes.rounding
+            own = self.grain, stale, first, last
+            if not table.period:
+                kernel.local_norms(gradient, begin, table.taps, 1 / problem.strength, EPSILON, *own, self.local_norm)
+            kernel.screen(*ends, table.edges, self.local_norm, *scales, signed, *own, self.bound, self.exact, self.seen)
 
-        threads.each(screened, stale)
-        target = max(1.0, *self.seen.values())
-        unclear = np.nonzero(~(bound <= target + SLACK))[0]
-        decided = np.empty(unclear.size)
-        threads.each(
-            lambda first, last: kernel.decide(
-                unclear[first:last],
-                gradient,
-                self.low + problem.offset,
-                table.period,
-                table.coefficients,
-                self.to_bernstein,
-                -1 / problem.strength,
-                self.relative_rounding,
-                local_norm,
-                not problem.positive,
-                target,
-                SLACK,
-                decided[first:last],
-            ),
-            threads.pieces(unclear.size, CELLS_PIECE),
+        threads.each(screened, self._pieces(stale))
+        target = max(1.0, float(self.seen.max()))
+        curves = gradient, begin, table.period, table.coefficients, table.edges, self.to_bernstein, -1 / problem.strength
+        cells = self.relative_rounding, self.local_norm, signed, *ends, self.bound, self.exact
+        found = threads.each(
+            lambda first, last: kernel.search(first, last, target, SLACK, birth_level, *curves, *cells),
+            threads.pieces(self.bound.size, PIECE * self.cells),
         )
-        bound[unclear] = decided
-        self.exact[unclear] = True
-        above = np.nonzero(bound > birth_level)[0]
-        position, eta = self._peaks(gradient, nodes, above, self.exact[above], birth_level)
-        sup = float(bound.max())
-        return (sup if np.isfinite(sup) else np.inf), position, eta
+        sup = max(largest for largest, _, _ in found)
+        positions = [self.low + place for _, place, _ in found]
+        etas = [eta for _, _, eta in found]
+        edge, edge_eta = self._edge_peaks(nodes, birth_level)
+        if not edge.size:
+            return sup, np.concatenate(positions), np.concatenate(etas)
+        position, eta = np.concatenate([*positions, edge]), np.concatenate([*etas, edge_eta])
+        order = np.argsort(position, kind="stable")
+        return sup, position[order], eta[order]
 
-    def _stale(self, gradient: FloatArray) -> list[tuple[int, int]]:
-        """Pieces of the domain in whose windows the gradient is not that of the last evaluation."""
+    def _stale(self, gradient: FloatArray) -> NDArray[np.bool_]:
+        """Grains of the domain, shape (G,), in whose windows the gradient is not that of the last evaluation."""
         before, self.last_gradient = self.last_gradient, gradient
-        every = threads.pieces(self.blocks, PIECE)
-        if before is None or not self.direct or self.problem.filter.period:
-            return every
-        begin = self.low + self.problem.offset
-        windows = [slice(begin + first, begin + last + self.problem.filter.taps) for first, last in every]
-        same = threads.each(lambda window: np.array_equal(gradient[window], before[window]), [(window,) for window in windows])
-        return [piece for piece, equal in zip(every, same, strict=True) if not equal]
+        stale = np.ones(self.seen.size, dtype=np.bool_)
+        if before is not None and not self.problem.filter.period:
+            from blasso_flow.kernels import cells as kernel
 
-    def _nodes(self, gradient: FloatArray, stale: list[tuple[int, int]] | None = None) -> _Nodes:
+            reach = self.low + self.problem.offset, self.problem.filter.taps, self.grain, self.blocks
+            threads.each(
+                lambda first, last: kernel.find_changes(gradient, before, *reach, first, last, stale), self._pieces(stale)
+            )
+        return stale
+
+    def _pieces(self, stale: NDArray[np.bool_]) -> list[tuple[int, int]]:
+        """Ranges of grains for one thread each, those without a stale one left out."""
+        return [piece for piece in threads.pieces(stale.size, max(1, PIECE // self.grain)) if stale[slice(*piece)].any()]
+
+    def _nodes(self, gradient: FloatArray, stale: NDArray[np.bool_] | None = None) -> _Nodes:
         if stale is None:
-            stale, self.last_gradient = threads.pieces(self.blocks, PIECE), None
+            stale, self.last_gradient = np.ones(self.seen.size, dtype=np.bool_), None
         left, rounding = self._filtered(gradient, self.left_taps, stale, self.left)
         value, slope = left[0], left[1]
         if self.kinked:
@@ -212,132 +200,96 @@ class Certifier:
         return _Nodes(value, slope, value[1:], slope[1:], rounding)
 
     def _filtered(
-        self, gradient: FloatArray, taps: FloatArray, stale: list[tuple[int, int]], out: FloatArray
+        self, gradient: FloatArray, taps: FloatArray, stale: NDArray[np.bool_], out: FloatArray
     ) -> tuple[FloatArray, float]:
         """eta and slope of every cell for ``taps`` (p, 2, W), plus one node at the domain's end: (2, cells + 1), rounding.
 
-        ``out`` (2, blocks + 1, p) holds them; by direct sums only the ``stale`` pieces are written.
+        ``out`` (2, blocks + 1, p) holds them; only ``stale`` grains are written.
         """
         problem, table = self.problem, self.problem.filter
         begin = self.low + problem.offset
         if table.period:
             gradient = np.take(gradient, np.arange(begin, begin + 2 * table.period), mode="wrap")
             begin = 0
-        count = self.blocks + 1
         rounding = 0.0
         if self.direct:
             from blasso_flow.kernels import cells as kernel
 
+            scale = -1 / problem.strength
             threads.each(
-                lambda first, last: kernel.filter_nodes(gradient, begin, taps, -1 / problem.strength, first, last, out),
-                [(first, last + int(last == self.blocks)) for first, last in stale],
+                lambda first, last: kernel.filter_nodes(gradient, begin, taps, scale, self.grain, stale, first, last, out),
+                self._pieces(stale),
             )
         else:
-            part = gradient[begin : begin + count + table.taps - 1]
-            _correlate(part, taps * (-1 / problem.strength), out)
+            part = gradient[begin : begin + self.blocks + table.taps]
+            _correlate(part, taps * (-1 / problem.strength), self.transform, stale, out)
             size = np.log2(part.size + table.taps) + 8
             norm1 = float(np.linalg.norm(taps[:, 1], axis=-1).max())
             scale = table.response_bound + norm1
             rounding = float(8 * EPSILON * size * np.sqrt(losses.dot(part, part)) * scale / problem.strength)
         return out.reshape(2, -1)[:, : self.blocks * self.cells + 1], rounding
 
-    def _local_norm(self, gradient: FloatArray, first: int, last: int) -> FloatArray:
-        """L2 norm of the gradient over the windows of whole samples first to last - 1 of the domain, rounded up."""
-        table = self.problem.filter
-        if table.period:
-            return np.full(last - first, float(np.linalg.norm(gradient)) * (1 + 1e-12))
-        begin = self.low + self.problem.offset
-        part = gradient[begin + first : begin + last + table.taps]
-        sums = np.concatenate([[0.0], np.cumsum(part**2)])
-        squares = sums[table.taps : table.taps + last - first] - sums[: last - first]
-        return np.sqrt(np.maximum(squares, 0.0) + 4 * EPSILON * part.size * sums[-1]) * (1 + 1e-12)
-
-    def _peaks(
-        self, gradient: FloatArray, nodes: _Nodes, cells: IntArray, hidden: NDArray[np.bool_], birth_level: float
-    ) -> tuple[FloatArray, FloatArray]:
-        """Local maxima above ``birth_level``: inside cells, at kinks, and at the ends of the domain.
-
-        Among ``cells`` those are searched whose ends' slopes point inwards; the ``hidden`` ones are higher inside than at
-        any node or may be, whatever their slopes.
-        """
-        from blasso_flow.kernels import cells as kernel
-
-        problem, table = self.problem, self.problem.filter
-        middle = nodes.value[cells] + nodes.right_value[cells]
-        sign = np.ones(cells.size) if problem.positive else np.where(middle < 0, -1.0, 1.0)
-        inside = (nodes.slope[cells] * sign > 0) & (nodes.right_slope[cells] * sign < 0)
-        inside |= hidden
-        chosen, signs = cells[inside], sign[inside]
-        coordinate, eta = np.empty(chosen.size), np.empty(chosen.size)
-        threads.each(
-            lambda first, last: kernel.peaks(
-                chosen[first:last],
-                signs[first:last],
-                gradient,
-                self.low + problem.offset,
-                table.period,
-                table.coefficients,
-                -1 / problem.strength,
-                coordinate[first:last],
-                eta[first:last],
-            ),
-            threads.pieces(chosen.size, CELLS_PIECE),
-        )
-        q = chosen % self.cells
-        half = np.diff(table.edges) / 2
-        position = self.low + chosen // self.cells + table.edges[q] + half[q] * (coordinate + 1)
-        edges, edge_eta = self._edge_peaks(nodes, cells, sign)
-        position, eta = np.concatenate([position, edges]), np.concatenate([eta, edge_eta])
-        above = penalties.level(eta, problem.positive) > birth_level
-        order = np.argsort(position[above], kind="stable")
-        return position[above][order], eta[above][order]
-
-    def _edge_peaks(self, nodes: _Nodes, cells: IntArray, sign: FloatArray) -> tuple[FloatArray, FloatArray]:
-        table, last = self.problem.filter, self.blocks * self.cells - 1
-        low, high = self.problem.domain
+    def _edge_peaks(self, nodes: _Nodes, birth_level: float) -> tuple[FloatArray, FloatArray]:
+        """Local maxima above ``birth_level`` at the ends of the domain and at kinks: positions and eta."""
+        table, last = self.problem.filter, self.bound.size - 1
         position: list[float] = []
         eta: list[float] = []
         if not table.period:
+            low, high = self.problem.domain
             for cell, where, value, slope in (
                 (0, low, nodes.value[0], nodes.slope[0]),
                 (last, high, nodes.right_value[last], -nodes.right_slope[last]),
             ):
-                own = sign[cells == cell]
-                if own.size and slope * own[0] <= 0:
+                if self.bound[cell] > birth_level and slope * self._sign(nodes, cell) <= 0:
                     position.append(where)
                     eta.append(float(value))
         if self.kinked:
-            at = cells[(cells > 0)]
-            signs = sign[cells > 0]
-            corner = (nodes.right_slope[at - 1] * signs >= 0) & (nodes.slope[at] * signs <= 0)
-            at = at[corner]
+            at = 1 + np.nonzero(self.bound[1:] > birth_level)[0]
+            signs = self._sign(nodes, at)
+            at = at[(nodes.right_slope[at - 1] * signs >= 0) & (nodes.slope[at] * signs <= 0)]
             position.extend(self.low + at // self.cells + table.edges[at % self.cells])
             eta.extend(nodes.value[at])
-        return np.asarray(position, dtype=np.float64), np.asarray(eta, dtype=np.float64)
+        above = penalties.level(np.array(eta), self.problem.positive) > birth_level
+        return np.array(position)[above], np.array(eta)[above]
+
+    def _sign(self, nodes: _Nodes, cell: int | IntArray) -> FloatArray:
+        """Sign of the maxima that count in a cell, or in several."""
+        middle = nodes.value[cell] + nodes.right_value[cell]
+        return np.where((middle < 0) & (not self.problem.positive), -1.0, 1.0)
 
 
-def _correlate(values: FloatArray, taps: FloatArray, out: FloatArray) -> None:
-    """out[o, i, q] = sum_k taps[q, o, k] values[i + k] by FFT of overlapping blocks, each transformed once for all taps."""
-    from scipy.fft import irfft, next_fast_len, rfft
+def _transform(taps: int, size: int) -> int:
+    """Samples an FFT takes at a time to filter ``size`` of them with so many taps."""
+    from scipy.fft import next_fast_len
 
-    width, count = taps.shape[-1], out.shape[1]
-    length = next_fast_len(min(max(4 * width, SHORTEST_BLOCK), values.size), real=True)
+    return int(next_fast_len(min(max(4 * taps, SHORTEST_BLOCK), size), real=True))
+
+
+def _correlate(values: FloatArray, taps: FloatArray, length: int, stale: NDArray[np.bool_], out: FloatArray) -> None:
+    """out[o, i, q] = sum_k taps[q, o, k] values[i + k] by FFT of overlapping blocks, each transformed once for all taps.
+
+    Only ``stale`` blocks are written; a block takes ``length`` samples in and gives ``length - W + 1``.
+    """
+    from scipy.fft import irfft, rfft
+
+    width = taps.shape[-1]
     step = length - width + 1
-    blocks = -(-count // step)
-    padded = np.zeros((blocks - 1) * step + length)
+    padded = np.zeros((stale.size - 1) * step + length)
     padded[: values.size] = values
     windows = np.lib.stride_tricks.sliding_window_view(padded, length)[::step]
     responses = rfft(taps[..., ::-1], length, axis=-1)
 
     def correlated(first: int, last: int) -> None:
-        spectra = rfft(windows[first:last], axis=-1)
-        target = slice(first * step, min(last * step, count))
+        chosen = first + np.nonzero(stale[first:last])[0]
+        spectra = rfft(windows[chosen], axis=-1)
         for q in range(taps.shape[0]):
             for order in range(taps.shape[1]):
                 valid = irfft(spectra * responses[q, order], length, axis=-1)[:, width - 1 :]
-                out[order, target, q] = valid.reshape(-1)[: target.stop - target.start]
+                for block, row in zip(chosen, valid, strict=True):
+                    target = out[order, block * step : (block + 1) * step, q]
+                    target[:] = row[: target.size]
 
-    threads.each(correlated, threads.pieces(blocks, max(1, BLOCK_NUMBERS // length)))
+    threads.each(correlated, threads.pieces(stale.size, max(1, BLOCK_NUMBERS // length)))
 
 
 def sample_eta(problem: Problem, position: FloatArray, residual: FloatArray) -> FloatArray:

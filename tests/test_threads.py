@@ -19,7 +19,7 @@ COLUMNS = ("position", "weight", "baseline", "eta", "objective", "dual_value", "
 def small_pieces(monkeypatch):
     """Work cut so small that little problems need several pieces of everything."""
     monkeypatch.setattr("blasso_flow.certificate.PIECE", 300)
-    monkeypatch.setattr("blasso_flow.certificate.CELLS_PIECE", 10)
+    monkeypatch.setattr("blasso_flow.certificate.GRAIN", 60)
     monkeypatch.setattr("blasso_flow.certificate.SPIKES_PIECE", 8)
     monkeypatch.setattr("blasso_flow.certificate.BLOCK_NUMBERS", 3000)
     monkeypatch.setattr("blasso_flow.problem.SPIKES_PIECE", 8)

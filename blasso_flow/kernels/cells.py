@@ -3,6 +3,7 @@
 Cell j = i * p + q covers positions [low + i + edges[q], low + i + edges[q + 1]]; node j is its left edge. ``gradient`` (M,)
 is the padded gradient of the loss, ``begin`` the padded index of tap 0 at the first cell. On one cell the certificate
 eta(x) = -<gradient, phi_x> / strength is exactly a polynomial, whose Bernstein coefficients bound it (Farouki 2012).
+A grain is a run of samples of the domain that is evaluated anew, or kept, as a whole.
 """
 
 from __future__ import annotations
@@ -16,52 +17,95 @@ PIECES = 8  # of a cell, searched for a maximum each
 
 
 @compiled
-def filter_nodes(gradient, begin, taps, scale, first, last, out):
-    """out[o, i, q] = scale * sum_k taps[q, o, k] gradient[begin + i + k] for first <= i < last, two orders at once."""
-    cells, _, width = taps.shape
-    for i in range(first, last):
-        part = gradient[begin + i : begin + i + width]
-        for q in range(cells):
-            values = taps[q, 0]
-            slopes = taps[q, 1]
-            s0 = 0.0
-            s1 = 0.0
-            for k in range(width):
-                s0 += values[k] * part[k]
-                s1 += slopes[k] * part[k]
-            out[0, i, q] = scale * s0
-            out[1, i, q] = scale * s1
+def find_changes(gradient, before, begin, taps, grain, size, first, last, changed):
+    """changed[g] = whether any sample that grain g reaches differs between two gradients, for first <= g < last."""
+    for g in range(first, last):
+        changed[g] = False
+        for n in range(begin + g * grain, begin + min((g + 1) * grain, size) + taps):
+            if gradient[n] != before[n]:
+                changed[g] = True
+                break
 
 
 @compiled
-def screen(value, slope, right_value, right_slope, edges, local_norm, fourth, value_jump, slope_jump, rounding, signed, bound):
-    """Upper bound of eta (of |eta| when signed) on every cell from the cubic Hermite interpolant of its two ends.
+def filter_nodes(gradient, begin, taps, scale, grain, stale, first, last, out):
+    """out[o, i, q] = scale * sum_k taps[q, o, k] gradient[begin + i + k] in stale grains first to last - 1, two orders at once.
+
+    ``out`` has one sample more than the domain: its end.
+    """
+    cells, _, width = taps.shape
+    for g in range(first, last):
+        if not stale[g]:
+            continue
+        for i in range(g * grain, min((g + 1) * grain, out.shape[1])):
+            part = gradient[begin + i : begin + i + width]
+            for q in range(cells):
+                values = taps[q, 0]
+                slopes = taps[q, 1]
+                s0 = 0.0
+                s1 = 0.0
+                for k in range(width):
+                    s0 += values[k] * part[k]
+                    s1 += slopes[k] * part[k]
+                out[0, i, q] = scale * s0
+                out[1, i, q] = scale * s1
+
+
+@compiled
+def local_norms(gradient, begin, taps, scale, epsilon, grain, stale, first, last, out):
+    """out[i] = scale * L2 norm of gradient[begin + i : begin + i + taps] in stale grains first to last - 1, rounded up."""
+    sums = np.empty(grain + taps + 1)
+    for g in range(first, last):
+        if not stale[g]:
+            continue
+        start = g * grain
+        count = min(start + grain, out.size) - start
+        total = 0.0
+        for n in range(count + taps):
+            sums[n] = total
+            total += gradient[begin + start + n] ** 2
+        allowance = 4 * epsilon * (count + taps) * total
+        for i in range(count):
+            square = max(sums[i + taps] - sums[i], 0.0)
+            out[start + i] = scale * np.sqrt(square + allowance) * (1 + 1e-12)
+
+
+@compiled
+def screen(
+    value, slope, right_value, right_slope, edges, local_norm, fourth, value_jump, slope_jump, rounding, nodes_rounding, signed,
+    grain, stale, first, last, bound, exact, seen,
+):  # fmt: skip
+    """Upper bound of eta (of |eta| when signed) on every cell of stale grains from the cubic Hermite interpolant of its two ends.
 
     |eta - Hermite cubic| <= h^4 / 384 sup|eta''''|, and sup|eta''''| <= fourth * local norm of the gradient. ``value`` and
-    ``slope`` (cells + 1,) are eta at nodes; ``right_*`` (cells,) at the right end of each cell; jumps cover the case where
-    those are the next cell's. Returns the largest value seen at a node.
+    ``slope`` (cells + 1,) are eta at nodes, rounded by at most ``nodes_rounding``; ``right_*`` (cells,) at the right end of each
+    cell; jumps cover the case where those are the next cell's. ``exact`` (cells,) becomes False, seen[g] the largest value at a
+    node of grain g.
     """
     p = edges.size - 1
-    seen = 0.0
-    for j in range(bound.size):
-        i = j // p
-        q = j - i * p
-        h = edges[q + 1] - edges[q]
-        following = q + 1 if q + 1 < p else 0
-        norm = local_norm[i]
-        remainder = (h**4 / 384 * fourth[q] + value_jump[following] + h / 3 * slope_jump[following] + rounding) * norm
-        a = value[j]
-        b = value[j] + slope[j] * h / 3
-        c = right_value[j] - right_slope[j] * h / 3
-        d = right_value[j]
-        top = max(max(a, b), max(c, d))
-        here = max(a, d)
-        if signed:
-            top = max(top, -min(min(a, b), min(c, d)))
-            here = max(here, -min(a, d))
-        seen = max(seen, here)
-        bound[j] = top + remainder
-    return seen
+    for g in range(first, last):
+        if not stale[g]:
+            continue
+        largest = 0.0
+        for j in range(g * grain * p, min((g + 1) * grain * p, bound.size)):
+            i = j // p
+            q = j - i * p
+            h = edges[q + 1] - edges[q]
+            following = q + 1 if q + 1 < p else 0
+            remainder = h**4 / 384 * fourth[q] + value_jump[following] + h / 3 * slope_jump[following] + rounding
+            a = value[j]
+            b = value[j] + slope[j] * h / 3
+            c = right_value[j] - right_slope[j] * h / 3
+            d = right_value[j]
+            top = max(max(a, b), max(c, d))
+            here = max(a, d)
+            if signed:
+                top = max(top, -min(min(a, b), min(c, d)))
+                here = max(here, -min(a, d))
+            largest = max(largest, here)
+            bound[j] = top + remainder * local_norm[i] + nodes_rounding
+            exact[j] = False
+        seen[g] = largest
 
 
 @compiled
@@ -187,58 +231,81 @@ def _bernstein_slope(coefficients, s):
 
 
 @compiled
-def decide(
-    cells, gradient, begin, period, table, to_bernstein, scale, rounding, local_norm, signed, target, slack, result
+def search(
+    first, last, target, slack, level, gradient, begin, period, table, edges, to_bernstein, scale, rounding, local_norm, signed,
+    value, slope, right_value, right_slope, bound, exact,
 ):  # fmt: skip
-    """Upper bound of eta (|eta| when signed) on each listed cell, from the exact polynomial there, into ``result``."""
+    """Decide the cells first to last - 1 that the screen left unclear, and find the local maxima above ``level`` inside them.
+
+    Where ``bound`` exceeds ``target`` it becomes that of the exact polynomial, and ``exact`` True. Maxima are searched where the
+    slopes at a cell's ends point inwards, and in exact cells whatever their slopes: those are higher inside than at any node,
+    or may be. Returns the largest bound, and places (samples from the first cell) and eta of the maxima.
+    """
     p, terms = table.shape[1], table.shape[2]
     powers = np.empty(terms)
     bernstein = np.empty(terms)
     stack = np.empty((DEPTH + 2, terms))
     levels = np.empty(DEPTH + 2, np.int64)
-    for c in range(cells.size):
-        i = cells[c] // p
-        q = cells[c] - i * p
-        _cell_polynomial(gradient, begin + i, period, table, q, scale, powers)
-        for a in range(terms):
-            total = 0.0
-            for b in range(terms):
-                total += to_bernstein[a, b] * powers[b]
-            bernstein[a] = total
-        top = _sup_of_polynomial(bernstein, target, slack, stack, levels)
-        if signed:
+    largest = -np.inf
+    above = 0
+    for j in range(first, last):
+        if not bound[j] <= target + slack:  # a NaN is unclear too
+            i = j // p
+            _cell_polynomial(gradient, begin + i, period, table, j - i * p, scale, powers)
             for a in range(terms):
-                bernstein[a] = -bernstein[a]
-            top = max(top, _sup_of_polynomial(bernstein, target, slack, stack, levels))
-        result[c] = top + rounding * local_norm[i]
+                total = 0.0
+                for b in range(terms):
+                    total += to_bernstein[a, b] * powers[b]
+                bernstein[a] = total
+            top = _sup_of_polynomial(bernstein, target, slack, stack, levels)
+            if signed:
+                for a in range(terms):
+                    bernstein[a] = -bernstein[a]
+                top = max(top, _sup_of_polynomial(bernstein, target, slack, stack, levels))
+            bound[j] = top + rounding * local_norm[i]
+            exact[j] = True
+        largest = max(largest, bound[j] if bound[j] < np.inf else np.inf)
+        if bound[j] > level:
+            above += 1
+    place = np.empty(above)
+    eta = np.empty(above)
+    found = 0
+    for j in range(first, last):
+        if not bound[j] > level:
+            continue
+        sign = -1.0 if signed and value[j] + right_value[j] < 0.0 else 1.0
+        if exact[j] or (slope[j] * sign > 0.0 and right_slope[j] * sign < 0.0):
+            i = j // p
+            q = j - i * p
+            _cell_polynomial(gradient, begin + i, period, table, q, scale, powers)
+            v, top = _highest(powers, sign)
+            if top * sign > level:
+                place[found] = i + edges[q] + 0.5 * (edges[q + 1] - edges[q]) * (v + 1)
+                eta[found] = top
+                found += 1
+    return largest, place[:found], eta[:found]
 
 
 @compiled
-def peaks(cells, signs, gradient, begin, period, table, scale, coordinate, value):
-    """Largest local maximum of sign * eta inside each listed cell.
+def _highest(powers, sign):
+    """Largest local maximum of sign * polynomial inside its cell: where, and the value there, 0 if it has none.
 
-    Writes the local coordinate v in [-1, 1] and the signed eta there; value 0 where the cell has no maximum inside. The
-    cell is cut into pieces, because a cell can hold two maxima, or one between two ends with the same slope.
+    The cell is cut into pieces, because a cell can hold two maxima, or one between two ends with the same slope.
     """
-    p, terms = table.shape[1], table.shape[2]
-    powers = np.empty(terms)
-    for c in range(cells.size):
-        i = cells[c] // p
-        q = cells[c] - i * p
-        _cell_polynomial(gradient, begin + i, period, table, q, scale, powers)
-        coordinate[c] = 0.0
-        value[c] = 0.0
-        _, left, _ = _horner(powers, -1.0)
-        for piece in range(PIECES):
-            high = -1.0 + 2.0 * (piece + 1) / PIECES
-            _, right, _ = _horner(powers, high)
-            if left * signs[c] > 0.0 and right * signs[c] <= 0.0:
-                v = _maximum(powers, signs[c], high - 2.0 / PIECES, high)
-                here, _, _ = _horner(powers, v)
-                if here * signs[c] > value[c] * signs[c]:
-                    coordinate[c] = v
-                    value[c] = here
-            left = right
+    place = 0.0
+    value = 0.0
+    _, left, _ = _horner(powers, -1.0)
+    for piece in range(PIECES):
+        high = -1.0 + 2.0 * (piece + 1) / PIECES
+        _, right, _ = _horner(powers, high)
+        if left * sign > 0.0 and right * sign <= 0.0:
+            v = _maximum(powers, sign, high - 2.0 / PIECES, high)
+            here, _, _ = _horner(powers, v)
+            if here * sign > value * sign:
+                place = v
+                value = here
+        left = right
+    return place, value
 
 
 @compiled
