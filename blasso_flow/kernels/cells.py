@@ -153,6 +153,7 @@ def _sup_of_polynomial(bernstein, target, slack, stack, levels):
     decided at the last level raises the bound by its own coefficients: nothing is dropped.
     """
     n = bernstein.size
+    differences = np.empty(n - 1)
     best = max(bernstein[0], bernstein[n - 1])
     result = -np.inf
     stack[0] = bernstein
@@ -175,22 +176,8 @@ def _sup_of_polynomial(bernstein, target, slack, stack, levels):
                 concave = False
                 break
         if concave:
-            # bisect the slope to near the maximum; a tangent lies above a concave function on the whole piece
-            low = 0.0
-            high = 1.0
-            middle = 0.5
-            slope = 0.0
-            for _ in range(60):
-                middle = 0.5 * (low + high)
-                slope = _bernstein_slope(piece, middle)
-                if slope > 0.0:
-                    low = middle
-                elif slope < 0.0:
-                    high = middle
-                else:
-                    break
-            value = _bernstein_value(piece, middle)
-            result = max(result, value + max(slope * (1.0 - middle), -slope * middle))
+            value, above = _top_of_concave(piece, differences, 1e-3 * slack)
+            result = max(result, value + above)
             best = max(best, value)
             continue
         # de Casteljau at the middle: the right half overwrites the piece, the left half lies above it on the stack
@@ -222,12 +209,40 @@ def _bernstein_value(coefficients, s):
 
 
 @compiled
-def _bernstein_slope(coefficients, s):
-    n = coefficients.size
-    differences = np.empty(n - 1)
+def _top_of_concave(bernstein, differences, enough):
+    """A value of a concave polynomial near its maximum, and by how much at most that exceeds it.
+
+    Regula falsi on the slope (Illinois rule), until a tangent, which lies above a concave function on the whole piece, rises
+    by no more than ``enough``. ``differences`` (n - 1,) is work space.
+    """
+    n = bernstein.size
     for i in range(n - 1):
-        differences[i] = (n - 1) * (coefficients[i + 1] - coefficients[i])
-    return _bernstein_value(differences, s)
+        differences[i] = (n - 1) * (bernstein[i + 1] - bernstein[i])
+    low = 0.0
+    high = 1.0
+    low_slope = max(differences[0], 0.0)
+    high_slope = min(differences[n - 2], 0.0)
+    middle = 0.5
+    above = 0.0
+    side = 0.0  # which end was moved last
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        if low_slope > high_slope:
+            middle = low + (high - low) * (low_slope / (low_slope - high_slope))
+        slope = _bernstein_value(differences, middle)
+        above = max(slope * (1.0 - middle), -slope * middle)
+        if above <= enough:
+            break
+        if slope > 0.0:
+            low = middle
+            low_slope = slope
+            high_slope *= 0.5 if side > 0.0 else 1.0
+        else:
+            high = middle
+            high_slope = slope
+            low_slope *= 0.5 if side < 0.0 else 1.0
+        side = slope
+    return _bernstein_value(bernstein, middle), above
 
 
 @compiled
