@@ -104,13 +104,14 @@ class Certifier:
 
     def dual_value(self, residual: FloatArray, baseline: FloatArray, objective: float, sup: float) -> float:
         """Lower bound of the optimum from a whitened residual whose certificate is at most ``sup``, less its rounding."""
-        above_baseline = self.problem.whitened_values
+        above_baseline, energy = self.problem.whitened_values, self.problem.energy
         if baseline.size:
             above_baseline = above_baseline - losses.combined(baseline, self.problem.whitened_baseline)
-        value, allowance = losses.best_dual_value(residual, above_baseline, 1 / max(1.0, sup))
-        return value - allowance - self._baseline_allowance(residual, above_baseline, objective)
+            energy = losses.dot(above_baseline, above_baseline)
+        value, allowance = losses.best_dual_value(residual, above_baseline, 1 / max(1.0, sup), energy)
+        return value - allowance - self._baseline_allowance(residual, energy, objective)
 
-    def _baseline_allowance(self, residual: FloatArray, above_baseline: FloatArray, objective: float) -> float:
+    def _baseline_allowance(self, residual: FloatArray, energy: float, objective: float) -> float:
         """What rounding leaves of B^T u = 0, times how far the optimal baseline can be from the present one.
 
         At the optimum 1/2 ||B b + phi * mu - y||^2 + strength |mu| is at most the present objective; the triangle
@@ -120,8 +121,8 @@ class Certifier:
             return 0.0
         size = float(np.sqrt(losses.dot(residual, residual)))
         left = float(np.linalg.norm(losses.dots(self.orthonormal_baseline, residual))) + 4 * EPSILON * size
-        reach = np.sqrt(2 * objective) + np.sqrt(losses.dot(above_baseline, above_baseline))
-        reach += float(self.problem.root.max()) * self.problem.filter.response_bound * objective / self.problem.strength
+        reach = np.sqrt(2 * objective) + np.sqrt(energy)
+        reach += self.problem.largest_root * self.problem.filter.response_bound * objective / self.problem.strength
         return float(left * reach)
 
     def supremum(self, gradient: FloatArray, birth_level: float = 1.0) -> tuple[float, FloatArray, FloatArray]:

@@ -11,7 +11,7 @@ import numpy as np
 from blasso_flow import threads
 from blasso_flow.signals import FloatArray
 
-PIECE = 1 << 16  # samples that a thread sums at a time
+PIECE = 1 << 14  # samples that a thread sums or multiplies at a time: products of so many stay in its cache
 
 
 def dot(a: FloatArray, b: FloatArray) -> float:
@@ -40,18 +40,32 @@ def value(residual: FloatArray) -> float:
 
 def gradient(residual: FloatArray, root: FloatArray) -> FloatArray:
     """u = W (m - y) from the whitened residual and the square roots of the sample weights, same shape."""
-    return root * residual
+    if residual.size <= PIECE:
+        return root * residual
+    product = np.empty(residual.shape)
+    factors = root.ravel(), residual.ravel(), product.ravel()
+
+    def multiply(first: int, last: int) -> None:
+        a, b, out = (curve[first:last] for curve in factors)
+        np.multiply(a, b, out=out)
+
+    threads.each(multiply, threads.pieces(residual.size, PIECE))
+    return product
 
 
-def best_dual_value(residual: FloatArray, whitened_values: FloatArray, largest_scale: float) -> tuple[float, float]:
+def best_dual_value(
+    residual: FloatArray, whitened_values: FloatArray, largest_scale: float, energy: float | None = None
+) -> tuple[float, float]:
     """Largest -R*(t u) over 0 <= t <= ``largest_scale``, closed form because it is concave in t.
 
-    ``whitened_values`` is root * y. Returns (dual value, allowance): the allowance bounds the rounding of the sums.
+    ``whitened_values`` is root * y, ``energy`` its square where it is known. Returns (dual value, allowance): the allowance
+    bounds the rounding of the sums.
     """
     square = dot(residual, residual)
     product = dot(residual, whitened_values)
     scale = 0.0 if square == 0.0 else min(max(-product / square, 0.0), largest_scale)
-    energy = dot(whitened_values, whitened_values)
+    if energy is None:
+        energy = dot(whitened_values, whitened_values)
     terms = 0.5 * scale**2 * square + scale * np.sqrt(square * energy)
     allowance = float(8 * np.finfo(float).eps * (np.log2(residual.size + 1) + 4) * terms)
     return -0.5 * scale**2 * square - scale * product, allowance

@@ -19,6 +19,8 @@ from blasso_flow.filters import Filter
 from blasso_flow.signals import Axis, FloatArray, Signal
 
 SPIKES_PIECE = 1 << 11  # spikes whose responses a thread adds at a time
+PIECE = 1 << 13  # samples whose residual a thread computes at a time
+GRAIN = 1 << 9  # samples, or 4 filters: whose residual is taken over where the spikes are the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +137,16 @@ class Problem:
         return self.root * self.padded(self.values)
 
     @cached_property
+    def energy(self) -> float:
+        """Sum of the squares of root * y."""
+        return losses.dot(self.whitened_values, self.whitened_values)
+
+    @cached_property
+    def largest_root(self) -> float:
+        """The largest of the square roots of the sample weights."""
+        return float(self.root.max())
+
+    @cached_property
     def baseline_products(self) -> FloatArray:
         """Inner products of the whitened baseline's columns, shape (B, B)."""
         columns = self.whitened_baseline
@@ -183,6 +195,30 @@ class Problem:
         residual -= self.whitened_values
         return residual
 
+    def residual_without_baseline(
+        self, position: FloatArray, weight: FloatArray, before: tuple[FloatArray, FloatArray, FloatArray] | None = None
+    ) -> FloatArray:
+        """root * (phi * mu - y) on the padded record, shape (M,), for sorted positions (samples) and weights of shape (K,).
+
+        ``before`` is another measure, positions and weights, with this residual: it is taken over, to the last bit, where the
+        same spikes are near.
+        """
+        from blasso_flow.kernels.spikes import fill_residual
+
+        table = self.filter
+        if table.period:
+            return self.residual_of(self.model(position, weight), np.empty(0))
+        residual = np.empty(self.root.size)
+        grain = max(GRAIN, 4 * table.taps)
+        none = np.empty(0)
+        curves = self.root, self.whitened_values, table.coefficients, table.edges, self.offset, grain
+        others = *(before or (none, none, none)), residual
+        threads.each(
+            lambda first, last: fill_residual(position, weight, *curves, first, last, *others),
+            threads.pieces(-(-residual.size // grain), max(1, PIECE // grain)),
+        )
+        return residual
+
     def squared_norms(self, position: FloatArray) -> FloatArray:
         """sum W phi(. - x)^2 at positions (samples) of shape (K,)."""
         from blasso_flow.kernels.spikes import squared_norms
@@ -219,13 +255,12 @@ class Problem:
         overlap = position.size
         if position.size and not self.filter.period:
             overlap = int((np.searchsorted(position, position + self.filter.taps + 1) - np.arange(position.size)).max())
-        responses = float(np.sqrt(overlap) * np.linalg.norm(weight) * self.filter.response_bound * self.root.max())
-        curves = float(np.sqrt(losses.dot(self.whitened_values, self.whitened_values)))
-        curves += float(np.abs(baseline) @ np.linalg.norm(self.whitened_baseline, axis=1))
+        responses = float(np.sqrt(overlap * losses.dot(weight, weight)) * self.filter.response_bound * self.largest_root)
+        curves = float(np.sqrt(self.energy) + np.abs(baseline) @ np.sqrt(np.diagonal(self.baseline_products)))
         off = epsilon * (overlap + 24) * (responses + curves)
-        size = float(np.sqrt(losses.dot(residual, residual)))
-        sums = 8 * epsilon * (np.log2(residual.size + 1) + 4) * self.objective(residual, weight)
-        return size * off + 0.5 * off**2 + sums
+        square = losses.dot(residual, residual)
+        sums = 8 * epsilon * (np.log2(residual.size + 1) + 4) * (0.5 * square + penalties.value(weight, self.strength))
+        return float(np.sqrt(square)) * off + 0.5 * off**2 + sums
 
 
 def pseudo_inverse(matrix: FloatArray, threshold: float) -> FloatArray:

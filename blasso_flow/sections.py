@@ -66,6 +66,12 @@ class SectionedProblem(Problem):
             add_responses(position[own], weight[own], table.coefficients, table.edges, offset, 0, model)
         return model
 
+    def residual_without_baseline(
+        self, position: FloatArray, weight: FloatArray, before: tuple[FloatArray, FloatArray, FloatArray] | None = None
+    ) -> FloatArray:
+        """root * (sum_s phi_s * mu_s - y) on the padded record, shape (M,); nothing is taken over."""
+        return self.residual_of(self.model(position, weight), np.empty(0))
+
     def penalised(self, residual: FloatArray, position: FloatArray, weight: FloatArray) -> float:
         """J from a whitened residual (M,) and the spikes."""
         return self.objective(residual, np.empty(0)) + float(self.strengths(position) @ np.abs(weight))

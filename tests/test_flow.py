@@ -133,3 +133,31 @@ def test_windows_cover_all_bad_spikes_and_alternate():
         assert covered[bad].all()
     first, second = (windows(np.ones(300, dtype=bool), x, 10.0, 80.0, 48, shifted) for shifted in (False, True))
     assert set(first[0][1:]).isdisjoint(second[0][1:])
+
+
+@pytest.mark.parametrize(("name", "samples"), [("narrow", 900), ("kinked", 20_000)])
+def test_a_residual_is_taken_over_where_the_same_spikes_are_near(name, samples, monkeypatch):
+    """To the last bit what comes from scratch, and only where nothing has changed."""
+    monkeypatch.setattr("blasso_flow.problem.GRAIN", 16)
+    problem = make(name, samples=samples, missing=0.05, margin=(3, 2)).problem
+    random = np.random.default_rng(0)
+    x, w = np.sort(random.uniform(*problem.domain, 60)), random.standard_normal(60)
+    x[20], w[20] = x[21], w[21]  # a spike twice
+    residual = problem.residual_without_baseline(x, w)
+    np.testing.assert_allclose(residual, problem.residual(x, w, np.empty(0)), atol=1e-12)
+    marked = x, w, np.full_like(residual, np.nan)
+    for change in ("moved", "heavier", "dropped", "twice"):
+        place, weight = x.copy(), w.copy()
+        if change == "moved":
+            place[30] += 1e-9
+        elif change == "heavier":
+            weight[30] *= 1 + 1e-15
+        elif change == "dropped":
+            place, weight = np.delete(place, 21), np.delete(weight, 21)
+        else:
+            place, weight = np.insert(place, 30, place[30]), np.insert(weight, 30, weight[30])
+        scratch = problem.residual_without_baseline(place, weight)
+        assert problem.residual_without_baseline(place, weight, (x, w, residual)).tobytes() == scratch.tobytes()
+        anew = np.isfinite(problem.residual_without_baseline(place, weight, marked))
+        assert anew[scratch != residual].all()
+        assert 0 < anew.sum() < residual.size / 2

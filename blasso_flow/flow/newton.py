@@ -56,7 +56,7 @@ class WindowedNewton:
         usable = np.isfinite(weight) & (weight != 0)
         merged = np.concatenate([particles.position, position[usable]])
         weights = np.concatenate([particles.weight, weight[usable]])
-        return Particles.evaluate(problem, merged, weights, particles.baseline, particles.rounds)
+        return Particles.evaluate(problem, merged, weights, particles.baseline, particles.rounds, particles)
 
     def step(self, problem: Problem, particles: Particles, certificate: Certificate) -> Particles:
         """Sweeps over windows of spikes that are not stationary, then the joint system where there is one."""
@@ -72,7 +72,7 @@ class WindowedNewton:
             x, w = x[:count], w[:count]
             if kkt <= tolerance:
                 break
-        return Particles.evaluate(problem, x, w, baseline, particles.rounds + 1)
+        return Particles.evaluate(problem, x, w, baseline, particles.rounds + 1, particles)
 
     @staticmethod
     def _couples_everything(problem: Problem) -> bool:
@@ -184,10 +184,9 @@ def windows(
 
 def _within(x: FloatArray, low: FloatArray, high: FloatArray) -> NDArray[np.bool_]:
     """Which of the sorted positions (K,) lie in any of the ranges [low, high]."""
-    marks = np.zeros(x.size + 1, dtype=np.int64)
-    np.add.at(marks, np.searchsorted(x, low), 1)
-    np.add.at(marks, np.searchsorted(x, high, side="right"), -1)
-    return np.cumsum(marks[:-1]) > 0
+    opened = np.bincount(np.searchsorted(x, low), minlength=x.size + 1)
+    closed = np.bincount(np.searchsorted(x, high, side="right"), minlength=x.size + 1)
+    return np.cumsum(opened - closed)[:-1] > 0
 
 
 def _beside_unconverged(

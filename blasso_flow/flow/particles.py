@@ -28,17 +28,27 @@ class Particles:
 
     @classmethod
     def evaluate(
-        cls, problem: Problem, position: FloatArray, weight: FloatArray, baseline: FloatArray, rounds: int = 0
+        cls,
+        problem: Problem,
+        position: FloatArray,
+        weight: FloatArray,
+        baseline: FloatArray,
+        rounds: int = 0,
+        before: Particles | None = None,
     ) -> Particles:
-        """Sort, compute the residual from scratch, refit the baseline by weighted least squares."""
+        """Sort, compute the residual from scratch, refit the baseline by weighted least squares.
+
+        Without a baseline the residual is taken over from ``before``, of the same problem, where it is the same to the last bit.
+        """
         order = np.argsort(position, kind="stable")
         position, weight = position[order], weight[order]
+        if not baseline.size:
+            known = (before.position, before.weight, before.residual) if before is not None else None
+            return Particles(position, weight, baseline, problem.residual_without_baseline(position, weight, known), rounds)
         model = problem.model(position, weight)
         residual = problem.residual_of(model, baseline)
         baseline = baseline + problem.refit_baseline(residual)
-        if baseline.size:
-            residual = problem.residual_of(model, baseline)
-        return Particles(position, weight, baseline, residual, rounds)
+        return Particles(position, weight, baseline, problem.residual_of(model, baseline), rounds)
 
 
 Moved = TypeVar("Moved", bound=Particles)

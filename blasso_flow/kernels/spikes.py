@@ -91,6 +91,41 @@ def add_responses(position, weight, table, edges, offset, period, model):
 
 
 @compiled
+def fill_residual(
+    position, weight, root, values, table, edges, offset, grain, first, last, before_position, before_weight, before, residual
+):  # fmt: skip
+    """residual = root * sum_i weight_i phi(. - position_i) - values on the grains first to last - 1 of ``grain`` samples each.
+
+    Taken over from ``before`` (M,), the residual of another measure, where the same spikes reach the grain. Positions sorted.
+    """
+    taps = table.shape[3]
+    row = np.empty((1, taps))
+    model = np.empty(grain)
+    for g in range(first, last):
+        low = g * grain
+        high = min(low + grain, residual.size)
+        a = np.searchsorted(position, float(low - offset - taps + 1))
+        b = np.searchsorted(position, float(high - offset))
+        c = np.searchsorted(before_position, float(low - offset - taps + 1))
+        same = before.size > 0 and np.searchsorted(before_position, float(high - offset)) - c == b - a
+        for i in range(b - a):
+            if not same:
+                break
+            same = position[a + i] == before_position[c + i] and weight[a + i] == before_weight[c + i]
+        if same:
+            residual[low:high] = before[low:high]
+            continue
+        model[:] = 0.0
+        for i in range(a, b):
+            start = fill(position[i], table, edges, offset, 0, 1, row)
+            begin = max(start, low)
+            end = min(start + taps, high)
+            _add(weight[i], row[0, begin - start : end - start], model[begin - low : end - low])
+        for n in range(low, high):
+            residual[n] = root[n] * model[n - low] - values[n]
+
+
+@compiled
 def correlate(position, residual, root, table, edges, offset, period, orders, out):
     """out[o, i] = <residual, root * d^o phi(. - position_i)>, shape (orders, K)."""
     taps = table.shape[3]
