@@ -98,7 +98,7 @@ class Certifier:
         Candidates are local maxima above ``birth_level``. The dual value is taken relative to the present baseline, which
         changes nothing in the mathematics and spares the digits of a large offset.
         """
-        gradient = losses.gradient(residual, self.problem.root)
+        gradient = residual if self.problem.equal_weights else losses.gradient(residual, self.problem.root)
         sup, position, eta = self.supremum(gradient, birth_level)
         return Certificate(sup, self.dual_value(residual, baseline, objective, sup), position, eta)
 
@@ -187,7 +187,7 @@ class Certifier:
 
     def _pieces(self, stale: NDArray[np.bool_]) -> list[tuple[int, int]]:
         """Ranges of grains for one thread each, those without a stale one left out."""
-        return [piece for piece in threads.pieces(stale.size, max(1, PIECE // self.grain)) if stale[slice(*piece)].any()]
+        return _stale_pieces(stale, PIECE // self.grain)
 
     def _nodes(self, gradient: FloatArray, stale: NDArray[np.bool_] | None = None) -> _Nodes:
         if stale is None:
@@ -259,6 +259,11 @@ class Certifier:
         return np.where((middle < 0) & (not self.problem.positive), -1.0, 1.0)
 
 
+def _stale_pieces(stale: NDArray[np.bool_], most: int) -> list[tuple[int, int]]:
+    """Ranges of at most so many flags, but one at least, in which any is set."""
+    return [piece for piece in threads.pieces(stale.size, max(1, most)) if stale[slice(*piece)].any()]
+
+
 def _transform(taps: int, size: int) -> int:
     """Samples an FFT takes at a time to filter ``size`` of them with so many taps."""
     from scipy.fft import next_fast_len
@@ -275,14 +280,15 @@ def _correlate(values: FloatArray, taps: FloatArray, length: int, stale: NDArray
 
     width = taps.shape[-1]
     step = length - width + 1
-    padded = np.zeros((stale.size - 1) * step + length)
-    padded[: values.size] = values
-    windows = np.lib.stride_tricks.sliding_window_view(padded, length)[::step]
     responses = rfft(taps[..., ::-1], length, axis=-1)
 
     def correlated(first: int, last: int) -> None:
         chosen = first + np.nonzero(stale[first:last])[0]
-        spectra = rfft(windows[chosen], axis=-1)
+        windows = np.zeros((chosen.size, length))
+        for block, window in zip(chosen, windows, strict=True):
+            part = values[block * step : block * step + length]
+            window[: part.size] = part
+        spectra = rfft(windows, axis=-1)
         for q in range(taps.shape[0]):
             for order in range(taps.shape[1]):
                 valid = irfft(spectra * responses[q, order], length, axis=-1)[:, width - 1 :]
@@ -290,7 +296,7 @@ def _correlate(values: FloatArray, taps: FloatArray, length: int, stale: NDArray
                     target = out[order, block * step : (block + 1) * step, q]
                     target[:] = row[: target.size]
 
-    threads.each(correlated, threads.pieces(stale.size, max(1, BLOCK_NUMBERS // length)))
+    threads.each(correlated, _stale_pieces(stale, BLOCK_NUMBERS // length))
 
 
 def sample_eta(problem: Problem, position: FloatArray, residual: FloatArray) -> FloatArray:

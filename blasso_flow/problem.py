@@ -147,6 +147,11 @@ class Problem:
         return float(self.root.max())
 
     @cached_property
+    def equal_weights(self) -> bool:
+        """Whether every sample's weight is 0 or 1, so that a whitened residual is the gradient of the loss."""
+        return bool(((self.root == 0) | (self.root == 1)).all())
+
+    @cached_property
     def baseline_products(self) -> FloatArray:
         """Inner products of the whitened baseline's columns, shape (B, B)."""
         columns = self.whitened_baseline

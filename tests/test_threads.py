@@ -23,7 +23,9 @@ def small_pieces(monkeypatch):
     monkeypatch.setattr("blasso_flow.certificate.SPIKES_PIECE", 8)
     monkeypatch.setattr("blasso_flow.certificate.BLOCK_NUMBERS", 3000)
     monkeypatch.setattr("blasso_flow.problem.SPIKES_PIECE", 8)
-    monkeypatch.setattr("blasso_flow.flow.newton.SPIKES_PIECE", 8)
+    monkeypatch.setattr("blasso_flow.flow.newton.TAPS_PIECE", 600)
+    monkeypatch.setattr("blasso_flow.problem.PIECE", 300)
+    monkeypatch.setattr("blasso_flow.problem.GRAIN", 60)
     monkeypatch.setattr("blasso_flow.losses.PIECE", 300)
 
 

@@ -21,7 +21,7 @@ from blasso_flow.problem import Problem
 from blasso_flow.signals import FloatArray, IntArray
 
 REACH = 6.0  # widths: spikes this close to an unconverged one move with it
-SPIKES_PIECE = 256  # spikes in the windows that a thread takes at a time
+TAPS_PIECE = 20_000  # samples that the spikes reach in the windows that a thread takes at a time
 WINDOW = 48  # spikes; longer runs are cut, at alternating places
 LONG_TAIL = 30.0  # widths: filters with longer windows couple everything, as do those that end in exponentials
 LONG_TAIL_WINDOW = 1000
@@ -126,7 +126,7 @@ def _sweep(
     room = ROOM * table.width
     curves = residual, problem.root, table.coefficients, table.edges, problem.offset, *problem.domain
     scales = problem.strength, table.width, table.norm, table.kinks
-    cuts = np.nonzero(np.diff(np.cumsum(ends - starts) // SPIKES_PIECE, prepend=-1))[0]
+    cuts = np.nonzero(np.diff(np.cumsum(ends - starts) * table.taps // TAPS_PIECE, prepend=-1))[0]
     after = np.append(cuts[1:], starts.size)
     threads.alternating(
         lambda a, b: kernel.sweep(x, w, keep, *curves, *scales, starts[a:b], ends[a:b], room, ITERATIONS, tolerance),
