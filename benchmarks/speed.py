@@ -1,10 +1,11 @@
 """Speed and memory against one filtering pass of the same signal, proof included.
 
-    python -m benchmarks.speed [--quick] [--case SAMPLES,SPIKES,WIDTH,SIGN]
+    python -m benchmarks.speed [--quick] [--case SAMPLES,SPIKES,WIDTH,SIGN] [--growth]
 
 Gaussians of WIDTH samples; width "1500 decay" is a decay of 1,500 samples behind a rise 30 times shorter. A pass is
 ``scipy.signal.fftconvolve(y, taps, "same")``: any method must look at the data about once. Each case runs in a process of
 its own, for its peak memory; the times are medians of warm runs on one thread, and on two, taken in turn with the passes.
+Growth is the time of one case over that of a smaller one on one thread, medians of runs taken in turn in one process.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from scipy.signal import fftconvolve
 
 from blasso_flow import filters, threads
-from blasso_flow.flow import solve
+from blasso_flow.flow import Solution, solve
 from blasso_flow.noise import StrengthRule, choose_strength
 from blasso_flow.problem import Problem
 from blasso_flow.simulation import simulate
@@ -34,8 +35,9 @@ QUICK = (
     "17000,85,1500 decay,positive",
 )
 CASES = (*QUICK, "1000000,20000,5,positive", "2000000,2000,100,signed", "10000000,200000,5,positive")
+GROWTH = ("1000000,20000,5,positive", "10000000,200000,5,positive")
 MOST_RUNS = 10_000  # samples: shorter cases run more often
-LONGEST = 5_000_000  # samples: longer ones run once
+RUNS = 3  # of the others
 
 
 def problem_of(samples: int, spikes: int, width: float, positive: bool, decaying: bool = False) -> Problem:
@@ -57,16 +59,38 @@ def problem_of(samples: int, spikes: int, width: float, positive: bool, decaying
     return replace(draft, strength=strength.strength)
 
 
-def measure(case: str) -> dict[str, float]:
-    """Medians of one case, in this process."""
+def prepared(case: str) -> Problem:
+    """The problem of a case, its kernels loaded."""
     samples, spikes, width, sign = case.split(",")
     number, *kind = width.split()
     shape = float(number), sign == "positive", kind == ["decay"]
-    solve(problem_of(3000, 10, *shape))  # loads the kernels
-    problem = problem_of(int(samples), int(spikes), *shape)
+    solve(problem_of(3000, 10, *shape))
+    return problem_of(int(samples), int(spikes), *shape)
+
+
+def solved(problem: Problem, count: int) -> tuple[float, Solution]:
+    """Seconds on so many threads, and the solution; nothing prepared is carried over from one run to the next."""
+    fresh = replace(problem)
+    begun = perf_counter()
+    with threads.using(count):
+        solution = solve(fresh)
+    return perf_counter() - begun, solution
+
+
+def growth() -> float:
+    """Time of the second case of GROWTH over that of the first, in this process."""
+    problems = [prepared(case) for case in GROWTH]
+    seconds = np.array([[solved(problem, 1)[0] for problem in problems] for _ in range(RUNS)])
+    small, large = np.median(seconds, axis=0)
+    return float(large / small)
+
+
+def measure(case: str) -> dict[str, float]:
+    """Medians of one case, in this process."""
+    problem = prepared(case)
     taps = problem.filter.response(np.arange(-problem.filter.taps // 2, problem.filter.taps // 2 + 1.0))
     size = problem.values.size
-    runs = 15 if size <= MOST_RUNS else 3 if size <= LONGEST else 1
+    runs = 15 if size <= MOST_RUNS else RUNS
     passes: list[float] = []
     solves: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(runs):
@@ -75,11 +99,8 @@ def measure(case: str) -> dict[str, float]:
             fftconvolve(problem.values, taps, "same")
             passes.append(perf_counter() - begun)
         for count, seconds in solves.items():
-            fresh = replace(problem)  # nothing prepared is carried over
-            begun = perf_counter()
-            with threads.using(count):
-                solution = solve(fresh)
-            seconds.append(perf_counter() - begun)
+            elapsed, solution = solved(problem, count)
+            seconds.append(elapsed)
     return {
         "pass": float(np.median(passes)),
         "solve": float(np.median(solves[1])),
@@ -96,8 +117,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--case", action="append", help="SAMPLES,SPIKES,WIDTH,signed|positive")
+    parser.add_argument("--growth", action="store_true", help="only how the time grows from one million samples to ten")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.growth:
+        samples = " to ".join(f"{int(case.split(',')[0]):,}" for case in GROWTH)
+        print(f"Growth from {samples} samples: {growth():.1f} times the time, on one thread.")
+        return
     if options.child:
         print(json.dumps(measure(options.case[0])))
         return
@@ -116,6 +142,9 @@ def main() -> None:
             f"| {row['memory']:.0f} |",
             flush=True,
         )
+    if not (options.case or options.quick):
+        print(flush=True)
+        subprocess.run([sys.executable, "-m", "benchmarks.speed", "--growth"], check=True)
 
 
 if __name__ == "__main__":
