@@ -19,6 +19,7 @@ FILTERS = {
     "ricker": filters.describe("ricker:frequency=0.06"),
     "decay": filters.describe("decay:rise=2,decay=15"),
     "kinked": filters.describe("decay:rise=2,decay=15,exposure=0"),
+    "cooperative": filters.describe("decay:rise=1.5,decay=12,order=3"),
     "lorentzian": filters.describe("lorentzian:fwhm=6"),
     "emg": filters.describe("emg:sd=3,decay=8"),
     "lowpass": filters.describe("lowpass:order=7"),

@@ -35,6 +35,7 @@ FILTERS = {
     "ricker": describe("ricker:frequency=0.05"),
     "decay": describe("decay:rise=0.6,decay=7"),
     "kinked": describe("decay:rise=1.3,decay=12,exposure=0"),
+    "cooperative": describe("decay:rise=1.5,decay=12,order=3"),
     "lorentzian": describe("lorentzian:fwhm=5"),
     "lowpass": describe("lowpass:order=9"),
     "measured": FilterDescription("measured", {}, LAG, np.exp(-0.5 * (LAG / 3) ** 2) - 0.4 * np.exp(-0.5 * ((LAG - 9) / 4) ** 2)),

@@ -1,6 +1,7 @@
 """A filter's parameters from the data: known ones come back, and what cannot be fitted is refused."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,6 +52,13 @@ def test_rise_and_decay_come_back():
     from blasso_flow.plots import draw_profile
 
     assert draw_profile(fit, "s").axes[0].get_xlabel() == "rise (s)"
+    ranges = replace(fit.ranges, ranges={"rise": (0.01, 0.1), "decay": (0.08, 0.6)})
+    draw_profile(replace(fit, ranges=ranges, tried=fit.tried / 100, values={"rise": 0.03, "decay": 0.2}), "s")  # no warning
+
+
+def test_other_parameters_stay_as_given():
+    ranges = parse_ranges("decay:rise=0.02..0.03,decay=0.3..3,order=3")
+    assert str(ranges.at({"rise": 0.02, "decay": 1.5})) == "decay:order=3,rise=0.02,decay=1.5"
 
 
 def test_a_value_at_the_end_of_its_range_is_reported():

@@ -24,10 +24,10 @@ def ricker(lag, frequency):
     return (1 - 2 * (np.pi * frequency * lag) ** 2) * np.exp(-((np.pi * frequency * lag) ** 2))
 
 
-def decay(lag, rise, decay, exposure=1.0, spacing=1.0):
+def decay(lag, rise, decay, exposure=1.0, spacing=1.0, order=1):
     def before(t):
         rates = 1 / rise - 1 / decay
-        return np.exp(-t / decay) * (t if rates == 0 else -np.expm1(-t * rates) / rates)
+        return np.exp(-t / decay) * (t if rates == 0 else -np.expm1(-t * rates) / rates) ** order
 
     if exposure == 0:
         return np.where(lag >= 0, before(np.maximum(lag, 0.0)), 0.0)
@@ -74,6 +74,10 @@ CASES = [
     ("decay:rise=5.9999,decay=6,exposure=0.37", 1.0, 400, lambda t: decay(t, 5.9999, 6, 0.37)),
     ("decay:rise=2.9,decay=6,exposure=2.7", 1.0, 400, lambda t: decay(t, 2.9, 6, 2.7)),
     ("decay:rise=3.1,decay=6,exposure=0", 1.0, 400, lambda t: decay(t, 3.1, 6, 0)),
+    ("decay:rise=0.02,decay=1.5,order=3", 0.01, 4000, lambda t: decay(t, 0.02, 1.5, spacing=0.01, order=3)),
+    ("decay:rise=2,decay=30,order=2,exposure=0", 1.0, 1200, lambda t: decay(t, 2, 30, 0, order=2)),
+    ("decay:rise=1.5,decay=9,order=5,exposure=2.7", 1.0, 400, lambda t: decay(t, 1.5, 9, 2.7, order=5)),
+    ("decay:rise=6,decay=6,order=3", 1.0, 600, lambda t: decay(t, 6, 6, order=3)),
     ("lorentzian:fwhm=2", 1.0, 400, lambda t: lorentzian(t, 2)),
     ("lorentzian:fwhm=0.3,reach=12.3", 0.02, 1000, lambda t: lorentzian(t, 0.3, 12.3, 0.02)),
     ("emg:sd=2,decay=5", 1.0, 400, lambda t: emg(t, 2, 5)),
@@ -174,7 +178,7 @@ def test_normalisations(case):
 @ALL
 def test_jumps_only_where_there_is_a_kink(case):
     filter = made(case)
-    kinked = case[0].endswith("exposure=0")
+    kinked = case[0].endswith("exposure=0") and "order" not in case[0]
     assert filter.value_jump.max() < 1e-12 * filter.norm
     assert (filter.slope_jump.max() > 0.1 * filter.norm1) == kinked
     assert kinked or filter.slope_jump.max() < 1e-9 * filter.norm1
@@ -247,8 +251,10 @@ def test_decay_is_stable_for_similar_times(rise, share, exposure, lag):
     from blasso_flow.filters.decay import response
 
     slow = rise * (1 + share)
-    values = response(np.array([lag]), rise, slow, exposure)
-    assert values == pytest.approx(decay(np.array([lag]), rise, slow, exposure), rel=1e-11, abs=1e-13)
+    for order in (1, 3):
+        values = response(np.array([lag]), rise, slow, exposure, order)
+        closed = decay(np.array([lag]), rise, slow, exposure, order=order)
+        assert values == pytest.approx(closed, rel=1e-11, abs=1e-13 * rise ** (order - 1))
 
 
 @QUIET
@@ -373,6 +379,8 @@ def test_measured_needs_a_response():
         ("ricker:frequency=0", "out of range"),
         ("decay:rise=1", "give decay; received nothing"),
         ("decay:rise=1,decay=2,exposure=-0.1", "allowed: at least 0"),
+        ("decay:rise=1,decay=2,order=6", "allowed: a whole number from 1 to 5"),
+        ("decay:rise=1,decay=2,order=2.9", "allowed: a whole number from 1 to 5"),
         ("lorentzian:fwhm=1,reach=2", "allowed: at least 10"),
         ("emg:sd=1,decay=0", "out of range"),
         ("lowpass:order=2.5", "a whole number from 1"),
@@ -430,7 +438,7 @@ def test_every_kind_describes_itself():
     needs = {parameter.name: KINDS["lowpass"].need(parameter) for parameter in KINDS["lowpass"].parameters}
     assert needs == {"order": "required", "period": "optional"}
     assert KINDS["gaussian"].need(KINDS["gaussian"].parameters[0]) == "this or fwhm"
-    assert KINDS["decay"].need(KINDS["decay"].parameters[2]) == "1"
+    assert [KINDS["decay"].need(parameter) for parameter in KINDS["decay"].parameters] == ["required", "required", "1", "1"]
 
 
 def test_the_position_is_where_lag_zero_lies():

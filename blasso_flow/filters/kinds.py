@@ -40,7 +40,7 @@ class Parameter:
     def allowed(self) -> str:
         """The range in words."""
         if self.dimension == "count":
-            return f"a whole number from {self.low:.0f}"
+            return f"a whole number from {self.low:.0f}" + ("" if np.isinf(self.high) else f" to {self.high:.0f}")
         low = f"{'at least' if self.low_included else 'above'} {self.low:g}"
         return low if np.isinf(self.high) else f"{low} and at most {self.high:g}"
 

@@ -53,11 +53,8 @@ def _contours(figure: Figure, ax: Axes, fit: FilterFit, units: str) -> None:
     usable = np.isfinite(fit.objectives)
     x, y = fit.tried[usable].T
     height = np.log10(1 + fit.objectives[usable] - fit.objective)
-    ax.set_xscale("log")
-    ax.set_yscale("log")
     if usable.sum() >= 4:
         filled = ax.tricontourf(np.log10(x), np.log10(y), height, levels=LEVELS, cmap="viridis_r")
-        _on_log_axes(ax, fit)
         bar = figure.colorbar(filled, ax=ax, ticks=range(int(height.max()) + 1))
         bar.ax.set_yticklabels(["0" if power == 0 else style.power_of_ten(10.0**power) for power in range(int(height.max()) + 1)])
         bar.set_label("objective above its minimum", fontsize=style.SMALL, color=style.TEXT)
@@ -65,12 +62,11 @@ def _contours(figure: Figure, ax: Axes, fit: FilterFit, units: str) -> None:
     marked = np.log10(fit.values[first]), np.log10(fit.values[second])
     ax.plot(*marked, ls="", marker="*", ms=14, color=style.SPIKE_COLOUR, mec="white", zorder=4)
     style.dress(ax, xlabel=style.with_units(first, units), ylabel=style.with_units(second, units))
+    _label_logarithms(ax, fit)
 
 
-def _on_log_axes(ax: Axes, fit: FilterFit) -> None:
+def _label_logarithms(ax: Axes, fit: FilterFit) -> None:
     """Logarithms on linear axes, labelled by the values: contours between points need a linear plane."""
-    ax.set_xscale("linear")
-    ax.set_yscale("linear")
     for letter, column in (("x", 0), ("y", 1)):
         low, high = list(fit.ranges.ranges.values())[column]
         ticks = np.geomspace(low, high, 5)
