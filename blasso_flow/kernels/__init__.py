@@ -20,10 +20,24 @@ FAST = {"reassoc", "contract", "nsz", "arcp"}  # reorders sums for SIMD, keeps N
 
 def compiled(function: Function) -> Function:
     """Compile without the interpreter lock, cached on disk where a place for the cache is writable."""
+    return _jit(function, forceinline=False)
+
+
+def inlined(function: Function) -> Function:
+    """The same for a function that kernels call: it becomes a part of each caller.
+
+    A call would be linked to whichever compiled copy of the function the process has loaded first, its own or that inside
+    another kernel, and copies round differently: the last digits would depend on what had been compiled or called before.
+    """
+    return _jit(function, forceinline=True, no_cpython_wrapper=True)
+
+
+def _jit(function: Function, **options: bool) -> Function:
+    options |= {"nogil": True, "no_cfunc_wrapper": True}
     try:
-        return cast(Function, numba.njit(function, cache=True, nogil=True, fastmath=FAST, error_model="numpy"))
+        return cast(Function, numba.njit(function, cache=True, fastmath=FAST, error_model="numpy", **options))
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return cast(Function, numba.njit(function, nogil=True, fastmath=FAST, error_model="numpy"))
+        return cast(Function, numba.njit(function, fastmath=FAST, error_model="numpy", **options))
 
 
 class _FirstCompilation(event.Listener):

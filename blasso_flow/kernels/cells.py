@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from blasso_flow.kernels import compiled
+from blasso_flow.kernels import compiled, inlined
 
 DEPTH = 60
 PIECES = 8  # of a cell, searched for a maximum each
@@ -108,7 +108,7 @@ def screen(
         seen[g] = largest
 
 
-@compiled
+@inlined
 def _dot(a, b):
     """Sum of products of two rows."""
     total = 0.0
@@ -117,7 +117,7 @@ def _dot(a, b):
     return total
 
 
-@compiled
+@inlined
 def _cell_polynomial(gradient, start, period, table, cell, scale, powers):
     """Coefficients in v of scale * <gradient, phi_x> on one cell; on a torus tap k reads sample (start + k) modulo the period."""
     terms, taps = table.shape[2], table.shape[3]
@@ -131,7 +131,7 @@ def _cell_polynomial(gradient, start, period, table, cell, scale, powers):
         powers[power] = scale * total
 
 
-@compiled
+@inlined
 def _horner(powers, v):
     """Value, first and second derivative of a polynomial at v."""
     value = 0.0
@@ -144,7 +144,7 @@ def _horner(powers, v):
     return value, first, second
 
 
-@compiled
+@inlined
 def _sup_of_polynomial(bernstein, target, slack, stack, levels):
     """Upper bound of a polynomial on its cell: at most ``target`` where that holds, else within ``slack`` of its maximum.
 
@@ -193,7 +193,7 @@ def _sup_of_polynomial(bernstein, target, slack, stack, levels):
     return result
 
 
-@compiled
+@inlined
 def _bernstein_value(coefficients, s):
     """Value at s in [0, 1] (Horner in the Bernstein basis: binomial * s^i folded in as the sum advances)."""
     degree = coefficients.size - 1
@@ -208,7 +208,7 @@ def _bernstein_value(coefficients, s):
     return value + factor * s * coefficients[degree]
 
 
-@compiled
+@inlined
 def _top_of_concave(bernstein, differences, enough):
     """A value of a concave polynomial near its maximum, and by how much at most that exceeds it.
 
@@ -301,7 +301,7 @@ def search(
     return largest, place[:found], eta[:found]
 
 
-@compiled
+@inlined
 def _highest(powers, sign):
     """Largest local maximum of sign * polynomial inside its cell: where, and the value there, 0 if it has none.
 
@@ -323,7 +323,7 @@ def _highest(powers, sign):
     return place, value
 
 
-@compiled
+@inlined
 def _maximum(powers, sign, low, high):
     """Where the slope of sign * polynomial changes from + to - between low and high: Newton kept inside a bisection."""
     v = 0.5 * (low + high)

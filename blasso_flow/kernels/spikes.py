@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from blasso_flow.kernels import compiled
+from blasso_flow.kernels import compiled, inlined
 
 TRIALS = 15
 BESIDE = 1e-9  # samples: how far beside a kink its one-sided slopes are taken
 MERGE = 1e-2  # widths
 
 
-@compiled
+@inlined
 def _dot(a, b):
     """Sum of products of two rows."""
     total = 0.0
@@ -26,7 +26,7 @@ def _dot(a, b):
     return total
 
 
-@compiled
+@inlined
 def _dot3(a, b, c):
     """Sum of products of three rows."""
     total = 0.0
@@ -35,14 +35,14 @@ def _dot3(a, b, c):
     return total
 
 
-@compiled
+@inlined
 def _add(factor, row, target):
     """target += factor * row."""
     for k in range(row.size):
         target[k] += factor * row[k]
 
 
-@compiled
+@inlined
 def _horner(c, v, out):
     """Polynomials of degree 9 with coefficients c (10, W) at v, into out (W,). Written out, so that it becomes SIMD."""
     for k in range(out.size):
@@ -50,7 +50,7 @@ def _horner(c, v, out):
         out[k] = ((((high * v + c[4, k]) * v + c[3, k]) * v + c[2, k]) * v + c[1, k]) * v + c[0, k]
 
 
-@compiled
+@inlined
 def fill(x, table, edges, offset, period, orders, out):
     """Response and derivatives by position of one particle into out (orders, W); returns the padded index of out[:, 0]."""
     cells, taps = table.shape[1], table.shape[3]
@@ -147,7 +147,7 @@ def squared_norms(position, root, table, edges, offset, period, out):
         out[i] = _dot3(row[0], row[0], weights)
 
 
-@compiled
+@inlined
 def _subtract_four(band, i, j, width, target):
     """Subtract what columns i to i + 3 of the factor contribute to column j, in one pass over it."""
     reach = i + width + 1 - j  # of column i below row j; each next column reaches one further
@@ -166,7 +166,7 @@ def _subtract_four(band, i, j, width, target):
             target[k] -= f1 * a1[k]
 
 
-@compiled
+@inlined
 def _cholesky_solve(band, size, width, sides):
     """Factor the banded matrix band[j, k] = H[j + k, j] in place and solve for all rows of ``sides`` (S, size) in place.
 
@@ -202,7 +202,7 @@ def _cholesky_solve(band, size, width, sides):
     return True
 
 
-@compiled
+@inlined
 def _solve_small(matrix, side):
     """Solve a small symmetric positive definite system in place (Cholesky); False if it is not one."""
     size = side.size
@@ -227,7 +227,7 @@ def _solve_small(matrix, side):
     return True
 
 
-@compiled
+@inlined
 def _rows(x, count, table, edges, offset, period, root, orders, first, out, begin):
     """Weighted responses root * d^o phi of all particles into out (count, orders, W); begin[i] counts from ``first``."""
     taps = table.shape[3]
@@ -241,7 +241,7 @@ def _rows(x, count, table, edges, offset, period, root, orders, first, out, begi
         begin[i] = start - first
 
 
-@compiled
+@inlined
 def _bandwidth(begin, count, taps):
     """Half bandwidth of the interleaved (weight, position) system."""
     width = 1
@@ -253,7 +253,7 @@ def _bandwidth(begin, count, taps):
     return width
 
 
-@compiled
+@inlined
 def _assemble(rows, begin, w, count, band):
     """Gauss-Newton matrix of the interleaved (weight, position) unknowns, band[j, k] = H[j + k, j]."""
     taps = rows.shape[2]
@@ -284,13 +284,13 @@ def _assemble(rows, begin, w, count, band):
             band[2 * i + 1, d] = g11 * w[i] * w[j]
 
 
-@compiled
+@inlined
 def _outward(x, slope, w, low, high):
     """True if the particle sits on an end of the domain and the loss pulls it further out: only its weight may move."""
     return (x <= low and w * slope > 0.0) or (x >= high and w * slope < 0.0)
 
 
-@compiled
+@inlined
 def _at_kink(x, kinks):
     """True if the particle sits where the filter's slope jumps (``kinks``: those fractions of a sample)."""
     fraction = x - np.floor(x)
@@ -301,7 +301,7 @@ def _at_kink(x, kinks):
     return False
 
 
-@compiled
+@inlined
 def _stopped_at_kink(x, moved, kinks):
     """Where a step from ``x`` to ``moved`` ends: at the first kink that it would cross."""
     for kink in kinks:
@@ -314,7 +314,7 @@ def _stopped_at_kink(x, moved, kinks):
     return moved
 
 
-@compiled
+@inlined
 def _sort(x, w, count):
     """Sort particles by position in place; they are nearly sorted."""
     for i in range(1, count):
@@ -329,7 +329,7 @@ def _sort(x, w, count):
         w[j + 1] = wi
 
 
-@compiled
+@inlined
 def _leave_kinks(x, w, count, residual, table, edges, offset, period, root, first, low, high, kinks, row, begin):
     """Put particles on kinks to the side where the loss falls, unless both one-sided slopes hold them; True if any moved."""
     slopes = np.empty(2)
@@ -352,7 +352,7 @@ def _leave_kinks(x, w, count, residual, table, edges, offset, period, root, firs
     return left
 
 
-@compiled
+@inlined
 def _merge(x, w, count, residual, root, table, edges, offset, period, first, row, strength, reach):
     """Merge same-sign neighbours closer than ``reach`` where the objective does not rise; returns the new count."""
     taps = table.shape[3]
@@ -388,8 +388,8 @@ def _merge(x, w, count, residual, root, table, edges, offset, period, first, row
     return kept + 1 if count > 0 else 0
 
 
-@compiled
-def relax(
+@inlined
+def _relax(
     x, w, baseline, residual, first, root, columns, table, edges, offset, period, low, high, strength, width, norm, kinks,
     iterations, tolerance,
 ):  # fmt: skip
@@ -560,6 +560,18 @@ def relax(
 
 
 @compiled
+def relax(
+    x, w, baseline, residual, first, root, columns, table, edges, offset, period, low, high, strength, width, norm, kinks,
+    iterations, tolerance,
+):  # fmt: skip
+    """`_relax` for callers outside."""
+    return _relax(
+        x, w, baseline, residual, first, root, columns, table, edges, offset, period, low, high, strength, width, norm, kinks,
+        iterations, tolerance,
+    )  # fmt: skip
+
+
+@compiled
 def condense(x, w, residual, root, table, edges, offset, period, strength, reach, most):
     """Drop particles, then merge same-sign neighbours closer than ``reach``, wherever the objective does not rise.
 
@@ -615,7 +627,7 @@ def sweep(
         columns = np.empty((0, part.size))
         x = position[a:e].copy()
         w = weight[a:e].copy()
-        count, used, _ = relax(
+        count, used, _ = _relax(
             x, w, baseline, part, first, root, columns, table, edges, offset, 0, lowest, highest, strength, width, norm, kinks,
             iterations, tolerance,
         )  # fmt: skip

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from blasso_flow.kernels import compiled
+from blasso_flow.kernels import compiled, inlined
 
 TRIALS = 15
 BESIDE = 1e-9  # samples: how far beside a kink its one-sided slopes are taken
@@ -23,7 +23,7 @@ SINGULAR = 1e-9  # of a column's squared norm: less than this left over means th
 HELD = 1e150  # pivot of a parameter that does not move
 
 
-@compiled
+@inlined
 def _powers(tail, length):
     """exp(-rate n) for n = 0 ... length, shape (E, length + 1)."""
     power = np.empty((tail.shape[1], length + 1))
@@ -33,7 +33,7 @@ def _powers(tail, length):
     return power
 
 
-@compiled
+@inlined
 def _heads(x, count, table, edges, tail, offset, root, first, rows, ends, begin):
     """Heads and tails' amplitudes of the particles; begin[i], the sample of the first tap, counts from ``first``."""
     cells = table.shape[1]
@@ -63,7 +63,7 @@ def _heads(x, count, table, edges, tail, offset, root, first, rows, ends, begin)
         begin[i] = start - first
 
 
-@compiled
+@inlined
 def _backward(values, root, first, power, out):
     """out[e, n] = sum over m >= n of root_m values_m exp(-rate_e (m - n)); shape (E, L + 1)."""
     length = values.size
@@ -76,7 +76,7 @@ def _backward(values, root, first, power, out):
             out[e, n] = total
 
 
-@compiled
+@inlined
 def _tail_products(root, first, length, power):
     """products[e, f, n] = sum over m >= n of root_m^2 exp(-(rate_e + rate_f) (m - n)), shape (E, E, length + 1)."""
     terms = power.shape[0]
@@ -92,7 +92,7 @@ def _tail_products(root, first, length, power):
     return products
 
 
-@compiled
+@inlined
 def _inner(row, end, start, back, series):
     """<row and tail, series>, with ``back`` the backward sums of root * series."""
     total = 0.0
@@ -103,7 +103,7 @@ def _inner(row, end, start, back, series):
     return total
 
 
-@compiled
+@inlined
 def _add_tails(inject, root, first, power, target):
     """Add root times the tails that start with amplitudes ``inject`` (E, L + 1) to ``target`` (L,)."""
     for e in range(inject.shape[0]):
@@ -114,7 +114,7 @@ def _add_tails(inject, root, first, power, target):
             target[n] += root[first + n] * total
 
 
-@compiled
+@inlined
 def _near(begin, count, head, near):
     """near[i]: the first spike whose head spike i overlaps, shape (K,); returns the most unknowns such a run holds."""
     widest = 2
@@ -127,7 +127,7 @@ def _near(begin, count, head, near):
     return widest
 
 
-@compiled
+@inlined
 def _assemble(rows, ends, begin, near, w, count, root, first, power, products, band, left, right):
     """Gauss-Newton matrix of the interleaved (weight, position) unknowns.
 
@@ -168,7 +168,7 @@ def _assemble(rows, ends, begin, near, w, count, root, first, power, products, b
                     band[2 * j + p, 2 * (i - near[j]) + o] = total * scale
 
 
-@compiled
+@inlined
 def _factor(band, begin, near, count, head, power, left, right, lower, lost):
     """Cholesky factor of band plus part of rank E, in place of ``band``; its far part keeps ``right``, with ``lower``.
 
@@ -234,7 +234,7 @@ def _factor(band, begin, near, count, head, power, left, right, lower, lost):
     return True
 
 
-@compiled
+@inlined
 def _solve(band, begin, near, count, head, power, right, lower, side):
     """Solve with the factor of `_factor` for one right-hand side (2 K,), in place."""
     terms = power.shape[0]
@@ -294,7 +294,7 @@ def correlate(position, residual, root, table, edges, tail, tail_tap, offset, or
             out[order, i] = _inner(rows[i, order], ends[i, order], begin[i], back, residual)
 
 
-@compiled
+@inlined
 def _selected_inverse(band, begin, near, count, head, power, right, lower, inverse, beside):
     """Entries of the inverse where ``band`` has some, from the factor (Takahashi, Fagan & Chin 1973, with the far part).
 
@@ -426,7 +426,7 @@ def inverse_blocks(
         blocks[i, 2] = inverse[2 * i + 1, 2 * i + 1 - start]
 
 
-@compiled
+@inlined
 def _solve_small(matrix, side):
     """Solve a small symmetric positive definite system in place (Cholesky); False if it is not one."""
     size = side.size
@@ -451,7 +451,7 @@ def _solve_small(matrix, side):
     return True
 
 
-@compiled
+@inlined
 def _at_kink(x, kinks):
     """True if the particle sits where the filter's slope jumps (``kinks``: those fractions of a sample)."""
     fraction = x - np.floor(x)
@@ -462,7 +462,7 @@ def _at_kink(x, kinks):
     return False
 
 
-@compiled
+@inlined
 def _stopped_at_kink(x, moved, kinks):
     """Where a step from ``x`` to ``moved`` ends: at the first kink that it would cross."""
     for kink in kinks:
@@ -475,7 +475,7 @@ def _stopped_at_kink(x, moved, kinks):
     return moved
 
 
-@compiled
+@inlined
 def _sort(x, w, count):
     """Sort particles by position in place; they are nearly sorted."""
     for i in range(1, count):
@@ -490,7 +490,7 @@ def _sort(x, w, count):
         w[j + 1] = wi
 
 
-@compiled
+@inlined
 def _leave_kinks(x, w, count, residual, back, table, edges, tail, offset, root, first, low, high, kinks, row, end, begin):
     """Put particles on kinks to the side where the loss falls, unless both one-sided slopes hold them; True if any moved."""
     slopes = np.empty(2)
@@ -512,7 +512,7 @@ def _leave_kinks(x, w, count, residual, back, table, edges, tail, offset, root, 
     return left
 
 
-@compiled
+@inlined
 def _merge(x, w, count, residual, table, edges, tail, offset, root, first, power, strength, width, row, end, begin):
     """Merge same-sign neighbours closer than MERGE widths where the objective does not rise; returns the new count."""
     head = row.shape[2]
