@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import naive
 import numpy as np
 import pytest
 from problems import FILTERS, make
 
+from blasso_flow import kernels
 from blasso_flow.certificate import Certifier, eta_and_slopes
 from blasso_flow.kernels import cells, spikes
 
@@ -157,3 +161,13 @@ def test_merging_two_particles_on_one_end():
             assert x[0] == position
             assert w[0] == pytest.approx(weight.sum())
             np.testing.assert_allclose(residual, problem.residual(x[:1], w[:1], np.empty(0)), atol=1e-12)
+
+
+@pytest.mark.parametrize("path", sorted(Path(kernels.__file__).parent.glob("[!_]*.py")), ids=lambda path: path.stem)
+def test_what_kernels_call_becomes_a_part_of_them(path):
+    """Else it would be linked to whichever copy was loaded first, and copies round differently."""
+    functions = {node.name: node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
+    calls = [node.func for function in functions.values() for node in ast.walk(function) if isinstance(node, ast.Call)]
+    called = {call.id for call in calls if isinstance(call, ast.Name)} & functions.keys()
+    inlined = {name for name, node in functions.items() if "inlined" in map(ast.unparse, node.decorator_list)}
+    assert called <= inlined

@@ -70,7 +70,7 @@ class _Loop:
     options: dict[str, Any]
     under_way: dict[Future[Solved], Range] = field(default_factory=dict)
     deaths: int = 0
-    compiled: bool = field(default_factory=is_cached)  # else the first block goes alone: code compiled twice may differ
+    compiled: bool = field(default_factory=is_cached)  # else the first block goes alone, and compiles for all
     sent: bool = False
 
     def goes_on(self) -> bool:

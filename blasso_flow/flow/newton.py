@@ -124,7 +124,7 @@ def _sweep(
     """
     table = problem.filter
     room = ROOM * table.width
-    curves = residual, problem.root, table.coefficients, table.edges, problem.offset, *problem.domain
+    curves = residual, problem.root, table.coefficients, table.edges, problem.offset, table.period, *problem.domain
     scales = problem.strength, table.width, table.norm, table.kinks
     cuts = np.nonzero(np.diff(np.cumsum(ends - starts) * table.taps // TAPS_PIECE, prepend=-1))[0]
     after = np.append(cuts[1:], starts.size)

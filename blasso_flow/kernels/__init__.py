@@ -29,7 +29,7 @@ def inlined(function: Function) -> Function:
     A call would be linked to whichever compiled copy of the function the process has loaded first, its own or that inside
     another kernel, and copies round differently: the last digits would depend on what had been compiled or called before.
     """
-    return _jit(function, forceinline=True, no_cpython_wrapper=True)
+    return _jit(function, forceinline=True)
 
 
 def _jit(function: Function, **options: bool) -> Function:

@@ -389,7 +389,7 @@ def _merge(x, w, count, residual, root, table, edges, offset, period, first, row
 
 
 @inlined
-def _relax(
+def relax(
     x, w, baseline, residual, first, root, columns, table, edges, offset, period, low, high, strength, width, norm, kinks,
     iterations, tolerance,
 ):  # fmt: skip
@@ -560,18 +560,6 @@ def _relax(
 
 
 @compiled
-def relax(
-    x, w, baseline, residual, first, root, columns, table, edges, offset, period, low, high, strength, width, norm, kinks,
-    iterations, tolerance,
-):  # fmt: skip
-    """`_relax` for callers outside."""
-    return _relax(
-        x, w, baseline, residual, first, root, columns, table, edges, offset, period, low, high, strength, width, norm, kinks,
-        iterations, tolerance,
-    )  # fmt: skip
-
-
-@compiled
 def condense(x, w, residual, root, table, edges, offset, period, strength, reach, most):
     """Drop particles, then merge same-sign neighbours closer than ``reach``, wherever the objective does not rise.
 
@@ -605,13 +593,14 @@ def condense(x, w, residual, root, table, edges, offset, period, strength, reach
 
 @compiled
 def sweep(
-    position, weight, keep, residual, root, table, edges, offset, low, high, strength, width, norm, kinks, starts, ends,
+    position, weight, keep, residual, root, table, edges, offset, period, low, high, strength, width, norm, kinks, starts, ends,
     room, iterations, tolerance,
 ):  # fmt: skip
     """Relax windows of spikes one after the other, everything outside each frozen in the residual.
 
     Window b holds spikes starts[b] to ends[b] - 1, whose positions may move by ``room``. ``keep`` (K,) is set to False for
-    spikes that were dropped or merged. Returns the number of Newton steps times spikes.
+    spikes that were dropped or merged. A periodic record has no windows: ``period`` is 0, but no constant, so that `relax` is
+    compiled once. Returns the number of Newton steps times spikes.
     """
     taps = table.shape[3]
     baseline = np.empty(0)
@@ -627,9 +616,9 @@ def sweep(
         columns = np.empty((0, part.size))
         x = position[a:e].copy()
         w = weight[a:e].copy()
-        count, used, _ = _relax(
-            x, w, baseline, part, first, root, columns, table, edges, offset, 0, lowest, highest, strength, width, norm, kinks,
-            iterations, tolerance,
+        count, used, _ = relax(
+            x, w, baseline, part, first, root, columns, table, edges, offset, period, lowest, highest, strength, width, norm,
+            kinks, iterations, tolerance,
         )  # fmt: skip
         for i in range(count):
             position[a + i] = x[i]
