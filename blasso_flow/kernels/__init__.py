@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numba
 from numba.core import event
@@ -32,12 +32,13 @@ def inlined(function: Function) -> Function:
     return _jit(function, forceinline=True)
 
 
-def _jit(function: Function, **options: bool) -> Function:
-    options |= {"nogil": True, "no_cfunc_wrapper": True}
+def _jit(function: Function, *, forceinline: bool) -> Function:
+    options: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy"}
+    options |= {"forceinline": forceinline, "no_cfunc_wrapper": True}
     try:
-        return cast(Function, numba.njit(function, cache=True, fastmath=FAST, error_model="numpy", **options))
+        return cast(Function, numba.njit(function, cache=True, **options))
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return cast(Function, numba.njit(function, fastmath=FAST, error_model="numpy", **options))
+        return cast(Function, numba.njit(function, **options))
 
 
 class _FirstCompilation(event.Listener):
