@@ -7,7 +7,7 @@ least u^2 in twice the loss in noise units). Positions in samples, weights in si
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +72,7 @@ def refit(
     Weights keep their sign: a weight that would cross zero is dropped. Each step of a position is at most half a width.
     """
     sd = noise_scale(problem, level)
-    free = replace(problem, strength=PENALTY_LEFT * sd * problem.filter.norm)
+    free = problem.with_strength(PENALTY_LEFT * sd * problem.filter.norm)
     particles = _settle(free, Particles.evaluate(free, position, weight, baseline))
     tested: NDArray[np.bool_] = np.zeros(particles.position.size, dtype=np.bool_)
     while particles.position.size:

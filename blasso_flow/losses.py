@@ -30,6 +30,8 @@ def dots(rows: FloatArray, curve: FloatArray) -> FloatArray:
 
 def combined(factors: FloatArray, rows: FloatArray) -> FloatArray:
     """Sum of the rows (B, M) times factors (B,), shape (M,): the same bits wherever they lie in memory."""
+    if factors.size == 1:  # the usual baseline, a constant
+        return np.asarray(factors[0] * rows[0])
     return np.asarray(np.multiply(factors[:, None], rows).sum(axis=0))
 
 

@@ -136,9 +136,9 @@ def estimate_noise(values: FloatArray, filter: Filter | None = None) -> NoiseEst
         notes.append(
             f"the filter is narrow ({filter.width:.2g} samples): its signal inflates the noise sd of the fourth differences"
         )
-    found = whiteness(values, filter)
-    if found.white is False:
-        notes.append(found.sentence)
+    white, sentence = _judged(values, filter)
+    if white is False:
+        notes.append(sentence)
     return NoiseEstimate(sd, rule, tuple(notes), freedom=freedom)
 
 
@@ -259,15 +259,16 @@ def whiteness(values: FloatArray, filter: Filter | None = None) -> Whiteness:
     """
     values = np.asarray(values, dtype=np.float64)
     first, second, fourth = (_difference_sd(values, order) for order in (1, 2, 4))
+    return Whiteness(first, second, fourth, *_judged(values, filter))
 
-    def found(white: bool | None, sentence: str) -> Whiteness:
-        return Whiteness(first, second, fourth, white, sentence)
 
+def _judged(values: FloatArray, filter: Filter | None) -> tuple[bool | None, str]:
+    """Whether the noise is white, and the sentence for people: see `whiteness`."""
     if filter is None or filter.width < NARROW:
-        return found(None, "whiteness cannot be judged without a filter of width 3 samples or more")
+        return None, "whiteness cannot be judged without a filter of width 3 samples or more"
     squares = _block_squares(values, max(9, round(filter.width)), max(WHITENESS_BLOCK, int(4 * filter.width)))
     if squares.shape[1] < WHITENESS_BLOCKS:
-        return found(None, "too few samples to tell whether the noise is white")
+        return None, "too few samples to tell whether the noise is white"
     order = np.argsort(squares[4], kind="stable")
     quiet = int(np.count_nonzero(squares[4] <= 2 * squares[4, order[order.size // 4]]))
     zeroth, one, two, reference, _ = squares[:, order[: max(WHITENESS_BLOCKS, quiet)]]
@@ -279,14 +280,16 @@ def whiteness(values: FloatArray, filter: Filter | None = None) -> Whiteness:
         return bool(blocks.mean() - WHITENESS_DEVIATION * error > WHITENESS_EFFECT * gain * reference.mean())
 
     if beyond(extra[1] - bound * extra[0], 2.0) or beyond(extra[2] - bound * extra[1], 6.0):
-        return found(
-            False, "the noise is not white: neighbouring samples move together, so its sd is underestimated; give noise_sd"
+        return (
+            False,
+            "the noise is not white: neighbouring samples move together, so its sd is underestimated; give noise_sd",
         )
     if beyond(-extra[1], 2.0) or beyond(-extra[2], 6.0):
-        return found(
-            False, "the noise is not white: it is stronger at high frequencies, so its sd is overestimated; give noise_sd"
+        return (
+            False,
+            "the noise is not white: it is stronger at high frequencies, so its sd is overestimated; give noise_sd",
         )
-    return found(True, "differences of order 1, 2 and 8 agree with white noise and the filter's signal")
+    return True, "differences of order 1, 2 and 8 agree with white noise and the filter's signal"
 
 
 def _block_squares(values: FloatArray, lag: int, block: int) -> FloatArray:

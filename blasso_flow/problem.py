@@ -8,7 +8,7 @@ whitened: root * (model - y) with root = sqrt(W). Knows no solver.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -93,6 +93,12 @@ class Problem:
             baseline=baselines.columns(baseline, channel.axis, present),
             margin=whole_margin(margin, channel.axis, filter),
         )
+
+    def with_strength(self, strength: float) -> Problem:
+        """The same problem at another strength. It shares what was prepared, none of which depends on the strength."""
+        other = replace(self, strength=strength)
+        vars(other).update(vars(self) | {"strength": strength})
+        return other
 
     @property
     def domain(self) -> tuple[float, float]:
@@ -270,6 +276,8 @@ class Problem:
 
 def pseudo_inverse(matrix: FloatArray, threshold: float) -> FloatArray:
     """Pseudo-inverse of a positive semi-definite matrix (B, B), without eigenvalues below ``threshold`` of the largest."""
+    if matrix.size == 1:
+        return np.where(matrix > 0, 1 / np.where(matrix > 0, matrix, 1.0), 0.0)
     values, vectors = np.linalg.eigh(matrix)
     told = values > threshold * values.max(initial=0.0)
     kept = vectors[:, told]

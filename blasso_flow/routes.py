@@ -161,7 +161,7 @@ def with_fitted_rate(channel: Signal, filter: Filter, settings: Settings, noise:
 
     def least(log_rate: float) -> float:
         trial = _problem(channel, filter, replace(settings, baseline=with_rate(log_rate), strength="1"), noise)[0]
-        trial = replace(trial, strength=strength)
+        trial = trial.with_strength(strength)
         return solve(trial, tol=RATE_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds).objective
 
     grid = np.linspace(range_[0], range_[1], RATES)
@@ -195,7 +195,7 @@ def _problem(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEs
     )
     if not (np.isfinite(strength.strength) and strength.strength > 0):
         raise DataError("no usable strength", received=strength.strength, mend="give one with --strength")
-    return replace(draft, strength=strength.strength), strength
+    return draft.with_strength(strength.strength), strength
 
 
 def unchanged(solution: Solution) -> Refit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -69,7 +69,7 @@ class Method(Protocol[Moved]):
 
 def largest_strength(problem: Problem) -> float:
     """The smallest strength at which the optimum is the zero measure: sup <W (y - baseline), phi_x> (|.| when signed)."""
-    probe = replace(problem, strength=1.0)
+    probe = problem.with_strength(1.0)
     none = np.empty(0)
     empty = Particles.evaluate(probe, none, none, np.zeros(problem.baseline.shape[1]))
     bound, _, _ = Certifier(probe).supremum(probe.root * empty.residual)
