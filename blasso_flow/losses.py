@@ -11,7 +11,7 @@ import numpy as np
 from blasso_flow import threads
 from blasso_flow.signals import FloatArray
 
-PIECE = 1 << 14  # samples that a thread sums or multiplies at a time: products of so many stay in its cache
+PIECE = 1 << 15  # samples that a thread sums or multiplies at a time: products of so many stay in its cache
 
 
 def dot(a: FloatArray, b: FloatArray) -> float:

@@ -19,7 +19,7 @@ from blasso_flow.filters import Filter
 from blasso_flow.signals import Axis, FloatArray, Signal
 
 SPIKES_PIECE = 1 << 11  # spikes whose responses a thread adds at a time
-PIECE = 1 << 13  # samples whose residual a thread computes at a time
+PIECE = 1 << 15  # samples whose residual a thread computes at a time
 GRAIN = 1 << 9  # samples, or 4 filters: whose residual is taken over where the spikes are the same
 
 
