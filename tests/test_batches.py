@@ -178,6 +178,37 @@ def test_an_interruption_ends_processes(recording: Path, whole: Path, tmp_path: 
     assert not any(map(_alive, workers))
 
 
+def test_an_interruption_that_python_swallows_is_heeded(recording: Path, tmp_path: Path) -> None:
+    """An exception in the callback of a weak reference is lost: no further channel is finished nevertheless."""
+    script = (
+        "import os, signal, sys, weakref, blasso_flow.batches.worker as worker; from blasso_flow.cli import main\n"
+        "real = worker.recover_channel\n"
+        "class Thing: pass\n"
+        "def swallowing(row, number, *a):\n"
+        "    if number == 20:\n"
+        "        thing = Thing(); kept = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGINT)); del thing\n"
+        "    done = real(row, number, *a); print(number); return done\n"
+        "worker.recover_channel = swallowing; sys.argv = ['blasso-flow', *sys.argv[1:]]; main()"
+    )
+    arguments = ["recover", str(recording), "-o", "r.h5", "--no-plot", "-q", "--jobs", "1"]
+    with begin([sys.executable, "-c", script, *arguments], tmp_path) as process:
+        stdout, stderr = process.communicate(timeout=HANGS)
+    assert process.returncode == 130, stderr
+    assert b"Traceback" not in stderr
+    assert b"20" not in stdout.splitlines()
+    assert (tmp_path / "r.h5.partial").exists()
+
+
+def test_a_killed_run_leaves_no_word_and_no_process(tmp_path: Path) -> None:
+    write_signal(simulate("gaussian:sd=4", samples=4000, spikes=80, snr=25, channels=300, seed=3), tmp_path / "long.h5")
+    arguments = [sys.executable, "-m", "blasso_flow", "recover", "long.h5", "--no-plot", "-q", "--jobs", "2", "--log-json", "log"]
+    with begin(arguments, tmp_path) as process:
+        wait_for(tmp_path / "log", 200, process)
+        process.send_signal(signal.SIGKILL)
+        _, stderr = process.communicate(timeout=HANGS)  # until the last process that holds this stream has ended
+    assert (process.returncode, stderr) == (-signal.SIGKILL, b"")
+
+
 def _alive(number: int) -> bool:
     try:
         return "State:\tZ" not in Path(f"/proc/{number}/status").read_text()

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from blasso_flow.errors import RunError, UsageError
 
 T = TypeVar("T")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS")
+TRACKER = "ignore:resource_tracker"
 PATIENCE = 10.0  # seconds a cluster gets to answer
 
 
@@ -63,8 +64,8 @@ def processes(jobs: int) -> Crew:
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if context.get_start_method() == "forkserver":
         context.set_forkserver_preload(["blasso_flow.batches.worker"])
-    executor = ProcessPoolExecutor(jobs, context, initializer=_begin)
-    with one_thread():  # the environment that the first processes are started with
+    with one_thread(), _quiet_tracker():  # the environment that the first processes are started with
+        executor = ProcessPoolExecutor(jobs, context, initializer=_begin)
         for _ in range(jobs):
             executor.submit(os.getpid)
 
@@ -96,15 +97,29 @@ def _begin() -> None:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Libraries that are loaded inside, here or in a new process, use one thread each unless the user said otherwise."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    for name in THREADS:
-        os.environ.setdefault(name, "1")
+    with _environment({name: os.environ.get(name, "1") for name in THREADS}):
+        yield
+
+
+def _quiet_tracker() -> AbstractContextManager[None]:
+    """The process that cleans up after this one, should it be killed, does so without a word."""
+    others = os.environ.get("PYTHONWARNINGS")
+    return _environment({"PYTHONWARNINGS": f"{others},{TRACKER}" if others else TRACKER})
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Variables set inside."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @contextmanager

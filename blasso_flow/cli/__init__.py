@@ -9,6 +9,8 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the command `blasso-flow`; ends the process with a documented exit code."""
+    from blasso_flow.cli.outcome import hide_unheard_signals
     from blasso_flow.cli.program import program
 
+    hide_unheard_signals()
     program.main()

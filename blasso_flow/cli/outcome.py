@@ -36,13 +36,40 @@ def say(text: str) -> None:
         return
 
 
-def unwind_on_termination() -> None:
-    """Make SIGTERM raise `Terminated` instead of ending the process where it stands."""
+_arrived: list[type[BaseException]] = []
+
+
+def unwind_on_signals() -> None:
+    """Make SIGINT and SIGTERM raise instead of ending the process where it stands; a SIGINT that is ignored stays so."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        _arrived.append(KeyboardInterrupt)
+        raise KeyboardInterrupt
 
     def terminate(number: int, frame: FrameType | None) -> None:
+        _arrived.append(Terminated)
         raise Terminated
 
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, terminate)
+
+
+def heed_signals() -> None:
+    """Raise again what a signal raised where it went unheard, as in the callback of a weak reference."""
+    if _arrived:
+        raise _arrived.pop()
+
+
+def hide_unheard_signals() -> None:
+    """Let the interpreter print no traceback of those."""
+    before = sys.unraisablehook
+
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt | Terminated):
+            before(unraisable)
+
+    sys.unraisablehook = hook
 
 
 def report(error: BaseException, *, verbose: bool = False) -> int:

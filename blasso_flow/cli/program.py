@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from blasso_flow._version import __version__
-from blasso_flow.cli.outcome import Terminated, report, unwind_on_termination
+from blasso_flow.cli.outcome import Terminated, report, unwind_on_signals
 
 # Command, module and function name are one (- is _ there); the summary is repeated here so that `--help` imports none of them.
 SUMMARIES = {
@@ -61,7 +61,7 @@ class Program(click.Group):
 
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, *unused: Any, **extra: Any) -> Any:
         """Parse, run, exit."""
-        unwind_on_termination()
+        unwind_on_signals()
         try:
             code = super().main(args, "blasso-flow", standalone_mode=False)
         except (click.ClickException, click.Abort, Terminated, KeyboardInterrupt) as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from blasso_flow.cli.channels import duration
-from blasso_flow.cli.outcome import say
+from blasso_flow.cli.outcome import heed_signals, say
 from blasso_flow.errors import RunError
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Progress:
         self.spikes += solved.spikes
         self.bad += len(solved.bad)
         self.worst = max(self.worst, solved.worst_gap) if math.isfinite(self.worst) else solved.worst_gap
+        heed_signals()
         self.log.write("block", first=solved.first, count=solved.count, process=solved.process, **self._numbers())
         for number, status, message in solved.bad:
             self.log.write("channel", channel=number, status=status, message=message)
@@ -119,16 +120,15 @@ class Log:
 
 @contextmanager
 def rounds_shown(name: str, *, shown: bool) -> Iterator[Any]:
-    """A callback for the rounds of a single channel that takes its time; None where nobody watches."""
-    if not (shown and sys.stderr.isatty()):
-        yield None
-        return
+    """A callback for the rounds of channels solved here: heeds signals, and shows a single channel that takes its time."""
     begun = monotonic()
     written = 0
+    shown = shown and sys.stderr.isatty()
 
     def on_round(number: int, row: TraceRow) -> None:
         nonlocal written
-        if monotonic() - begun > PATIENCE:
+        heed_signals()
+        if shown and monotonic() - begun > PATIENCE:
             line = f"{name}: round {row.round}, {row.spikes} spikes, gap {row.gap:.1e}"
             click.echo("\r" + line.ljust(written), nl=False, err=True)
             written = len(line)

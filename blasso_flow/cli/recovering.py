@@ -204,11 +204,13 @@ def _solve(run: Run, file: SignalFile, journal: Journal) -> None:
     blocks = plan.blocks_of(journal.missing(file.channels), size)
     run.log.write("start", signal=job.name, channels=file.channels, done=journal.done, jobs=run.jobs)
     progress = Progress(job.name, file.channels, journal.done, shown=not manner.quiet, log=run.log)
-    single = file.channels == 1 and manner.scheduler is None and not manner.quiet
+    alone = run.jobs == 1 and manner.scheduler is None
+    single = alone and file.channels == 1 and not manner.quiet
     try:
         with _crew(run) as crew, rounds_shown(job.name, shown=single) as on_round:
+            rounds = on_round if alone else None
             solve_blocks(
-                run.task, blocks, crew, journal, file, on_block=progress.block, on_round=on_round, fail_fast=manner.fail_fast
+                run.task, blocks, crew, journal, file, on_block=progress.block, on_round=rounds, fail_fast=manner.fail_fast
             )
     except StoppedError as stop:
         raise UnconvergedError(f"{job.name}: stopped at channel {stop.number}: {stop.status}", mend=stop.message) from None
