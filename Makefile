@@ -90,7 +90,7 @@ data: $(VENV)/.installed ## write the example signals of data/ anew (same bytes 
 	  --snr 20 --axis-name time --axis-units s --units V --seed 0 --force --output $(DATA)/gaussian.h5
 	@$(BLASSO_FLOW) simulate --filter ricker:frequency=1.5 --samples 1000 --range 0 15 --spikes 8 --signed \
 	  --min-separation 0.6 --snr 15 --axis-name time --axis-units ns --units V/m --seed 1 --force --output $(DATA)/ricker.h5
-	@$(BLASSO_FLOW) simulate --filter decay:rise=0.2,decay=0.6 --samples 600 --range 0 20 --spikes 6 --min-separation 0.5 \
+	@$(BLASSO_FLOW) simulate --filter decay:rise=0.5,decay=1.5 --samples 120 --range 0 20 --spikes 4 --min-separation 1.5 \
 	  --channels 6 --missing 0.05 --offset 2 --snr 15 --axis-name time --axis-units s --units dF/F --seed 2 --force \
 	  --output $(DATA)/channels.h5
 

@@ -153,8 +153,10 @@ def _recovered(
     fit = _fit(problem, channel, answer)
     widths = answer if isinstance(answer, WidthRefit) else None
     sections = problem.sections if isinstance(problem, SectionedProblem) else ()
+    flow = settings.flow()
     notes = (
         *solved.noise.notes,
+        *(flow.notes(problem) if flow is not None else ()),
         *_misfit(problem, channel, fit),
         *_baseline_notes(asked, solved.settings),
         *_section_notes(sections, channel, settings),

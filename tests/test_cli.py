@@ -281,7 +281,7 @@ def test_plot_draws_every_kind(folder: Path, here: Path) -> None:
 
 def test_inspect_says_what_it_found(here: Path) -> None:
     text = run("inspect", DATA / "channels.h5").text
-    for found in ("/signal/y, 6 x 600 samples in dF/F", "decay:", "5.0%", "36 spikes", "spacing 0.033389 s"):
+    for found in ("/signal/y, 6 x 120 samples in dF/F", "decay:", "5.0%", "24 spikes", "spacing 0.168067 s"):
         assert found in text
     assert list(here.iterdir()) == []
 

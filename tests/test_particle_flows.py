@@ -208,3 +208,28 @@ def test_on_the_example_signal_with_every_particle_kept(flow, tmp_path):
     assert 0 <= report.paths.position.min() <= report.paths.position.max() <= 1
     with h5py.File(target) as file:
         assert file["trace/particle_position"].attrs["units"] == "s"
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_on_every_channel_of_the_example(flow, tmp_path):
+    """Six channels with missing samples and a narrow filter, a hundred particles."""
+    target, other = tmp_path / "r.h5", tmp_path / "newton.h5"
+    outcome = run("recover", DATA / "channels.h5", "--method", flow, "--particles", 100, "--no-plot", "-o", target)
+    assert outcome.code == 0, outcome.stderr
+    assert "particles start" not in outcome.stderr
+    run("recover", DATA / "channels.h5", "--no-plot", "--tol", "1e-9", "-o", other)
+    reports, best = (read_result(path).recovery.channels for path in (target, other))
+    assert len(reports) == 6
+    for report, reference in zip(reports, best, strict=True):
+        assert report.gap <= 1e-6
+        assert report.objective == pytest.approx(reference.objective, rel=1e-6)
+
+
+def test_a_start_too_sparse_for_the_filter_is_said():
+    """One line with the number that is dense enough, which itself raises no note."""
+    problem = make("gaussian", seed=5, spikes=6).problem
+    (note,) = FlowChoice("euclidean", particles=3).notes(problem)
+    enough = int(note.partition("--particles ")[2].split()[0])
+    assert f"width of {problem.filter.width * problem.axis.spacing:.3g}" in note
+    assert FlowChoice("euclidean", particles=enough).notes(problem) == ()
+    assert FlowChoice("euclidean", particles=enough - 1).notes(problem)

@@ -11,7 +11,7 @@ from blasso_flow.errors import UsageError
 from blasso_flow.flow.descent import ITERATIONS, PARTICLES, Cloud, Descent, certificates
 from blasso_flow.flow.ledger import Remedies, Solution
 from blasso_flow.flow.loop import run
-from blasso_flow.flow.starts import STARTS
+from blasso_flow.flow.starts import STARTS, sparse
 from blasso_flow.problem import Problem
 from blasso_flow.spikes import Paths, TraceRow
 
@@ -58,6 +58,10 @@ class FlowChoice:
 
         flow = Conic() if self.name == "conic" else Euclidean(spread=self.start == "random")
         return Descent(flow, self.particles, self.start, self.step_size, self.seed)
+
+    def notes(self, problem: Problem) -> tuple[str, ...]:
+        """What to know of the choice for this problem: whether its start is too sparse for the filter."""
+        return sparse(problem, self.particles)
 
 
 def solve(

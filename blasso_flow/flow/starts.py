@@ -15,3 +15,20 @@ def positions(problem: Problem, particles: int, start: str, random: np.random.Ge
     low, high = problem.domain
     shares = (np.arange(particles) + 0.5) / particles if start == "uniform" else np.sort(random.random(particles))
     return low + shares * (high - low)
+
+
+def sparse(problem: Problem, particles: int) -> tuple[str, ...]:
+    """One line where particles start further apart than the filter's width, and how many do not; empty otherwise.
+
+    A particle finds what lies within about a width of it, so a gap between two may hide a spike for ever.
+    """
+    low, high = problem.domain
+    width, spacing = problem.filter.width, problem.axis.spacing
+    apart = (high - low) / particles
+    if apart <= width:
+        return ()
+    enough = int(np.ceil((high - low) / width))
+    return (
+        f"{particles} particles start {apart * spacing:.3g} apart, further than the filter's width of {width * spacing:.3g}: "
+        f"a spike between two may be missed, --particles {enough} or more is dense enough",
+    )
