@@ -326,12 +326,14 @@ def _by_spikes(function: Callable[[slice], FloatArray], problem: Problem, positi
 
 
 def _eta_and_slopes(problem: Problem, position: FloatArray, residual: FloatArray, orders: int) -> FloatArray:
-    from blasso_flow.kernels import spikes, tails
+    from blasso_flow.kernels import spikes
 
     table = problem.filter
     curves = residual, problem.root, table.coefficients, table.edges
     out = np.empty((orders, position.size))
     if table.tail.size:
+        from blasso_flow.kernels import tails
+
         tails.correlate(position, *curves, table.tail, table.tail_tap, problem.offset, orders, out)
     else:
         spikes.correlate(position, *curves, problem.offset, table.period, orders, out)

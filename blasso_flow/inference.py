@@ -263,7 +263,7 @@ def _inverse(
     Returns blocks (K, 3) of entries (w w), (w x), (x x), norms (K, 2) of response and slope, lost (K, 2) where not
     identifiable, and near (K,) the entry (x_i, x_i+1).
     """
-    from blasso_flow.kernels import covariance, tails
+    from blasso_flow.kernels import covariance
 
     table, count, columns = problem.filter, x.size, problem.whitened_baseline
     norms, lost = np.empty((count, 2)), np.zeros(2 * count, dtype=np.bool_)
@@ -271,6 +271,8 @@ def _inverse(
     coupling, solved = np.empty((columns.shape[0], 2 * count)), np.empty((columns.shape[0], 2 * count))
     tabulated = table.coefficients, table.edges
     if table.tail.size:
+        from blasso_flow.kernels import tails
+
         tails.inverse_blocks(
             x, fixed.ravel(), problem.root, columns, *tabulated, table.tail, table.tail_tap, problem.offset,
             lost, norms, blocks, near, coupling, solved,

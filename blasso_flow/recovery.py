@@ -20,7 +20,6 @@ from blasso_flow.inference import Refit
 from blasso_flow.peaks import NARROWEST, STRETCHES
 from blasso_flow.problem import Problem
 from blasso_flow.routes import OnRound, solve_as_counts, solve_squared
-from blasso_flow.section_route import solve_in_sections
 from blasso_flow.sections import SectionedProblem
 from blasso_flow.settings import Settings
 from blasso_flow.signals import Axis, FilterDescription, FloatArray, Signal
@@ -147,6 +146,8 @@ def _recovered(
         channel, settings = replace(channel, values=channel.values - removed), replace(settings, baseline="const")
     route = solve_as_counts if settings.loss == "poisson" else solve_squared
     if settings.width_law is not None:
+        from blasso_flow.section_route import solve_in_sections
+
         route = solve_in_sections
     solved = route(channel, number, filter, settings, on_round)
     problem, solution, answer = solved.problem, solved.solution, solved.answer

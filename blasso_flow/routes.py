@@ -12,12 +12,9 @@ from functools import partial
 import numpy as np
 
 from blasso_flow import baselines
-from blasso_flow.deviance import background, choose_count_strength, refit_counts
 from blasso_flow.errors import DataError
 from blasso_flow.filters import Filter
 from blasso_flow.flow import Solution, follow, largest_strength, solve
-from blasso_flow.flow.counts import check
-from blasso_flow.flow.poisson import solve_counts
 from blasso_flow.inference import Refit, refit
 from blasso_flow.noise import (
     NARROW,
@@ -32,7 +29,6 @@ from blasso_flow.problem import Problem
 from blasso_flow.settings import Settings
 from blasso_flow.signals import Signal
 from blasso_flow.spikes import TraceRow
-from blasso_flow.widths import refit_widths
 
 RATES = 8  # first guesses of an exponential baseline's rate
 RATE_TOLERANCE = 1e-5  # of the solves that fit it
@@ -71,6 +67,8 @@ def solve_squared(channel: Signal, number: int, filter: Filter, settings: Settin
         most = None if settings.refit_width else settings.max_spikes  # merging comes before counting
         answer = refit(problem, solution.position, solution.weight, solution.baseline, level=strength.level, most=most)
     if settings.refit_width:
+        from blasso_flow.widths import refit_widths
+
         rate = baselines.parse(settings.baseline).parameters["rate"] if fits_rate else None
         answer = refit_widths(
             problem, answer, level=strength.level, noise_known=not estimated, rate=rate, most=settings.max_spikes
@@ -83,6 +81,10 @@ def solve_as_counts(channel: Signal, number: int, filter: Filter, settings: Sett
 
     The settings come back with the baseline in columns that are nowhere negative.
     """
+    from blasso_flow.deviance import background, choose_count_strength, refit_counts
+    from blasso_flow.flow.counts import check
+    from blasso_flow.flow.poisson import solve_counts
+
     settings = replace(settings, baseline=baselines.for_counts(settings.baseline))
     draft = Problem.from_signal(channel, filter, strength=1.0, noise_sd=1.0, baseline=settings.baseline, margin=settings.margin)
     check(draft)

@@ -16,7 +16,6 @@ from blasso_flow import penalties, threads
 from blasso_flow.certificate import Certificate, stationarity
 from blasso_flow.flow.particles import Particles
 from blasso_flow.kernels import spikes as kernel
-from blasso_flow.kernels import tails
 from blasso_flow.problem import Problem
 from blasso_flow.signals import FloatArray, IntArray
 
@@ -160,6 +159,8 @@ def relax(
     rest = low, high, problem.strength, table.width, table.norm, table.kinks, iterations, tolerance
     stretch = x, w, baseline, residual, first, problem.root, columns, table.coefficients, table.edges
     if table.tail.size:
+        from blasso_flow.kernels import tails
+
         count, _, kkt = tails.relax(*stretch, table.tail, table.tail_tap, problem.offset, *rest)
     else:
         count, _, kkt = kernel.relax(*stretch, problem.offset, table.period, *rest)
