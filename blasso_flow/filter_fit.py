@@ -22,9 +22,9 @@ from blasso_flow.errors import BlassoFlowError, DataError, UsageError
 from blasso_flow.filter_ranges import FilterRanges
 from blasso_flow.filters import Filter
 from blasso_flow.flow import solve
-from blasso_flow.noise import NARROW, NoiseEstimate, StrengthRule, choose_strength
+from blasso_flow.noise import NoiseEstimate, StrengthRule, choose_strength
 from blasso_flow.problem import Problem
-from blasso_flow.routes import channel_noise, noise_behind_narrow_signal, solve_as_counts, with_fitted_rate
+from blasso_flow.routes import channel_noise, noise_behind_signal, solve_as_counts, with_fitted_rate
 from blasso_flow.settings import Settings
 from blasso_flow.signals import FilterDescription, FloatArray, Signal
 
@@ -129,10 +129,9 @@ def fit_filter(
     objective = _Objective(_with_rates(parts, table, settings) if fits_rate else parts, ranges, settings, level)
     grid = _on_grid(objective, ends, on_try)
     best = filters.build(ranges.at(objective.best), signal.axis, settings.normalisation)
-    behind = settings.loss == "squared" and best.width < NARROW
-    if behind:
-        parts = _with_noise(signal, parts, best, settings)
-    if fits_rate or behind:
+    louder = _with_noise(signal, parts, best, settings) if settings.loss == "squared" else parts
+    if fits_rate or louder != parts:
+        parts = louder
         parts = _with_rates(parts, best, settings) if fits_rate else parts
         objective = _Objective(parts, ranges, settings, level)
         grid = _on_grid(objective, ends, on_try)
@@ -259,14 +258,18 @@ def _parts(signal: Signal, settings: Settings) -> list[_Part]:
 
 
 def _with_noise(signal: Signal, parts: list[_Part], table: Filter, settings: Settings) -> list[_Part]:
-    """The parts with the noise that a narrow filter leaves, where it is estimated at all."""
-    whole = [signal.channel(part.number) for part in parts]
-    return [
-        replace(part, noise=noise_behind_narrow_signal(channel, table, settings, part.noise))
-        if settings.noise_sd is None and channel.noise_sd is None
-        else part
-        for part, channel in zip(parts, whole, strict=True)
-    ]
+    """The parts with the noise that a fit leaves, where it is estimated at all and hides from differences."""
+
+    def measured(part: _Part) -> _Part:
+        channel = signal.channel(part.number)
+        if settings.noise_sd is not None or channel.noise_sd is not None:
+            return part
+        noise = channel_noise(channel, table, settings)
+        if not noise.hides_from_differences(table):
+            return part
+        return replace(part, noise=noise_behind_signal(channel, table, settings, noise))
+
+    return [measured(part) for part in parts]
 
 
 def _with_rates(parts: list[_Part], table: Filter, settings: Settings) -> list[_Part]:

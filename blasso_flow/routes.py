@@ -17,7 +17,6 @@ from blasso_flow.filters import Filter
 from blasso_flow.flow import Solution, follow, largest_strength, solve
 from blasso_flow.inference import Refit, refit
 from blasso_flow.noise import (
-    NARROW,
     NoiseEstimate,
     StrengthChoice,
     StrengthRule,
@@ -33,7 +32,7 @@ from blasso_flow.spikes import TraceRow
 RATES = 8  # first guesses of an exponential baseline's rate
 RATE_TOLERANCE = 1e-5  # of the solves that fit it
 SLOWEST_DECAY = 0.1  # of a time constant over the record
-FIRST_FIT_TOLERANCE = 1e-3  # of the fit that only measures the noise of a narrow filter's signal
+FIRST_FIT_TOLERANCE = 1e-3  # of the fit that only measures the noise
 
 OnRound = Callable[[int, TraceRow], None]
 
@@ -55,9 +54,9 @@ def solve_squared(channel: Signal, number: int, filter: Filter, settings: Settin
     noise = channel_noise(channel, filter, settings)
     estimated = settings.noise_sd is None and channel.noise_sd is None
     fits_rate = baselines.parse(settings.baseline).fits_rate
-    if estimated and filter.width < NARROW:
+    if estimated and noise.hides_from_differences(filter):
         rated = replace(settings, baseline=with_fitted_rate(channel, filter, settings, noise)) if fits_rate else settings
-        noise = noise_behind_narrow_signal(channel, filter, rated, noise)
+        noise = noise_behind_signal(channel, filter, rated, noise)
     if fits_rate:
         settings = replace(settings, baseline=with_fitted_rate(channel, filter, settings, noise))
     problem, strength = _problem(channel, filter, settings, noise)
@@ -128,8 +127,8 @@ def channel_noise(channel: Signal, filter: Filter | None, settings: Settings) ->
     return NoiseEstimate(float(np.median(present)), "stored with the signal")
 
 
-def noise_behind_narrow_signal(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> NoiseEstimate:
-    """A narrow filter's signal survives fourth differences: measure the noise again in the residual of a first fit.
+def noise_behind_signal(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> NoiseEstimate:
+    """Differences hold a narrow filter's signal, and no low-pass noise: measure it again in the residual of a first fit.
 
     Where that is louder, the fit had followed some of the noise: its residual is measured in a second fit.
     """

@@ -18,7 +18,7 @@ from blasso_flow.filters import Filter
 from blasso_flow.flow.particles import Particles
 from blasso_flow.flow.sections import certificates, solve_sections
 from blasso_flow.inference import Refit, refit
-from blasso_flow.noise import NARROW, NoiseEstimate, StrengthChoice, StrengthRule, choose_strength, estimate_from_residual
+from blasso_flow.noise import NoiseEstimate, StrengthChoice, StrengthRule, choose_strength, estimate_from_residual
 from blasso_flow.problem import Problem
 from blasso_flow.routes import FIRST_FIT_TOLERANCE, OnRound, Solved, channel_noise, unchanged
 from blasso_flow.sections import SectionedProblem
@@ -42,8 +42,9 @@ def solve_in_sections(channel: Signal, number: int, filter: Filter, settings: Se
     low, high = draft.domain
     parts = cut(channel.axis, law, (int(low), int(high)))
     tables = _tables(parts, filter, channel)
-    noise = channel_noise(channel, min(tables, key=lambda table: table.width), settings)
-    if settings.noise_sd is None and channel.noise_sd is None and min(table.width for table in tables) < NARROW:
+    narrowest = min(tables, key=lambda table: table.width)
+    noise = channel_noise(channel, narrowest, settings)
+    if settings.noise_sd is None and channel.noise_sd is None and noise.hides_from_differences(narrowest):
         problem = _problem(channel, parts, tables, replace(settings, strength="auto"), noise)[0]
         first = solve_sections(problem, tol=FIRST_FIT_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds)
         left = -problem.unpadded(problem.residual(first.position, first.weight, first.baseline))
