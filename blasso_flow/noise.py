@@ -35,7 +35,7 @@ COLOURED = (
     2.0  # times the differences' sd: a residual this much larger whose neighbours go together is coloured noise, not shrinkage
 )
 TOGETHER = 0.3  # correlation of neighbours in such a residual
-UNEVEN = 0.6  # times the differences' sd: eighth differences this much smaller are not chance (never, in 4,000 draws of 60 samples)
+UNEVEN = 0.6  # times the differences' sd: eighth differences so much smaller are no chance (0 of 4,000 draws of 60 samples)
 WHITENESS_BLOCK = 32  # samples, at least
 WHITENESS_BLOCKS = 12  # at least
 WHITENESS_DEVIATION = 4.0  # standard errors
