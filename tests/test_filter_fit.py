@@ -56,6 +56,17 @@ def test_rise_and_decay_come_back():
     draw_profile(replace(fit, ranges=ranges, tried=fit.tried / 100, values={"rise": 0.03, "decay": 0.2}), "s")  # no warning
 
 
+def test_noise_of_a_slower_recorder_is_measured_before_the_last_profile():
+    from scipy.signal import resample
+
+    signal = recording("decay:rise=4,decay=60,order=3", channels=1, samples=2000, noise=1e-6)
+    signal = replace(
+        signal, values=signal.values + 0.1 * resample(np.random.default_rng(5).standard_normal((1, 1200)), 2000, axis=1)
+    )
+    fit = fit_filter(signal, parse_ranges("decay:rise=4,decay=15..200,order=3"), Settings())
+    assert fit.values["decay"] == pytest.approx(60, rel=0.1)
+
+
 def test_other_parameters_stay_as_given():
     ranges = parse_ranges("decay:rise=0.02..0.03,decay=0.3..3,order=3")
     assert str(ranges.at({"rise": 0.02, "decay": 1.5})) == "decay:order=3,rise=0.02,decay=1.5"

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import blasso_flow as bf
 from blasso_flow import filters
 from blasso_flow.errors import UsageError
 from blasso_flow.noise import (
@@ -159,6 +160,30 @@ def test_low_pass_noise_behind_a_narrow_filter_is_taken_from_the_residual():
     gaps = noise.copy()
     gaps[::3] = np.nan
     assert estimate_from_residual(gaps, quiet).sd == pytest.approx(1.0, rel=0.1)
+
+
+def resampled(random, samples):
+    """Noise of unit sd from a recorder of 0.6 times the rate, resampled to the axis as spike-finding data are, shape (N,)."""
+    from scipy.signal import resample
+
+    found = resample(random.standard_normal(round(0.6 * samples)), samples)
+    return found / found.std()
+
+
+@pytest.mark.parametrize("description", ["gaussian:sd=8", "decay:rise=3,decay=60,order=3"])
+def test_noise_of_a_slower_recorder_is_measured_behind_a_wide_filter(description):
+    random = np.random.default_rng(11)
+    noise = resampled(random, 3000)
+    table = filters.build(filters.describe(description), Axis(0.0, 1.0, 3000))
+    quiet, white = estimate_noise(noise, table), estimate_noise(random.standard_normal(3000), table)
+    assert quiet.sd < 0.5
+    assert quiet.hides_from_differences(table)
+    assert not white.hides_from_differences(table)
+    signal = bf.Signal(clean_signal(random, table, 3000, 12, signed=False) * 20 + noise, Axis(0.0, 1.0, 3000))
+    report = bf.recover(signal, filter=description).channels[0]
+    assert report.noise_sd == pytest.approx(1.0, rel=0.1)
+    assert any("first fit" in note for note in report.notes)
+    assert not any("give noise_sd" in note for note in report.notes)
 
 
 @pytest.mark.parametrize("width", [3, 5, 20])
