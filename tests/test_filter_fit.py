@@ -59,10 +59,9 @@ def test_rise_and_decay_come_back():
 def test_noise_of_a_slower_recorder_is_measured_before_the_last_profile():
     from scipy.signal import resample
 
-    signal = recording("decay:rise=4,decay=60,order=3", channels=1, samples=2000, noise=1e-6)
-    signal = replace(
-        signal, values=signal.values + 0.1 * resample(np.random.default_rng(5).standard_normal((1, 1200)), 2000, axis=1)
-    )
+    signal = recording("decay:rise=4,decay=60,order=3", channels=1, samples=2000, noise=1e-6, seed=6)
+    noise = resample(np.random.default_rng(6).standard_normal((1, 1200)), 2000, axis=1)
+    signal = replace(signal, values=signal.values + 0.4 * noise)
     fit = fit_filter(signal, parse_ranges("decay:rise=4,decay=15..200,order=3"), Settings())
     assert fit.values["decay"] == pytest.approx(60, rel=0.1)
 
