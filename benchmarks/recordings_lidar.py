@@ -1,11 +1,13 @@
 """Lidar waveforms: how few spikes explain them, with the pulse's length fitted blind, beside a decomposition into Gaussians.
 
-    blasso-flow recover lidar.h5 --fit-filter --filter measured:scale=0.5..1.3 --max-spikes 8
+    blasso-flow recover lidar.h5 --fit-filter --filter measured:scale=0.5..1.3 --max-spikes 8 --refit-width
 
 The measured pulse is longer than what the waveforms show: unstretched, it leaves ripples of twice the tolerated residual, and
-spikes that only mend them. The residual of a waveform is its root mean square over the samples that are there, over the
-amplitude, the largest sample less the smallest. The peer is the field's usual one: a Gaussian with a width of its own at each
-hump of the smoothed waveform, at most eight, on a constant, by least squares. There is no truth.
+spikes that only mend them. Sloped targets widen an echo, so every spike has a width of its own, as every Gaussian of the peer
+has: eight of either are 24 numbers a waveform. Where a waveform has eight, the cap decided it, not the likelihood. The residual
+of a waveform is its root mean square over the samples that are there, over the amplitude, the largest sample less the smallest.
+The peer is the field's usual one: a Gaussian with a width of its own at each hump of the smoothed waveform, at most eight, on a
+constant, by least squares. There is no truth.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ SMOOTHING = 2.0  # samples
 def lidar(directory: Path) -> list[tuple[str, str, str]]:
     """Lines (what, ours, the peer's) for the waveforms of lidar.h5."""
     path = directory / "lidar.h5"
-    found = recovered(path, "--fit-filter", "--filter", PULSE, "--max-spikes", str(MOST_SPIKES))
+    found = recovered(path, "--fit-filter", "--filter", PULSE, "--max-spikes", str(MOST_SPIKES), "--refit-width")
     plain = recovered(path)
     values = read_signal(str(path)).values
     peer = [decomposed(row[np.isfinite(row)]) for row in values]

@@ -244,6 +244,20 @@ def test_missing_samples_are_shaded_and_counted() -> None:
     assert "missing" not in texts(plots.draw_fit(example(missing=False)))
 
 
+@pytest.mark.parametrize("samples", [300, 20_000])
+def test_the_fit_is_drawn_where_samples_are_and_sets_no_scale_beyond(samples: int) -> None:
+    recovery = example(samples, missing=False)
+    end = recovery.spikes.position[2]
+    values = np.where(recovery.signal.axis.positions() < end - 0.2, recovery.signal.values, NAN)
+    weight = recovery.spikes.weight * np.array([1, 1, 1000])
+    recovery = replace(recovery, signal=replace(recovery.signal, values=values), spikes=replace(recovery.spikes, weight=weight))
+    for panel in plots.draw_fit(recovery).axes:
+        for line in panel.lines:
+            if line.get_label() == "fit":
+                assert panel.get_ylim()[1] < 3
+                assert line.get_xdata().max() < end - 0.2
+
+
 def test_the_gaps_last_point_is_the_final_proof() -> None:
     rounds, gaps, spikes = rounds_and_gaps(report())
     assert gaps[-1] == 3.14e-10

@@ -107,6 +107,12 @@ def envelope(x: FloatArray, y: FloatArray, columns: int = COLUMNS) -> tuple[Floa
     return x[index], y[index]
 
 
+def present_stretch(values: FloatArray) -> slice:
+    """From the first to the last sample of values (N,) that is there; empty where none is."""
+    present = np.flatnonzero(~np.isnan(values))
+    return slice(int(present[0]), int(present[-1]) + 1) if present.size else slice(0, 0)
+
+
 def missing_runs(values: FloatArray) -> IntArray:
     """Runs of missing samples, shape (R, 2): first sample and the one after the last."""
     missing = np.concatenate([[False], np.isnan(values), [False]])

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from blasso_flow.plots import style
 from blasso_flow.plots.curves import Curves, model_at
-from blasso_flow.plots.evaluate import COLUMNS, envelope, missing_runs
+from blasso_flow.plots.evaluate import COLUMNS, envelope, missing_runs, present_stretch
 from blasso_flow.signals import FloatArray
 
 Zoom = tuple[float, float, str]  # low and high end (axis units), and why it is shown
@@ -65,12 +65,16 @@ def fit_panel(ax: Axes, curves: Curves, zooms: list[Zoom] | None = None) -> None
 
 
 def draw_model(ax: Axes, curves: Curves, x: FloatArray) -> None:
-    """Baseline dashed, fit solid; between the samples too where there are few."""
+    """Baseline dashed; fit solid, between the first and the last sample that is there: beyond, nothing holds the fit.
+
+    The fit is drawn between the samples too where there are few.
+    """
     if curves.settings.get("baseline") != "none":
         dashes = (0, (5, 2))
         ax.plot(*envelope(x, curves.baseline), color=style.BASELINE_COLOUR, lw=1.4, ls=dashes, label="baseline", zorder=5)
-    fine = fine_positions(curves, x)
-    model = envelope(x, curves.model) if fine is None else (fine, model_at(curves, fine))
+    inner = present_stretch(curves.signal.values)
+    fine = fine_positions(curves, x[inner])
+    model = envelope(x[inner], curves.model[inner]) if fine is None else (fine, model_at(curves, fine))
     ax.plot(*model, color=style.FIT_COLOUR, lw=1.5 if x.size <= 4 * COLUMNS else 0.8, label="fit", zorder=4)
 
 

@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from blasso_flow.plots import style
 from blasso_flow.plots.curves import Curves, model_at
+from blasso_flow.plots.evaluate import present_stretch
 from blasso_flow.plots.panels import NINETY_FIVE, Zoom, draw_signal, fine_positions, value_label
 from blasso_flow.signals import FloatArray
 
@@ -83,6 +84,9 @@ def small_fit(ax: Axes, curves: Curves, low: float, high: float) -> None:
     first, last = (int(end) for end in np.clip(axis.to_samples(np.array([low, high + axis.spacing])), 0, axis.size))
     x = axis.positions()[first:last]
     draw_signal(ax, x, curves.signal.values[first:last], small=True)
+    inner = present_stretch(curves.signal.values)
+    first, last = max(first, inner.start), min(last, inner.stop)
+    x = axis.positions()[first:last]
     fine = fine_positions(curves, x)
     ax.plot(
         *((x, curves.model[first:last]) if fine is None else (fine, model_at(curves, fine))),
