@@ -15,7 +15,7 @@ from blasso_flow.cli.channels import channel_numbers
 from blasso_flow.inference import refit
 from blasso_flow.inspection import Gaps
 from blasso_flow.problem import Problem
-from blasso_flow.signals import Axis, Signal
+from blasso_flow.signals import Axis, FloatArray, Signal
 from blasso_flow.simulation import simulate
 
 
@@ -94,6 +94,41 @@ def test_what_the_command_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     text = run("inspect", "counts.h5", "--filter", "gaussian:sd=5").text
     assert "counts    channels 0-1: whole numbers" in text
     assert "channels 0-1: few counts a sample" in text
+
+
+def said(folder: Path, values: FloatArray, *arguments: str) -> str:
+    """What `inspect` prints of values (N,) on samples 0, 1, ..."""
+    path = folder / "one.h5"
+    write_signal(Signal(values, Axis(0.0, 1.0, values.size)), path, overwrite=True)
+    return run("inspect", path, *arguments).text
+
+
+def test_each_bias_comes_with_its_mend(tmp_path: Path):
+    signal = simulate("gaussian:sd=9", samples=1000, spikes=8, min_separation=60, snr=30, seed=1)
+    sd = float(np.max(signal.noise_sd))
+    plain = said(tmp_path, signal.values, "--filter", "gaussian:sd=9")
+    clipped = said(tmp_path, np.minimum(signal.values, 0.6), "--filter", "gaussian:sd=9")
+    drifting = said(tmp_path, signal.values + np.linspace(0, 20 * sd, 1000), "--filter", "gaussian:sd=9")
+    rising = said(tmp_path, signal.values, "--filter", "decay:decay=9,rise=2")
+    for text, words in (
+        (clipped, "come out too small"),
+        (clipped, "as NaN"),
+        (drifting, "spurious spikes"),
+        (drifting, "spline:knot="),
+    ):
+        assert words in text
+        assert words not in plain
+    assert "--exposure and --stamp" in rising
+    assert "--stamp" not in plain
+
+
+def test_smooth_noise_is_said_to_be_measured_in_a_residual(tmp_path: Path):
+    noise = np.random.default_rng(0).normal(size=1200)
+    smooth = np.convolve(noise, np.hanning(9), "valid")
+    words = "in the residual of a first fit"
+    assert words in said(tmp_path, smooth, "--filter", "gaussian:sd=9")
+    assert words not in said(tmp_path, smooth, "--filter", "gaussian:sd=9", "--noise-sd", "1")
+    assert words not in said(tmp_path, noise, "--filter", "gaussian:sd=9")
 
 
 def test_the_suggested_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

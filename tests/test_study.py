@@ -12,7 +12,7 @@ from command import run
 from scipy.special import ndtr
 
 from blasso_flow.certificate import sample_eta
-from blasso_flow.cli.study import PLANS, study
+from blasso_flow.cli.study import PLANS, prefix_of, study
 from blasso_flow.errors import UsageError
 from blasso_flow.plots.study_parts import time_scale
 from blasso_flow.study import limit, network, networks, overparameterization, support
@@ -67,6 +67,16 @@ def test_same_seed_same_bytes_and_an_output_is_not_replaced(made, name, tmp_path
     refused = run("study", name, "--quick", "-o", tmp_path / name)
     assert refused.code == 2
     assert "--force" in refused.stderr
+
+
+def test_an_output_may_end_as_its_files_do(made, tmp_path):
+    for given, prefix in (("a/b.png", "a/b"), ("b.h5", "b"), ("b.csv", "b"), ("b", "b"), ("run.2", "run.2"), (".png", ".png")):
+        assert prefix_of(given) == prefix
+    assert run("study", "trajectory", "--quick", "--no-plot", "--quiet", "-o", tmp_path / "paths.h5").code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "paths.h5",
+        *(f"paths.{name}.csv" for name in PLANS["trajectory"].tables),
+    }
 
 
 def test_every_study_has_a_plan_and_an_example():

@@ -144,6 +144,11 @@ def look(channel: Signal, filter: Filter | None, noise_sd: float | None, false_a
     notes = list(estimate.notes) if given is None else []
     if found.white is False and found.sentence not in notes:
         notes.append(found.sentence)
+    if given is None and estimate.uneven:
+        notes.append(
+            "the noise is smooth from sample to sample (low-pass or resampled) and its sd here is too small: `recover` measures "
+            "it in the residual of a first fit, and its strength is higher; or give --noise-sd"
+        )
     counts = inspection.are_counts(channel.values)
     rare = counts and float(np.nanmean(channel.values)) < RARE
     drifts = bool(inspection.drift(channel.values, sd, positive))
@@ -152,9 +157,15 @@ def look(channel: Signal, filter: Filter | None, noise_sd: float | None, false_a
     elif counts:
         notes.append("counts: their noise grows with the rate, one noise sd is a compromise")
     if inspection.saturated(channel.values):
-        notes.append("samples are piled up at the largest value (saturation): weights and positions of these spikes are biased")
+        notes.append(
+            "samples are piled up at the largest value (saturation): weights of these spikes come out too small, and their "
+            "positions are biased; store the piled-up samples as NaN, or record with less gain"
+        )
     if drifts:
-        notes.append("the ground under the spikes drifts by more than the noise: a constant baseline makes spikes of it")
+        notes.append(
+            "the ground under the spikes drifts by more than the noise: a constant baseline makes spurious spikes of it; see "
+            f"--baseline {DRIFTING}, or spline:knot=LENGTH or percentile:window=LENGTH where it bends more often"
+        )
     freedom = estimate.freedom if given is None else math.inf
     strength, least = _strength(channel, filter, sd, freedom, false_alarms, positive)
     row = [f"{missing:.1%}" if missing else "none", short(sd, 4), source, colour, strength, least]
@@ -282,7 +293,8 @@ def hard_points(filter: Filter | None, description: FilterDescription | None, ch
     if kind_of(description.kind).averages and "exposure" not in description.parameters:
         notes.append(
             "the filter has an onset and its exposure is not given (1 is taken): where a sample does not average over the "
-            "whole spacing, positions are biased by up to half a sample; see --exposure"
+            "whole spacing, or its time is that of the start or end, positions are biased by up to half a sample; see "
+            "--exposure and --stamp"
         )
     if filter.taps > LONG_TAIL:
         notes.append(f"one spike reaches {filter.taps} samples: spikes far apart still hang together, which takes time")

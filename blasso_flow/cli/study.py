@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -37,6 +38,8 @@ PLANS = {
     "network": Plan(("paths", "losses", "teacher"), "10 seconds", "2 seconds"),
 }
 
+ENDINGS = {".png", ".svg", ".pdf", ".h5", ".csv"}
+
 study_options = options.combined(
     click.option("--quick", is_flag=True, help="A small version, in seconds."),
     click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same numbers."),
@@ -53,7 +56,8 @@ study_options = options.combined(
 def study() -> None:
     """Run the paper's experiments again, with a proof where it has a picture.
 
-    Each writes PREFIX.png, PREFIX.h5 and one PREFIX.TABLE.csv a table, and prints what was found.
+    Each writes PREFIX.png, PREFIX.h5 and one PREFIX.TABLE.csv a table, and prints what was found. A PREFIX with the ending of
+    such a file loses it.
     """
 
 
@@ -116,6 +120,12 @@ def network(**given: Any) -> None:
     _carry_out("network", study_network, draw_network, **given)
 
 
+def prefix_of(output: str) -> str:
+    """The name that all files of a study begin with: an ending that they get themselves is dropped."""
+    ending = PurePath(output).suffix
+    return output.removesuffix(ending) if ending in ENDINGS else output
+
+
 def _carry_out(
     name: str,
     run: Callable[..., Outcome],
@@ -138,7 +148,7 @@ def _carry_out(
 
     if seed < 0:
         raise UsageError("seed is out of range", received=seed, allowed="a whole number from 0")
-    plan, prefix = PLANS[name], output or name
+    plan, prefix = PLANS[name], prefix_of(output or name)
     figure = f"{prefix}.{plot_format}" if plot else None
     for target in [*study_targets(prefix, plan.tables), *([figure] if figure else [])]:
         check_output(target, force=force)
