@@ -98,12 +98,17 @@ class PeakModel:
         peaks = self.unpacked(parameters)
         count = len(peaks)
         matrix = np.zeros((self.samples, parameters.size))
-        for number, (position, stretch, weight) in enumerate(zip(peaks.position, peaks.stretch, peaks.weight, strict=True)):
-            near = stretched.reached(self.filter, position, stretch, self.samples)
-            value, slope, spread = stretched.derivatives(self.filter, np.arange(near.start, near.stop) - position, stretch)
-            matrix[near, number] = weight * slope
-            matrix[near, count + number] = weight * spread
-            matrix[near, 2 * count + number] = value
+        if self.samples <= stretched.SHORT:
+            weights, lag = peaks.weight[:, None], np.arange(self.samples) - peaks.position[:, None]
+            values, slopes, spreads = stretched.derivatives(self.filter, lag, peaks.stretch[:, None])
+            matrix[:, : 3 * count] = np.concatenate([weights * slopes, weights * spreads, values]).T
+        else:
+            for number, (position, stretch, weight) in enumerate(zip(peaks.position, peaks.stretch, peaks.weight, strict=True)):
+                near = stretched.reached(self.filter, position, stretch, self.samples)
+                value, slope, spread = stretched.derivatives(self.filter, np.arange(near.start, near.stop) - position, stretch)
+                matrix[near, number] = weight * slope
+                matrix[near, count + number] = weight * spread
+                matrix[near, 2 * count + number] = value
         columns = self.columns(peaks.rate)
         matrix[:, 3 * count : 3 * count + columns.shape[1]] = columns
         if self.free_rate:

@@ -90,6 +90,20 @@ def test_a_stretched_gaussian_is_the_wider_gaussian(normalisation: str) -> None:
     np.testing.assert_allclose(model, 2 * other.response(n - 100.3) - other.response(n - 180.0), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("normalisation", ["peak", "area", "energy"])
+def test_short_and_long_records_have_the_same_curves_and_derivatives(normalisation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    signal = two_peaks()
+    table = filters.build(filters.describe("gaussian:sd=6"), signal.axis, normalisation)
+    model = PeakModel(Problem.from_signal(signal, table, strength=1.0, noise_sd=1.0))
+    parameters = model.packed(Peaks(np.array([-2.0, 120.9]), np.array([1.4, 0.9]), np.array([0.8, 0.5]), np.array([0.7]), 0.0))
+    made = []
+    for short in (0, signal.axis.size):
+        monkeypatch.setattr(stretched, "SHORT", short)
+        made.append((model.residual(parameters), model.jacobian(parameters)))
+    for one, other in zip(*made, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-14, atol=1e-14)
+
+
 def test_the_jacobian_is_the_slope_of_the_residual() -> None:
     signal = two_peaks()
     values = signal.values.copy()

@@ -15,6 +15,7 @@ from blasso_flow.filters.table import Filter
 from blasso_flow.signals import FloatArray
 
 Stretch = TypeVar("Stretch", float, FloatArray)
+SHORT = 512  # samples: in such a record all responses are evaluated in one call, zeros cost less than calls
 POWERS = {"peak": 0.0, "area": 1.0, "energy": 0.5}  # of the stretch, by which a stretched response is lowered
 
 
@@ -50,12 +51,12 @@ def reached(filter: Filter, position: float, stretch: float, samples: int) -> sl
     return slice(int(np.clip(first, 0, samples)), int(np.clip(last + 1, 0, samples)))
 
 
-def response(filter: Filter, lag: FloatArray, stretch: float) -> FloatArray:
+def response(filter: Filter, lag: FloatArray, stretch: Stretch) -> FloatArray:
     """Stretched response at lags (samples) of any shape."""
     return lowered(filter, stretch) * filter.response(lag / stretch)
 
 
-def derivatives(filter: Filter, lag: FloatArray, stretch: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+def derivatives(filter: Filter, lag: FloatArray, stretch: Stretch) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Stretched response at lags of any shape, and its derivatives by position (a sample) and by stretch."""
     scaled = lag / stretch
     factor = lowered(filter, stretch)
@@ -67,6 +68,11 @@ def derivatives(filter: Filter, lag: FloatArray, stretch: float) -> tuple[FloatA
 def filtered(filter: Filter, position: FloatArray, weight: FloatArray, stretch: FloatArray, samples: int) -> FloatArray:
     """Sum of weighted stretched responses at ``samples`` samples, for columns (K,)."""
     result = np.zeros(samples)
+    if samples <= SHORT:
+        lag = np.arange(samples) - position[:, None]
+        for amount, row in zip(weight, response(filter, lag, stretch[:, None]), strict=True):
+            result += amount * row
+        return result
     for place, amount, factor in zip(position, weight, stretch, strict=True):
         near = reached(filter, place, factor, samples)
         result[near] += amount * response(filter, np.arange(near.start, near.stop) - place, factor)
