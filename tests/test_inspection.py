@@ -88,6 +88,7 @@ def test_what_the_command_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     text = run("inspect", "ends.h5").text
     assert text.count("missing at the ends") == 1
     assert "channels 0-5: 11 to 20 samples are missing at the ends" in text
+    assert "its weight is vague" in text
     assert "its exposure is not given" in text
     counted = Signal(np.random.default_rng(0).poisson(0.5, (2, 300)).astype(float), Axis(0.0, 1.0, 300))
     write_signal(counted, tmp_path / "counts.h5")

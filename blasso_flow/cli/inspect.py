@@ -230,7 +230,10 @@ def gap_lines(found: Sequence[Gaps], channels: int) -> list[str]:
     if ends:
         low, high = min(ends.values()), max(ends.values())
         size = str(low) if low == high else f"{low} to {high}"
-        lines.append(f"{where(list(ends))}{size} samples are missing at the ends of the record, where spikes are not looked for")
+        lines.append(
+            f"{where(list(ends))}{size} samples are missing at the ends of the record: a spike there is known only by what "
+            "reaches the samples, and its weight is vague"
+        )
     runs = {number: own for number, own in enumerate(found) if own.longest >= LONG_GAP}
     if runs:
         most, longest = max(own.runs for own in runs.values()), max(own.longest for own in runs.values())
