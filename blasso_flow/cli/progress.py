@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 PATIENCE = 1.0  # seconds before a single channel says how far it is
 REDRAWN = 0.2  # seconds between two states of the bar
 REPEATED = 30.0  # seconds between two lines where there is no terminal
-BAR = 20
+BAR = 20  # characters at most
+SHORTEST = 5
+COLUMNS = 80  # of a terminal that does not say
 PARTS = 1000  # of a bar that shows a share
 
 
@@ -55,14 +58,14 @@ class Progress:
         if self._shown and now - self._said > (REDRAWN if self._terminal else REPEATED):
             self._said, self._drawn = now, True
             if self._terminal:
-                click.echo(f"\r{self._bar()}{self.line()}\x1b[K", nl=False, err=True)
+                _draw(self.bar(_width()))
             else:
                 say(self.line())
 
     def clear(self) -> None:
         """Take the bar away."""
         if self._drawn and self._terminal:
-            click.echo("\r\x1b[K", nl=False, err=True)
+            _erase()
             self._drawn = False
 
     def line(self) -> str:
@@ -75,14 +78,22 @@ class Progress:
             f"{rate:.3g} channels/s, {duration(left)} left"
         )
 
+    def bar(self, width: int) -> str:
+        """The state in one line of less than ``width`` characters: the words, and a bar in the room that they leave."""
+        rate, left = self.rate()
+        bad = f", {self.bad} not converged" if self.bad else ""
+        worst = f", worst gap {self.worst:.1e}" if math.isfinite(self.worst) else ""
+        words = f"{self.name}: {self.done}/{self.channels}, {duration(left)} left{bad}, {self.spikes} spikes{worst}, {rate:.3g}/s"
+        room = min(BAR, width - len(words) - len("[] ") - 1)
+        if room < SHORTEST:
+            return words[: width - 1]
+        full = room * self.done // self.channels
+        return f"[{'#' * full}{'-' * (room - full)}] {words}"
+
     def rate(self) -> tuple[float, float]:
         """Channels a second so far, and the seconds left at this rate."""
         rate = (self.done - self.before) / max(monotonic() - self._begun, 1e-3)
         return rate, (self.channels - self.done) / rate if rate else math.inf
-
-    def _bar(self) -> str:
-        full = BAR * self.done // self.channels
-        return f"[{'#' * full}{'-' * (BAR - full)}] "
 
     def _numbers(self) -> dict[str, Any]:
         rate, left = self.rate()
@@ -118,26 +129,42 @@ class Log:
             self._stream = None
 
 
+def _width() -> int:
+    """Columns of the terminal that stderr is."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or COLUMNS
+    except (OSError, ValueError):
+        return COLUMNS
+
+
+def _draw(line: str) -> None:
+    """Put a line in place of the one on the terminal, cut to its width: one that wraps could not be taken back."""
+    click.echo(f"\r{line[: _width() - 1]}\x1b[K", nl=False, err=True)
+
+
+def _erase() -> None:
+    click.echo("\r\x1b[K", nl=False, err=True)
+
+
 @contextmanager
 def rounds_shown(name: str, *, shown: bool) -> Iterator[Any]:
     """A callback for the rounds of channels solved here: heeds signals, and shows a single channel that takes its time."""
     begun = monotonic()
-    written = 0
+    written = False
     shown = shown and sys.stderr.isatty()
 
     def on_round(number: int, row: TraceRow) -> None:
         nonlocal written
         heed_signals()
         if shown and monotonic() - begun > PATIENCE:
-            line = f"{name}: round {row.round}, {row.spikes} spikes, gap {row.gap:.1e}"
-            click.echo("\r" + line.ljust(written), nl=False, err=True)
-            written = len(line)
+            _draw(f"{name}: round {row.round}, {row.spikes} spikes, gap {row.gap:.1e}")
+            written = True
 
     try:
         yield on_round
     finally:
         if written:
-            click.echo("\r" + " " * written + "\r", nl=False, err=True)
+            _erase()
 
 
 @contextmanager
