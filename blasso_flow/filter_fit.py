@@ -258,12 +258,10 @@ def _parts(signal: Signal, settings: Settings) -> list[_Part]:
 
 
 def _with_noise(signal: Signal, parts: list[_Part], table: Filter, settings: Settings) -> list[_Part]:
-    """The parts with the noise that a fit leaves, where it is estimated at all and hides from differences."""
+    """The parts with the noise that a fit leaves, where it hides from differences."""
 
     def measured(part: _Part) -> _Part:
         channel = signal.channel(part.number)
-        if settings.noise_sd is not None or channel.noise_sd is not None:
-            return part
         noise = channel_noise(channel, table, settings)
         if not noise.hides_from_differences(table):
             return part

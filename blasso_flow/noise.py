@@ -61,8 +61,11 @@ class NoiseEstimate:
     uneven: bool = False
 
     def hides_from_differences(self, filter: Filter) -> bool:
-        """Whether a fit's residual says more: a narrow filter's signal is in the differences, low-pass noise is not."""
-        return filter.width < NARROW or self.uneven
+        """Whether a fit's residual says more: a narrow filter's signal is in the differences, low-pass noise is not.
+
+        Never of a sd that is given or a floor.
+        """
+        return bool(np.isfinite(self.freedom)) and (filter.width < NARROW or self.uneven)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def solve_squared(channel: Signal, number: int, filter: Filter, settings: Settin
     noise = channel_noise(channel, filter, settings)
     estimated = settings.noise_sd is None and channel.noise_sd is None
     fits_rate = baselines.parse(settings.baseline).fits_rate
-    if estimated and noise.hides_from_differences(filter):
+    if noise.hides_from_differences(filter):
         rated = replace(settings, baseline=with_fitted_rate(channel, filter, settings, noise)) if fits_rate else settings
         noise = noise_behind_signal(channel, filter, rated, noise)
     if fits_rate:

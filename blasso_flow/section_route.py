@@ -44,7 +44,7 @@ def solve_in_sections(channel: Signal, number: int, filter: Filter, settings: Se
     tables = _tables(parts, filter, channel)
     narrowest = min(tables, key=lambda table: table.width)
     noise = channel_noise(channel, narrowest, settings)
-    if settings.noise_sd is None and channel.noise_sd is None and noise.hides_from_differences(narrowest):
+    if noise.hides_from_differences(narrowest):
         problem = _problem(channel, parts, tables, replace(settings, strength="auto"), noise)[0]
         first = solve_sections(problem, tol=FIRST_FIT_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds)
         left = -problem.unpadded(problem.residual(first.position, first.weight, first.baseline))
