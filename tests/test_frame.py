@@ -49,6 +49,15 @@ def test_help_is_as_quick_as_click() -> None:
     assert quickest("-m", "blasso_flow", "--help") < 3 * quickest("-c", "import click")
 
 
+def test_a_run_does_not_search_its_imports_for_garbage_at_the_end() -> None:
+    code = (
+        "import atexit, gc, sys; from blasso_flow.cli import main; sys.argv = ['blasso-flow', 'filters']\n"
+        "atexit.register(lambda: print(gc.isenabled(), len(gc.get_objects()) < 0.1 * gc.get_freeze_count()))\n"
+        "main()"
+    )
+    assert python(code).splitlines()[-1] == "True True"
+
+
 @pytest.mark.parametrize("name", sorted(blasso_flow.__all__))
 def test_every_public_name_resolves(name: str) -> None:
     assert getattr(blasso_flow, name) is not None

@@ -9,8 +9,16 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the command `blasso-flow`; ends the process with a documented exit code."""
+    import gc
+
     from blasso_flow.cli.outcome import hide_unheard_signals
     from blasso_flow.cli.program import program
 
     hide_unheard_signals()
-    program.main()
+    # Imports and kernels leave half a million objects that stay. To search them for garbage, while there are more and more of
+    # them and again at the end, would be a third of a short run.
+    gc.set_threshold(100_000)
+    try:
+        program.main()
+    finally:
+        gc.freeze()
