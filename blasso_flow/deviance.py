@@ -14,10 +14,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from blasso_flow.covariance import resolved_groups
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.flow.counts import CountProblem, State, jacobian
-from blasso_flow.inference import Refit, resolved_groups
+from blasso_flow.inference import Refit
 from blasso_flow.noise import StrengthChoice, StrengthRule
 from blasso_flow.problem import Problem
 from blasso_flow.signals import FloatArray, IntArray

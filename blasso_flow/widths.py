@@ -16,9 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from blasso_flow.covariance import resolved_groups
 from blasso_flow.errors import DataError
 from blasso_flow.filters.stretched import POWERS
-from blasso_flow.inference import Refit, noise_scale, resolved_groups
+from blasso_flow.inference import Refit, noise_scale
 from blasso_flow.peaks import PeakModel, Peaks, column_norms, gram
 from blasso_flow.problem import Problem
 from blasso_flow.signals import FloatArray

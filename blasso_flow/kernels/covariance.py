@@ -1,4 +1,4 @@
-"""Kernel for error bars: the inverse of the Gauss-Newton matrix of weights and positions, near its diagonal only.
+"""Kernels for error bars: the inverse of the Gauss-Newton matrix of weights and positions, near its diagonal only.
 
 Unknowns are scaled so that their columns have norm 1: w_i ||root phi_i|| and w_i x_i ||root phi_i'||, interleaved. The matrix
 is banded, its Cholesky factor too, and the entries of the inverse inside the band follow from the factor by recursion
@@ -9,17 +9,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from blasso_flow.kernels import compiled
+from blasso_flow.kernels import compiled, inlined
 
 SINGULAR = 1e-9  # of a column's squared norm: less than this left over means that its parameter cannot be told
 FIXED = 1e150  # pivot of a parameter that does not move
 
 
-@compiled
-def unit_rows(position, root, table, edges, offset, period, rows, begin, norms):
+@inlined
+def _horner(c, v, out):
+    """Polynomials of degree 9 with coefficients c (10, W) at v, into out (W,). Written out, so that it becomes SIMD."""
+    for k in range(out.size):
+        high = (((c[9, k] * v + c[8, k]) * v + c[7, k]) * v + c[6, k]) * v + c[5, k]
+        out[k] = ((((high * v + c[4, k]) * v + c[3, k]) * v + c[2, k]) * v + c[1, k]) * v + c[0, k]
+
+
+@inlined
+def _unit_rows(position, root, table, edges, offset, period, rows, begin, norms):
     """Responses and slopes times root, scaled to norm 1: rows (K, 2, W), first padded sample begin (K,), norms (K, 2)."""
     cells = table.shape[1]
-    terms = table.shape[2]
     taps = table.shape[3]
     turned = np.empty(taps)
     for i in range(position.size):
@@ -30,20 +37,17 @@ def unit_rows(position, root, table, edges, offset, period, rows, begin, norms):
             cell += 1
         v = (2 * fraction - edges[cell] - edges[cell + 1]) / (edges[cell + 1] - edges[cell])
         start = base + offset
+        begin[i] = 0 if period > 0 else start
+        weights = root[begin[i] : begin[i] + taps]
         for order in range(2):
             row = rows[i, order]
-            row[:] = 0.0
-            for power in range(terms - 1, -1, -1):
-                part = table[order, cell, power]
-                for k in range(taps):
-                    row[k] = row[k] * v + part[k]
+            _horner(table[order, cell], v, row)
             if period > 0:
                 for k in range(taps):
                     turned[(k + start) % period] = row[k]
                 row[:] = turned
-            first = 0 if period > 0 else start
             for k in range(taps):
-                row[k] *= root[first + k]
+                row[k] *= weights[k]
             # A loop that both stores and sums would be reordered or not depending on where the arrays lie in memory.
             total = 0.0
             for k in range(taps):
@@ -53,11 +57,10 @@ def unit_rows(position, root, table, edges, offset, period, rows, begin, norms):
             if total > 0.0:
                 for k in range(taps):
                     row[k] /= norm
-        begin[i] = 0 if period > 0 else start
 
 
-@compiled
-def half_bandwidth(begin, taps):
+@inlined
+def _half_bandwidth(begin, taps):
     """Half bandwidth of the interleaved system."""
     widest = 1
     j = 0
@@ -68,43 +71,74 @@ def half_bandwidth(begin, taps):
     return widest
 
 
-@compiled
-def inverse_blocks(rows, begin, fixed, columns, width, lost, blocks, near, coupling, solved):
-    """Inverse of the scaled Gauss-Newton matrix without the baseline.
-
-    ``fixed`` (2 K,) parameters do not move; ``lost`` (2 K,) is set where a parameter is not identifiable. Out: ``blocks``
-    (K, 3) entries (w w), (w x), (x x) of a spike, ``near`` (K,) entry (x_i, x_i+1); ``coupling`` (B, 2 K) products with the
-    baseline ``columns`` (B, M) and ``solved`` (B, 2 K), the inverse times them.
-    """
-    count = begin.size
-    size = 2 * count
+@inlined
+def _assemble(rows, begin, fixed, band):
+    """Products of the rows, band[p, k] = <row p, row p + k>; those with another that is ``fixed`` are left out."""
     taps = rows.shape[2]
-    band = np.zeros((size, width + 1))
-    for i in range(count):
-        for j in range(i, count):
+    for i in range(begin.size):
+        for j in range(i, begin.size):
             lag = begin[j] - begin[i]
             if lag >= taps:
                 break
-            for a in range(2):
-                for b in range(2):
-                    p = 2 * i + a
-                    q = 2 * j + b
-                    if q < p or (p != q and (fixed[p] or fixed[q])):
-                        continue
-                    left = rows[i, a, lag:]
-                    right = rows[j, b, : taps - lag]
-                    total = 0.0
-                    for k in range(taps - lag):
-                        total += left[k] * right[k]
-                    band[p, q - p] = total
-        for a in range(2):
-            p = 2 * i + a
-            for c in range(columns.shape[0]):
-                total = 0.0
-                if not fixed[p]:
-                    for k in range(taps):
-                        total += rows[i, a, k] * columns[c, begin[i] + k]
-                coupling[c, p] = total
+            a0 = rows[i, 0, lag:]
+            a1 = rows[i, 1, lag:]
+            b0 = rows[j, 0, : taps - lag]
+            b1 = rows[j, 1, : taps - lag]
+            g00 = 0.0
+            g01 = 0.0
+            g10 = 0.0
+            g11 = 0.0
+            for k in range(taps - lag):
+                g00 += a0[k] * b0[k]
+                g01 += a0[k] * b1[k]
+                g10 += a1[k] * b0[k]
+                g11 += a1[k] * b1[k]
+            p = 2 * i
+            q = 2 * j
+            if i == j or not (fixed[p] or fixed[q]):
+                band[p, q - p] = g00
+            if not (fixed[p] or fixed[q + 1]):
+                band[p, q + 1 - p] = g01
+            if i < j and not (fixed[p + 1] or fixed[q]):
+                band[p + 1, q - p - 1] = g10
+            if i == j or not (fixed[p + 1] or fixed[q + 1]):
+                band[p + 1, q - p] = g11
+
+
+@compiled
+def inverse_blocks(
+    position, fixed, root, columns, table, edges, offset, period, most, lost, norms, blocks, near, coupling, solved
+):  # fmt: skip
+    """Inverse of the scaled Gauss-Newton matrix without the baseline, for positions (K,) in order.
+
+    ``fixed`` (2 K,) parameters do not move; ``lost`` (2 K,) is set where a parameter is not identifiable. Out: ``norms``
+    (K, 2) of response and slope, ``blocks`` (K, 3) entries (w w), (w x), (x x) of a spike, ``near`` (K,) entry (x_i, x_i+1),
+    ``coupling`` (B, 2 K) products with the baseline ``columns`` (B, M), and ``solved`` (B, 2 K) the inverse times them.
+    Returns False, and all is lost, where the band would have more than ``most`` numbers.
+    """
+    count = position.size
+    size = 2 * count
+    taps = table.shape[3]
+    rows = np.empty((count, 2, taps))
+    begin = np.empty(count, np.int64)
+    _unit_rows(position, root, table, edges, offset, period, rows, begin, norms)
+    width = _half_bandwidth(begin, taps)
+    if size * (width + 1) > most:
+        lost[:] = True
+        blocks[:] = np.nan
+        near[:] = np.nan
+        return False
+    band = np.zeros((size, width + 1))
+    _assemble(rows, begin, fixed, band)
+    for c in range(columns.shape[0]):
+        for p in range(size):
+            row = rows[p // 2, p % 2]
+            column = columns[c, begin[p // 2] : begin[p // 2] + taps]
+            total = 0.0
+            if not fixed[p]:
+                for k in range(taps):
+                    total += row[k] * column[k]
+            coupling[c, p] = total
     # Cholesky: band[j, k] becomes L[j + k, j]; a parameter that cannot be told is held
     for j in range(size):
         pivot = band[j, 0]
@@ -152,3 +186,83 @@ def inverse_blocks(rows, begin, fixed, columns, width, lost, blocks, near, coupl
         blocks[i, 1] = inverse[2 * i, 1]
         blocks[i, 2] = inverse[2 * i + 1, 0]
         near[i] = inverse[2 * i + 1, 2] if i + 1 < count and width >= 2 else 0.0
+    return True
+
+
+@compiled
+def border(products, coupling, solved, rest):
+    """Schur complement of the baseline, ``rest`` (B, B): its ``products`` less what the spikes take over of them."""
+    for a in range(rest.shape[0]):
+        for b in range(rest.shape[0]):
+            total = 0.0
+            for k in range(coupling.shape[1]):
+                total += coupling[a, k] * solved[b, k]
+            rest[a, b] = products[a, b] - total
+
+
+@compiled
+def add_border(part, solved, blocks, near):
+    """What the baseline adds to ``blocks`` (K, 3) and ``near`` (K,): ``part`` (B, B) is the inverse of its `border`."""
+    carried = np.empty(part.shape[0])
+    for p in range(solved.shape[1]):
+        i = p // 2
+        for a in range(part.shape[0]):
+            total = 0.0
+            for b in range(part.shape[0]):
+                total += part[a, b] * solved[b, p]
+            carried[a] = total
+        own = 0.0
+        for a in range(part.shape[0]):
+            own += carried[a] * solved[a, p]
+        blocks[i, 2 * (p % 2)] += own
+        after = 1 if p % 2 == 0 else 2  # the same spike's position, the next one's
+        if p + after < solved.shape[1]:
+            beside = 0.0
+            for a in range(part.shape[0]):
+                beside += carried[a] * solved[a, p + after]
+            if p % 2 == 0:
+                blocks[i, 1] += beside
+            else:
+                near[i] += beside
+
+
+@compiled
+def least_increase(position, weight, blocks, norms, lost, reach, cost):
+    """What leaving each spike out costs in twice the loss, into ``cost`` (K,): the linear model's value, lowered for neighbours.
+
+    Neighbours within ``reach`` (samples) whose weights sum to S take over a spike of weight w by moving together: at least
+    (S / (S + w))^2 of the linear cost remains. 0 where the linear model says nothing.
+    """
+    count = position.size
+    for i in range(count):
+        around = 0.0
+        first = i
+        while first > 0 and position[first - 1] >= position[i] - reach:
+            first -= 1
+            around += abs(weight[first])
+        last = i
+        while last < count - 1 and position[last + 1] <= position[i] + reach:
+            last += 1
+            around += abs(weight[last])
+        variance = blocks[i, 0] - blocks[i, 1] ** 2 / blocks[i, 2]
+        worth = (weight[i] * norms[i, 0]) ** 2 / variance
+        if first < last:
+            worth *= (around / (around + abs(weight[i]))) ** 2
+        told = variance > 0.0 and not (lost[2 * i] or lost[2 * i + 1]) and worth < np.inf
+        cost[i] = worth if told else 0.0
+
+
+@compiled
+def standard_errors(weight, noise_sd, fixed, lost, norms, blocks, near, of_weight, of_position, common):
+    """Standard errors of weights and positions (K,), NaN where unknown; ``common`` (K,) covariance with the next position."""
+    count = weight.size
+    for i in range(count):
+        unit = noise_sd / abs(weight[i]) / norms[i, 1]
+        told = not (lost[2 * i] or lost[2 * i + 1])
+        error = noise_sd * np.sqrt(blocks[i, 0]) / norms[i, 0]
+        of_weight[i] = error if told and error < np.inf else np.nan
+        error = unit * np.sqrt(blocks[i, 2])
+        of_position[i] = error if told and not fixed[2 * i + 1] and error < np.inf else np.nan
+        common[i] = np.nan
+        if i + 1 < count:
+            common[i] = near[i] * (noise_sd / weight[i] / norms[i, 1]) * (noise_sd / weight[i + 1] / norms[i + 1, 1])
