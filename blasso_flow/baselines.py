@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +50,7 @@ class Baseline:
         return self.kind == "exp" and bool(np.isnan(self.parameters["rate"]))
 
 
+@lru_cache(maxsize=64)
 def parse(text: str) -> Baseline:
     """Read ``kind`` or ``kind:key=value,...``. Raises `UsageError` for unknown kinds, keys and values out of range."""
     kind, _, rest = text.partition(":")
@@ -69,7 +72,7 @@ def parse(text: str) -> Baseline:
         raise UsageError(f"baseline {kind} needs {missing[0]}", received=text, allowed=ALLOWED)
     complete = {name: float(value) for name, value in parameters.items() if value is not None}
     _check(text, complete)
-    return Baseline(kind, complete)
+    return Baseline(kind, MappingProxyType(complete))
 
 
 def _check(text: str, parameters: Mapping[str, float]) -> None:

@@ -40,6 +40,7 @@ WHITENESS_BLOCK = 32  # samples, at least
 WHITENESS_BLOCKS = 12  # at least
 WHITENESS_DEVIATION = 4.0  # standard errors
 WHITENESS_EFFECT = 0.03  # of the variance
+WHITE_GAINS = np.array([2.0, 6.0, 2.0, 6.0])  # variance that white noise has in what is compared
 LOW_PASS = "the noise is not white: neighbouring samples move together, so its sd is underestimated; give noise_sd"
 RULE_ALLOWED = "a number above 0, auto, a multiple such as 0.5auto, or a fraction such as 0.05max"
 
@@ -135,19 +136,20 @@ def estimate_noise(values: FloatArray, filter: Filter | None = None) -> NoiseEst
     if size < SMALLEST:
         return _constant(present)
     quantum = find_quantum(present)
-    sd, rule, notes, freedom = _from_differences(values, present, quantum)
+    differences = _differences(values)
+    sd, rule, notes, freedom = _from_differences(differences, present, quantum)
     if quantum and sd < quantum / np.sqrt(12):
         return NoiseEstimate(
             quantum / float(np.sqrt(12)), f"floor: rounding noise of data quantised in steps of {quantum:.6g}", tuple(notes), True
         )
-    finest = min(sd, _difference_sd(values, 8, quantum) or sd)
+    finest = min(sd, _difference_sd(differences[8], 8, quantum) or sd)
     if not quantum and finest < NOISE_FREE * size:
         return NoiseEstimate(RANGE_FLOOR * size, "floor: 0.001 of the signal's range, the data show no noise", tuple(notes), True)
     if filter is not None and filter.width < NARROW and finest < 0.8 * sd:
         notes.append(
             f"the filter is narrow ({filter.width:.2g} samples): its signal inflates the noise sd of the fourth differences"
         )
-    white, sentence = _judged(values, filter)
+    white, sentence = _judged(differences, filter)
     if white is False:
         notes.append(sentence)
     uneven = (white is False and sentence == LOW_PASS) or finest < UNEVEN * sd
@@ -180,7 +182,14 @@ def estimate_from_residual(residual: FloatArray, previous: NoiseEstimate, parame
 
 def _median_sd(values: FloatArray) -> float:
     """sd of normal values from their median absolute deviation."""
-    return float(np.median(np.abs(values - np.median(values)))) / NORMAL_QUARTILE
+    return _median(np.abs(values - _median(values))) / NORMAL_QUARTILE
+
+
+def _median(values: FloatArray) -> float:
+    """Median of at least one value without NaN: numpy's, without what it checks."""
+    half = values.size // 2
+    parts = np.partition(values, half)
+    return float(parts[half] if values.size % 2 else (parts[:half].max() + parts[half]) / 2)
 
 
 def _neighbours_correlation(residual: FloatArray) -> float:
@@ -196,14 +205,18 @@ def find_quantum(present: FloatArray) -> float:
     The smallest gap between distinct values, if every value is a multiple of it away from the smallest. Steps below 1e-5
     of the range are rounding of the numbers themselves and do not count.
     """
-    some = present[:: max(1, present.size // QUANTISATION_SAMPLES)]
+    some = np.sort(present[:: max(1, present.size // QUANTISATION_SAMPLES)])
+    gaps = some[1:] - some[:-1]
+    gaps = gaps[gaps > 0]
+    if not gaps.size:
+        return 0.0
+    quantum = float(gaps.min())
+    if quantum < NOISE_FREE * (some[-1] - some[0]):
+        return 0.0
     distinct, counts = np.unique(some, return_counts=True)
-    if distinct.size < 2 or (distinct.size < 6 and (present.size < 4 * distinct.size or np.sort(counts)[-2] < 5)):
+    if distinct.size < 6 and (present.size < 4 * distinct.size or np.sort(counts)[-2] < 5):
         return 0.0
     offset = distinct - distinct[0]
-    quantum = float(np.diff(distinct).min())
-    if quantum < NOISE_FREE * offset[-1]:
-        return 0.0
     # the step from the whole range: the smallest gap alone carries the rounding of two numbers
     quantum = float(offset[-1] / np.round(offset[-1] / quantum))
     steps = offset / quantum
@@ -219,21 +232,31 @@ def _constant(present: FloatArray) -> NoiseEstimate:
     return NoiseEstimate(sd, f"floor: {words}, all samples are equal", ("all samples are equal: the noise is unknown",), True)
 
 
-def _from_differences(values: FloatArray, present: FloatArray, quantum: float) -> tuple[float, str, list[str], float]:
+def _differences(values: FloatArray) -> list[FloatArray]:
+    """Differences of order 0 to 8 of neighbouring values (N,), each one shorter than the one before."""
+    differences = [values]
+    for _ in range(8):
+        differences.append(differences[-1][1:] - differences[-1][:-1])
+    return differences
+
+
+def _from_differences(
+    differences: Sequence[FloatArray], present: FloatArray, quantum: float
+) -> tuple[float, str, list[str], float]:
     """sd, rule, notes and degrees of freedom from the highest order of differences that has enough windows."""
     orders = {4: "fourth", 2: "second", 1: "first"}
     for order, name in orders.items():
-        windows = int(np.count_nonzero(~np.isnan(np.diff(values, n=order))))
+        windows = int(np.count_nonzero(~np.isnan(differences[order])))
         if windows >= ENOUGH:
             notes = (
                 [] if order == 4 else [f"too few runs of 5 samples: the noise sd comes from {name} differences and holds signal"]
             )
-            sd = _difference_sd(values, order, quantum)
+            sd = _difference_sd(differences[order], order, quantum)
             return sd, f"median absolute {name} difference", notes, FREEDOM[order] * windows
     note = f"only {present.size} samples, too few to tell noise from signal"
     if present.size >= ENOUGH:  # many gaps: neighbours across a gap are the best there is
         return (
-            _difference_sd(present, 1, quantum),
+            _difference_sd(np.diff(present), 1, quantum),
             "median absolute difference across missing samples",
             ["no runs of samples: the noise sd is measured across missing ones"],
             FREEDOM[1] * present.size,
@@ -244,13 +267,13 @@ def _from_differences(values: FloatArray, present: FloatArray, quantum: float) -
     return RANGE_FLOOR * float(np.ptp(present)), "0.001 of the signal's range, too few samples", [note], np.inf
 
 
-def _difference_sd(values: FloatArray, order: int, quantum: float = 0.0) -> float:
-    """sd of white noise from the median absolute difference of one order; 0.0 with too few complete windows."""
-    size = np.abs(np.diff(values, n=order))
+def _difference_sd(differences: FloatArray, order: int, quantum: float = 0.0) -> float:
+    """sd of white noise from the median absolute one of differences of one order; 0.0 with too few complete windows."""
+    size = np.abs(differences)
     size = size[~np.isnan(size)]
     if size.size < (ENOUGH if order > 1 else 1):
         return 0.0
-    middle = float(np.median(size))
+    middle = _median(size)
     if quantum:  # median of grouped data: a level stands for all values that round to it
         level = quantum * round(middle / quantum)
         below = int(np.count_nonzero(size < level - quantum / 2))
@@ -271,30 +294,31 @@ def whiteness(values: FloatArray, filter: Filter | None = None) -> Whiteness:
     lag beyond 8 samples, which for white noise are uncorrelated with those of lower order.
     """
     values = np.asarray(values, dtype=np.float64)
-    first, second, fourth = (_difference_sd(values, order) for order in (1, 2, 4))
-    return Whiteness(first, second, fourth, *_judged(values, filter))
+    differences = _differences(values)
+    first, second, fourth = (_difference_sd(differences[order], order) for order in (1, 2, 4))
+    return Whiteness(first, second, fourth, *_judged(differences, filter))
 
 
-def _judged(values: FloatArray, filter: Filter | None) -> tuple[bool | None, str]:
+def _judged(differences: Sequence[FloatArray], filter: Filter | None) -> tuple[bool | None, str]:
     """Whether the noise is white, and the sentence for people: see `whiteness`."""
     if filter is None or filter.width < NARROW:
         return None, "whiteness cannot be judged without a filter of width 3 samples or more"
-    squares = _block_squares(values, max(9, round(filter.width)), max(WHITENESS_BLOCK, int(4 * filter.width)))
+    squares = _block_squares(differences, max(9, round(filter.width)), max(WHITENESS_BLOCK, int(4 * filter.width)))
     if squares.shape[1] < WHITENESS_BLOCKS:
         return None, "too few samples to tell whether the noise is white"
     order = np.argsort(squares[4], kind="stable")
     quiet = int(np.count_nonzero(squares[4] <= 2 * squares[4, order[order.size // 4]]))
     zeroth, one, two, reference, _ = squares[:, order[: max(WHITENESS_BLOCKS, quiet)]]
-    extra = zeroth - reference, one - DIFFERENCE_GAIN[1] * reference, two - DIFFERENCE_GAIN[2] * reference
+    first, second = one - DIFFERENCE_GAIN[1] * reference, two - DIFFERENCE_GAIN[2] * reference
     bound = 2 * filter.norm4 / filter.norm2
-
-    def beyond(blocks: FloatArray, gain: float) -> bool:
-        error = float(blocks.std(ddof=1)) / np.sqrt(blocks.size)
-        return bool(blocks.mean() - WHITENESS_DEVIATION * error > WHITENESS_EFFECT * gain * reference.mean())
-
-    if beyond(extra[1] - bound * extra[0], 2.0) or beyond(extra[2] - bound * extra[1], 6.0):
+    extra = np.stack([first - bound * (zeroth - reference), second - bound * first, -first, -second])
+    mean = extra.sum(axis=1) / reference.size
+    variance = ((extra - mean[:, None]) ** 2).sum(axis=1) / (reference.size - 1)
+    effect = WHITENESS_EFFECT * (reference.sum() / reference.size) * WHITE_GAINS
+    beyond = np.greater(mean - WHITENESS_DEVIATION * np.sqrt(variance / reference.size), effect).tolist()
+    if any(beyond[:2]):
         return False, LOW_PASS
-    if beyond(-extra[1], 2.0) or beyond(-extra[2], 6.0):
+    if any(beyond[2:]):
         return (
             False,
             "the noise is not white: it is stronger at high frequencies, so its sd is overestimated; give noise_sd",
@@ -302,23 +326,28 @@ def _judged(values: FloatArray, filter: Filter | None) -> tuple[bool | None, str
     return True, "differences of order 1, 2 and 8 agree with white noise and the filter's signal"
 
 
-def _block_squares(values: FloatArray, lag: int, block: int) -> FloatArray:
+def _block_squares(differences: Sequence[FloatArray], lag: int, block: int) -> FloatArray:
     """Per block, shape (5, blocks), without blocks half missing: variance about the mean, mean squares of differences of order
     1 and 2, the noise variance by order 8, and the mean square of differences at a lag."""
+    values = differences[0]
     blocks = (values.size - max(8, lag)) // block
     if blocks < 1:
         return np.empty((5, 0))
     span = blocks * block
-    differences = (np.diff(values)[3:], np.diff(values, n=2)[3:], np.diff(values, n=8), values[lag:] - values[:-lag])
-    squares = np.stack([values[4 : 4 + span], *(d[:span] ** 2 for d in differences)]).reshape(5, blocks, block)
+    curves = values[4:], differences[1][3:], differences[2][3:], differences[8], values[lag:] - values[:-lag]
+    squares = np.stack([curve[:span] for curve in curves])
+    np.multiply(squares[1:], squares[1:], out=squares[1:])
+    squares = squares.reshape(5, blocks, block)
     present = np.asarray(~np.isnan(squares).any(axis=0))
-    kept = present.sum(axis=1) >= block / 2
-    squares, present = squares[:, kept], present[kept]
     counts = present.sum(axis=1)
-    centred = squares[0] - np.where(present, squares[0], 0.0).sum(axis=1, keepdims=True) / counts[:, None]
-    squares[0] = centred**2 * (counts / (counts - 1))[:, None]
-    squares[3] /= DIFFERENCE_GAIN[8]
-    result: FloatArray = np.where(present, squares, 0.0).sum(axis=2) / counts
+    if counts.min() < block:
+        kept = counts >= block / 2
+        squares, present, counts = squares[:, kept], present[kept], counts[kept]
+        squares[:, ~present] = 0.0
+    centred = squares[0] - squares[0].sum(axis=1, keepdims=True) / counts[:, None]
+    squares[0] = np.where(present, centred**2, 0.0) * (counts / (counts - 1))[:, None]
+    result: FloatArray = squares.sum(axis=2) / counts
+    result[3] /= DIFFERENCE_GAIN[8]
     return result
 
 

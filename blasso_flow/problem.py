@@ -8,6 +8,7 @@ whitened: root * (model - y) with root = sqrt(W). Knows no solver.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -286,9 +287,9 @@ def pseudo_inverse(matrix: FloatArray, threshold: float) -> FloatArray:
 
 def whole_margin(margin: tuple[float, float], axis: Axis, filter: Filter) -> tuple[int, int]:
     """Margins in whole samples, rounded up. Raises `UsageError` for a negative one, or any on a periodic domain."""
-    if not (np.isfinite(margin).all() and min(margin) >= 0):
+    if not (all(map(math.isfinite, margin)) and min(margin) >= 0):
         raise UsageError("margin is out of range", received=margin, allowed="finite numbers from 0, in axis units")
-    before, after = (int(np.ceil(part / axis.spacing - 1e-9)) for part in margin)
+    before, after = (math.ceil(part / axis.spacing - 1e-9) for part in margin)
     if filter.period and (before or after):
         raise UsageError("a periodic domain has no margin", received=margin, allowed="0")
     return before, after

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -22,6 +23,7 @@ MOST_EXPONENT = 300.0  # of a level of hardly any freedom: squares stay finite
 DIRECT = 300_000_000  # products up to which a direct convolution is quicker than importing a faster one
 
 
+@lru_cache(maxsize=64)
 def rice_level(false_alarms: float, length: float, correlation_length: float, signed: bool, periodic: bool = False) -> float:
     """Level u that white noise crosses ``false_alarms`` times on average.
 

@@ -123,8 +123,10 @@ def channel_noise(channel: Signal, filter: Filter | None, settings: Settings) ->
         return NoiseEstimate(settings.noise_sd, "given")
     if channel.noise_sd is None:
         return estimate_noise(channel.values, filter)
-    present = np.broadcast_to(np.asarray(channel.noise_sd), channel.values.shape)[np.isfinite(channel.values)]
-    return NoiseEstimate(float(np.median(present)), "stored with the signal")
+    sd = channel.noise_sd
+    if isinstance(sd, np.ndarray):
+        sd = float(np.median(sd[np.isfinite(channel.values)]))
+    return NoiseEstimate(sd, "stored with the signal")
 
 
 def noise_behind_signal(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> NoiseEstimate:
