@@ -17,31 +17,32 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from time import perf_counter, sleep
 
 import h5py
 import numpy as np
 
+from benchmarks import channels, memory
+from benchmarks.tables import at_most, head, row
 from blasso_flow import write_signal
-from blasso_flow.simulation import simulate
 
-SAMPLES, SPIKES, DIFFERENT = 1000, 10, 500
+DIFFERENT = 500
+MANY = 10_000  # channels: with fewer, the start of the program counts
 
 
-def recording(folder: Path, channels: int) -> Path:
+def recording(folder: Path, number: int) -> Path:
     """A file of so many channels, written row by row: ``DIFFERENT`` of them again and again, with fresh noise."""
-    path = folder / f"{channels}.h5"
-    made = simulate("gaussian:sd=20", samples=SAMPLES, spikes=SPIKES, snr=20, channels=min(channels, DIFFERENT), seed=0)
+    path = folder / f"{number}.h5"
+    made = channels.recording(min(number, DIFFERENT))
     write_signal(made, path)
     generator = np.random.default_rng(1)
     with h5py.File(path, "r+") as file:
         noise = float(np.mean(file["signal/noise_sd"][()]))
         del file["signal/y"], file["signal/channel"], file["truth"], file["signal/noise_sd"]
-        y = file.create_dataset("signal/y", (channels, SAMPLES), np.float64, chunks=(64, SAMPLES))
-        for first in range(0, channels, DIFFERENT):
-            rows = made.values[: min(DIFFERENT, channels - first)]
+        y = file.create_dataset("signal/y", (number, channels.SAMPLES), np.float64, chunks=(64, channels.SAMPLES))
+        for first in range(0, number, DIFFERENT):
+            rows = made.values[: min(DIFFERENT, number - first)]
             y[first : first + len(rows)] = rows + noise * generator.normal(size=rows.shape) * (first > 0)
     return path
 
@@ -63,18 +64,6 @@ def family(root: int) -> dict[int, float]:
     return {member: seconds[member] for member in found if member in seconds}
 
 
-def memory(members: Iterable[int]) -> float:
-    """MB of some processes, pages that they share counted once."""
-    total = 0
-    for member in members:
-        try:
-            lines = Path(f"/proc/{member}/smaps_rollup").read_text().splitlines()
-            total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-        except (OSError, StopIteration):
-            continue
-    return total / 1024
-
-
 def timed(path: Path, target: Path, jobs: int) -> tuple[float, float, float, float]:
     """Wall seconds, CPU seconds of all processes, of the first one alone, and peak MB of one run."""
     command = [sys.executable, "-m", "blasso_flow", "recover", str(path), "-o", str(target), "--jobs", str(jobs)]
@@ -84,7 +73,7 @@ def timed(path: Path, target: Path, jobs: int) -> tuple[float, float, float, flo
             sleep(0.25)
             seen = family(process.pid)
             work |= {member: max(seconds, work.get(member, 0.0)) for member, seconds in seen.items()}
-            peak = max(peak, memory(seen))
+            peak = max(peak, memory.shared_out(seen))
     assert process.returncode in {0, 3}, process.returncode
     return perf_counter() - begun, sum(work.values()), work[process.pid], peak
 
@@ -139,14 +128,32 @@ def main() -> None:
         if options.kills:
             print(f"{killed(folder, options.kills)} of {options.kills} killed runs ended with the same data")
             return
-        print("| channels | jobs | seconds | rate (1/s) | work (s) | alone (s) | peak memory (MB) |")
-        print("|---|---|---|---|---|---|---|")
-        for channels in [1000] if options.quick else options.channels:
-            path = recording(folder, channels)
+        head(
+            "The whole program: twice the jobs do not take more work, a channel's work is that of the table above and little "
+            "more, and memory does not grow with the channels.",
+            *(
+                "channels",
+                "jobs",
+                "seconds",
+                "rate (1/s)",
+                "work (s)",
+                "alone (s)",
+                "peak memory (MB)",
+                "a channel (passes)",
+                "asked",
+            ),
+        )
+        made = channels.recording(1)
+        for number in [1000] if options.quick else options.channels:
+            path = recording(folder, number)
             for jobs in options.jobs:
+                before = channels.one_pass(made)
                 seconds, work, alone, peak = timed(path, folder / "r.h5", jobs)
-                numbers = f"{seconds:.1f} | {channels / seconds:.0f} | {work:.1f} | {alone:.1f} | {peak:.0f}"
-                print(f"| {channels:,} | {jobs} | {numbers} |", flush=True)
+                passes = work / number / (0.5 * (before + channels.one_pass(made)))
+                row(
+                    *(f"{number:,}", jobs, f"{seconds:.1f}", f"{number / seconds:.0f}", f"{work:.1f}", f"{alone:.1f}"),
+                    *(f"{peak:.0f}", f"{passes:.3g}", at_most(channels.ASKED, passes) if number >= MANY else ""),
+                )
             os.unlink(path)
 
 

@@ -1,51 +1,47 @@
 """Cost of one iteration of the paper's flows, in filtering passes of the same signal.
 
-python -m benchmarks.flows
+    python -m benchmarks.flows
 
-A pass is ``scipy.signal.fftconvolve(y, taps, "same")`` on 1,000 samples, Gaussian of width 20, taken in turn with the
-iterations of 100 particles; medians of CPU time.
+100 particles on 1,000 samples, Gaussian of width 20; medians of CPU time, taken in turn with the passes.
 """
 
 from __future__ import annotations
 
-from time import process_time
+from functools import partial
 
 import numpy as np
-from scipy.signal import fftconvolve
 
-from benchmarks.speed import problem_of
+from benchmarks.problems import pass_seconds, problem_of, timed
+from benchmarks.tables import head, row
 from blasso_flow.flow.conic import Conic
 from blasso_flow.flow.descent import Descent
 from blasso_flow.flow.euclidean import Euclidean
 
 PARTICLES = 100
 ITERATIONS = 300
-PASSES = 200
 RUNS = 15
 
 
 def main() -> None:
     """Print the table."""
     problem = problem_of(1000, 10, 20.0, False)
-    taps = problem.filter.response(np.arange(-problem.filter.taps // 2, problem.filter.taps // 2 + 1.0))
     methods = {"euclidean": Descent(Euclidean(), PARTICLES), "conic (100 of each sign)": Descent(Conic(), PARTICLES)}
     clouds = {name: method.start(problem) for name, method in methods.items()}
     passes: list[float] = []
     iterations: dict[str, list[float]] = {name: [] for name in methods}
     for _ in range(RUNS):
-        begun = process_time()
-        for _ in range(PASSES):
-            fftconvolve(problem.values, taps, "same")
-        passes.append((process_time() - begun) / PASSES)
+        passes.append(pass_seconds(problem.values, problem.filter))
         for name, method in methods.items():
-            begun = process_time()
-            method.iterated(problem, clouds[name], ITERATIONS)
-            iterations[name].append((process_time() - begun) / ITERATIONS)
-    print("| flow | iteration (us) | pass (us) | passes |")
-    print("|---|---|---|---|")
+            iterated = partial(method.iterated, problem, clouds[name], ITERATIONS)
+            iterations[name].append(timed(iterated, ITERATIONS * problem.values.size).cpu / ITERATIONS)
+    head(
+        f"An iteration of {PARTICLES} particles costs a few filtering passes.",
+        *("flow", "passes", "iteration (us)", "pass (us)"),
+    )
+    single = float(np.median(passes))
     for name, times in iterations.items():
-        one, single = float(np.median(times)), float(np.median(passes))
-        print(f"| {name} | {1e6 * one:.0f} | {1e6 * single:.0f} | {one / single:.1f} |")
+        one = float(np.median(times))
+        row(name, f"{one / single:.1f}", f"{1e6 * one:.0f}", f"{1e6 * single:.0f}")
 
 
 if __name__ == "__main__":

@@ -36,11 +36,11 @@ def lidar(directory: Path) -> list[tuple[str, str, str]]:
     plain = recovered(path)
     values = read_signal(str(path)).values
     peer = [decomposed(row[np.isfinite(row)]) for row in values]
-    fits = [
-        (found.fit, np.bincount(found.spikes.channel, minlength=len(values))),
-        (plain.fit, np.bincount(plain.spikes.channel, minlength=len(values))),
-    ]
-    shares = [(np.array([relative(left) for left in zip(values, fit.residual, strict=True)]), count) for fit, count in fits]
+    shares = []
+    for result in (found, plain):
+        assert result.fit is not None
+        left = np.array([relative(pair) for pair in zip(values, result.fit.residual, strict=True)])
+        shares.append((left, np.bincount(result.spikes.channel, minlength=len(values))))
     shares.append((np.array([share for share, _ in peer]), np.array([count for _, count in peer])))
     ours, default, theirs = (summary(*both) for both in shares)
     names = (

@@ -46,6 +46,7 @@ def noise_lines(seeds: int = 20) -> list[tuple[str, str, str]]:
             ratios = []
             for seed in range(seeds):
                 signal = simulate(f"gaussian:sd={width:g}", samples=10_000, spikes=round(1500 / width), snr=snr, seed=seed)
+                assert signal.noise_sd is not None
                 ratios.append(estimate_noise(signal.values, gaussian(width, 10_000)).sd / float(np.max(signal.noise_sd)) - 1)
             errors.append(f"{np.mean(ratios):+.1%} ({np.std(ratios):.1%})")
         lines.append(

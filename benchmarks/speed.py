@@ -3,8 +3,9 @@
     python -m benchmarks.speed [--quick] [--case SAMPLES,SPIKES,WIDTH,SIGN] [--growth]
 
 Gaussians of WIDTH samples; width "1500 decay" is a decay of 1,500 samples behind a rise 30 times shorter. A pass is
-``scipy.signal.fftconvolve(y, taps, "same")``: any method must look at the data about once. Each case runs in a process of
-its own, for its peak memory; the times are medians of warm runs on one thread, and on two, taken in turn with the passes.
+``scipy.signal.fftconvolve(y, taps, "same")``. Each case runs in a process of its own, for its peak memory; passes and times
+are medians of warm runs, taken in turn: CPU time on one thread, and the wall time of one thread over that of two. Memory a
+sample counts what the process took for the problem and one solve, in doubles of 8 bytes; small cases say nothing about it.
 Growth is the time of one case over that of a smaller one on one thread, medians of runs taken in turn in one process.
 """
 
@@ -12,20 +13,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
-from dataclasses import replace
-from time import perf_counter
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import numpy as np
-from scipy.signal import fftconvolve
 
-from blasso_flow import filters, threads
+from benchmarks import memory
+from benchmarks.problems import pass_seconds, problem_of, timed
+from benchmarks.tables import at_least, at_most, head, row
+from blasso_flow import threads
 from blasso_flow.flow import Solution, solve
-from blasso_flow.noise import StrengthRule, choose_strength
 from blasso_flow.problem import Problem
-from blasso_flow.simulation import simulate
 
 QUICK = (
     "1000,10,20,signed",
@@ -36,80 +36,111 @@ QUICK = (
 )
 CASES = (*QUICK, "1000000,20000,5,positive", "2000000,2000,100,signed", "10000000,200000,5,positive")
 GROWTH = ("1000000,20000,5,positive", "10000000,200000,5,positive")
-MOST_RUNS = 10_000  # samples: shorter cases run more often
-RUNS = 3  # of the others
+SHORT, RUNS_OF_SHORT, RUNS = 10_000, 15, 3  # samples; how often those up to this length, and longer ones, are run
+LONG = 100_000  # samples: shorter cases say nothing about memory
+
+ASKED: dict[str, dict[str, float]] = {  # of what `Figures` holds
+    "1000,10,20,signed": {"passes": 20},
+    "10000,100,20,signed": {"passes": 60},
+    "1000000,20000,5,positive": {"passes": 45, "faster": 1.6},
+    "2000000,2000,100,signed": {"passes": 40, "doubles": 12},
+    "10000000,200000,5,positive": {"memory": 3000},
+}
+ASKED_GROWTH = 11
+WORDS = {"passes": "passes", "faster": "times faster", "doubles": "doubles", "memory": "MB"}
 
 
-def problem_of(samples: int, spikes: int, width: float, positive: bool, decaying: bool = False) -> Problem:
-    """A simulated problem at 20 dB without a baseline, its strength by the Rice rule."""
-    spec = f"decay:rise={width / 30:g},decay={width:g}" if decaying else f"gaussian:sd={width:g}"
-    distance = 0.0 if decaying else 4 * width
-    signal = simulate(spec, samples=samples, spikes=spikes, snr=20, positive=positive, seed=1, end_distance=distance).channel(0)
-    assert signal.filter is not None
-    table = filters.build(signal.filter, signal.axis)
-    draft = Problem.from_signal(signal, table, strength=1.0, positive=positive, baseline="none")
-    strength = choose_strength(
-        StrengthRule.parse("auto"),
-        filter=table,
-        noise_sd=draft.noise_sd,
-        weights=draft.sample_weights,
-        domain=draft.domain,
-        positive=positive,
-    )
-    return replace(draft, strength=strength.strength)
+@dataclass(frozen=True)
+class Figures:
+    """Of one case: times in seconds, ``memory`` in MB, ``doubles`` a sample; ``same``: two threads find the same."""
+
+    one_pass: float
+    solve: float
+    faster: float
+    same: bool
+    gap: float
+    rounds: int
+    found: int
+    memory: float
+    doubles: float
+
+    @property
+    def passes(self) -> float:
+        """The time of a solve in filtering passes."""
+        return self.solve / self.one_pass
+
+
+def shape(case: str) -> tuple[float, bool, bool]:
+    """Width, whether the spikes are above zero, whether the filter is a decay."""
+    _, _, width, sign = case.split(",")
+    number, *kind = width.split()
+    return float(number), sign == "positive", kind == ["decay"]
 
 
 def prepared(case: str) -> Problem:
-    """The problem of a case, its kernels loaded."""
-    samples, spikes, width, sign = case.split(",")
-    number, *kind = width.split()
-    shape = float(number), sign == "positive", kind == ["decay"]
-    solve(problem_of(3000, 10, *shape))
-    return problem_of(int(samples), int(spikes), *shape)
+    """The problem of a case."""
+    samples, spikes, *_ = case.split(",")
+    width, positive, decaying = shape(case)
+    return problem_of(int(samples), int(spikes), width, positive, decaying=decaying)
 
 
-def solved(problem: Problem, count: int) -> tuple[float, Solution]:
-    """Seconds on so many threads, and the solution; nothing prepared is carried over from one run to the next."""
-    fresh = replace(problem)
-    begun = perf_counter()
+def warm_up(case: str) -> None:
+    """Load the kernels of a case, by a small one of its shape."""
+    width, positive, decaying = shape(case)
+    solve(problem_of(3000, 10, width, positive, decaying=decaying))
+
+
+def solved(problem: Problem, count: int = 1) -> Solution:
+    """The solution on so many threads; nothing prepared is carried over from one run to the next."""
     with threads.using(count):
-        solution = solve(fresh)
-    return perf_counter() - begun, solution
+        return solve(replace(problem))
+
+
+def same(one: Solution, other: Solution) -> bool:
+    """Whether spikes, objective and gap are equal to the last bit."""
+    numbers = one.objective == other.objective and one.gap == other.gap
+    return numbers and np.array_equal(one.position, other.position) and np.array_equal(one.weight, other.weight)
 
 
 def growth() -> float:
     """Time of the second case of GROWTH over that of the first, in this process."""
+    warm_up(GROWTH[0])
     problems = [prepared(case) for case in GROWTH]
-    seconds = np.array([[solved(problem, 1)[0] for problem in problems] for _ in range(RUNS)])
+    seconds = np.array([[timed(partial(solved, problem), problem.values.size).cpu for problem in problems] for _ in range(RUNS)])
     small, large = np.median(seconds, axis=0)
     return float(large / small)
 
 
-def measure(case: str) -> dict[str, float]:
-    """Medians of one case, in this process."""
+def measure(case: str) -> Figures:
+    """One case, in this process."""
+    warm_up(case)
+    before = memory.resident()
     problem = prepared(case)
-    taps = problem.filter.response(np.arange(-problem.filter.taps // 2, problem.filter.taps // 2 + 1.0))
+    peak, solution = memory.peak_of(partial(solved, problem))
     size = problem.values.size
-    runs = 15 if size <= MOST_RUNS else RUNS
-    passes: list[float] = []
-    solves: dict[int, list[float]] = {1: [], 2: []}
-    for _ in range(runs):
-        for _ in range(5 if size <= MOST_RUNS else 2):
-            begun = perf_counter()
-            fftconvolve(problem.values, taps, "same")
-            passes.append(perf_counter() - begun)
-        for count, seconds in solves.items():
-            elapsed, solution = solved(problem, count)
-            seconds.append(elapsed)
-    return {
-        "pass": float(np.median(passes)),
-        "solve": float(np.median(solves[1])),
-        "faster": float(np.median(solves[1]) / np.median(solves[2])),
-        "gap": solution.gap,
-        "rounds": solution.rounds,
-        "found": solution.position.size,
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
+    passes, alone, both = [], [], []
+    for _ in range(RUNS if size > SHORT else RUNS_OF_SHORT):
+        passes.append(pass_seconds(problem.values, problem.filter))
+        alone.append(timed(partial(solved, problem), size))
+        both.append(timed(partial(solved, problem, 2), size))
+    return Figures(
+        one_pass=float(np.median(passes)),
+        solve=float(np.median([run.cpu for run in alone])),
+        faster=float(np.median([run.wall for run in alone]) / np.median([run.wall for run in both])),
+        same=same(solution, solved(problem, 2)),
+        gap=solution.gap,
+        rounds=solution.rounds,
+        found=solution.position.size,
+        memory=peak,
+        doubles=(peak - before) * 2**20 / 8 / size,
+    )
+
+
+def verdicts(case: str, figures: Figures) -> str:
+    """What was asked of a case, and whether it holds."""
+    judges = {"faster": at_least}
+    asked = ASKED.get(case, {}).items()
+    return "; ".join(judges.get(name, at_most)(limit, getattr(figures, name), f" {WORDS[name]}") for name, limit in asked)
 
 
 def main() -> None:
@@ -121,26 +152,39 @@ def main() -> None:
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.growth:
-        samples = " to ".join(f"{int(case.split(',')[0]):,}" for case in GROWTH)
-        print(f"Growth from {samples} samples: {growth():.1f} times the time, on one thread.")
+        samples, factor = " to ".join(f"{int(case.split(',')[0]):,}" for case in GROWTH), growth()
+        print(f"Growth from {samples} samples: {factor:.1f} times the time, on one thread ({at_most(ASKED_GROWTH, factor)}).")
         return
     if options.child:
-        print(json.dumps(measure(options.case[0])))
+        print(json.dumps(asdict(measure(options.case[0]))))
         return
-    head = (
-        "samples | spikes | width | sign | found | rounds | proven gap | passes | two threads faster by | time (ms) | pass (ms)"
+    head(
+        "The time of a solve in filtering passes of the same signal, its proof included, grows with the samples and little "
+        "else; two threads find the same spikes, objective and gap, to the last bit.",
+        *(
+            "samples",
+            "spikes",
+            "width",
+            "sign",
+            "found",
+            "rounds",
+            "proven gap",
+            "passes",
+            "two threads faster by",
+            "same on two",
+        ),
+        *("time (ms)", "pass (ms)", "peak memory (MB)", "doubles a sample", "asked"),
     )
-    print(f"| {head} | peak memory (MB) |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
     for case in options.case or (QUICK if options.quick else CASES):
         command = [sys.executable, "-m", "benchmarks.speed", "--child", "--case", case]
-        row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        figures = Figures(**json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
         samples, spikes, width, sign = case.split(",")
-        print(
-            f"| {int(samples):,} | {int(spikes):,} | {width} | {sign} | {row['found']} | {row['rounds']} | {row['gap']:.1e} "
-            f"| {row['solve'] / row['pass']:.0f} | {row['faster']:.2f} | {1e3 * row['solve']:.4g} | {1e3 * row['pass']:.3g} "
-            f"| {row['memory']:.0f} |",
-            flush=True,
+        row(
+            *(f"{int(samples):,}", f"{int(spikes):,}", width, sign, f"{figures.found:,}", figures.rounds, f"{figures.gap:.1e}"),
+            *(f"{figures.passes:.3g}", f"{figures.faster:.2f}", "yes" if figures.same else "NO"),
+            *(f"{1e3 * figures.solve:.4g}", f"{1e3 * figures.one_pass:.3g}", f"{figures.memory:.0f}"),
+            f"{figures.doubles:.1f}" if int(samples) >= LONG else "",
+            verdicts(case, figures),
         )
     if not (options.case or options.quick):
         print(flush=True)
