@@ -84,10 +84,10 @@ def nothing_fixed(count: int) -> NDArray[np.bool_]:
 
 
 def fixed_at_ends(problem: Problem, position: FloatArray) -> NDArray[np.bool_]:
-    """Positions (K,) on an end of the domain do not move, (2 K,)."""
+    """Positions (K,), in order and at least one, on an end of the domain do not move, (2 K,)."""
     fixed = nothing_fixed(position.size)
-    if not problem.filter.period:
-        low, high = problem.domain
+    low, high = problem.domain
+    if not problem.filter.period and (position[0] <= low or position[-1] >= high):
         fixed[1::2] = (position <= low) | (position >= high)
     return fixed
 
@@ -96,11 +96,8 @@ def resolved_groups(x: FloatArray, errors: FloatArray, common: FloatArray, width
     """Group numbers (K,): a spike whose position error exceeds a quarter of a width, or is unknown, joins the neighbours it
     cannot be told from: nearer than a width, or than twice the standard error of the distance. ``common`` (K - 1,) is the
     covariance of neighbouring positions; ``width`` one for all, or (K,)."""
-    vague = ~(errors <= UNRESOLVED * width)
-    if not vague.any():
-        return np.arange(x.size, dtype=np.int64)
-    width = np.broadcast_to(width, x.shape)
-    spread = np.sqrt(np.maximum(errors[:-1] ** 2 + errors[1:] ** 2 - 2 * common, 0.0))
-    distance = np.diff(x)
-    linked = (vague[:-1] | vague[1:]) & ((distance < np.maximum(width[:-1], width[1:])) | (distance < 2 * spread))
-    return np.concatenate([[0], np.cumsum(~linked)]).astype(np.int64)
+    from blasso_flow.kernels import covariance
+
+    group = np.empty(x.size, dtype=np.int64)
+    covariance.groups(x, errors, common, np.broadcast_to(width, x.shape), UNRESOLVED, group)
+    return group

@@ -197,10 +197,12 @@ def _insignificant(
     ``threshold`` = u^2 sd^2; infinite when all are to be compared.
     """
     x = particles.position
+    dropped = np.zeros(x.size, dtype=np.bool_)
     candidates = np.flatnonzero(doubtful)
+    if not candidates.size:
+        return dropped
     increase = np.array([_increase(free, particles, int(i)) for i in candidates])
     below = np.flatnonzero(increase < threshold)
-    dropped = np.zeros(x.size, dtype=np.bool_)
     reach = APART * free.filter.width
     for i in candidates[below[np.argsort(increase[below], kind="stable")]]:
         neighbours = _within(free, x, float(x[i]), reach)
@@ -226,35 +228,32 @@ def _increase(free: Problem, particles: Particles, i: int) -> float:
     """What leaving spike i out costs in twice the loss, its neighbours (and on a short record everything) fitted again."""
     from blasso_flow.kernels import spikes as kernel
 
-    table, x = free.filter, particles.position
+    table, x, w = free.filter, particles.position, particles.weight
     low, high = free.domain
     whole = _tests_whole(free, x.size)
-    columns = free.whitened_baseline
-    if whole:
-        members = np.delete(np.arange(x.size), i)
-        first, last = 0, free.root.size
-    else:
+    first, last, columns = 0, free.root.size, free.whitened_baseline
+    if not whole:
         reach = REACH * table.width
         begin, end = int(np.searchsorted(x, x[i] - reach)), int(np.searchsorted(x, x[i] + reach, side="right"))
-        members = np.delete(np.arange(max(begin, i - MEMBERS), min(end, i + MEMBERS + 1)), i - max(begin, i - MEMBERS))
-        around = np.append(x[members], x[i])
-        low, high = max(low, float(around.min()) - table.width), min(high, float(around.max()) + table.width)
+        members = slice(max(begin, i - MEMBERS), min(end, i + MEMBERS + 1))
+        x, w, i = x[members], w[members], i - members.start
+        low, high = max(low, float(x[0]) - table.width), min(high, float(x[-1]) + table.width)
         first, last = int(np.floor(low)) + free.offset, int(np.floor(high)) + free.offset + table.taps
         columns = np.empty((0, last - first))
-    before = particles.residual[first:last]
     gone = np.zeros(last - first)
-    own = particles.position[i : i + 1], -particles.weight[i : i + 1]
-    kernel.add_responses(*own, table.coefficients, table.edges, free.offset - (0 if table.period else first), table.period, gone)
+    place = free.offset - (0 if table.period else first), table.period
+    kernel.add_responses(x[i : i + 1], -w[i : i + 1], table.coefficients, table.edges, *place, gone)
+    before = particles.residual[first:last]
     residual = before + gone * free.root[first:last]
-    positions, weights, baseline = x[members], particles.weight[members], particles.baseline.copy()
-    if members.size:
+    positions, weights = (np.concatenate([of[:i], of[i + 1 :]]) for of in (x, w))
+    if positions.size:
         relax(
-            free, positions, weights, baseline[: columns.shape[0]], residual,
+            free, positions, weights, particles.baseline[: columns.shape[0]].copy(), residual,
             tolerance=TRIAL_TOLERANCE, iterations=ITERATIONS, columns=columns, first=first, domain=(low, high),
         )  # fmt: skip
     elif whole:
         free.refit_baseline(residual)
-    return float(np.sum((residual - before) * (residual + before)))
+    return losses.dot(residual - before, residual + before)
 
 
 def _with_errors(problem: Problem, particles: Particles, covariance: Covariance | None) -> Refit:

@@ -266,3 +266,18 @@ def standard_errors(weight, noise_sd, fixed, lost, norms, blocks, near, of_weigh
         common[i] = np.nan
         if i + 1 < count:
             common[i] = near[i] * (noise_sd / weight[i] / norms[i, 1]) * (noise_sd / weight[i + 1] / norms[i + 1, 1])
+
+
+@compiled
+def groups(position, errors, common, widths, unresolved, group):
+    """Numbers of the spikes' groups, ``group`` (K,); see `covariance.resolved_groups`."""
+    number = 0
+    for i in range(position.size):
+        if i > 0:
+            vague = not (errors[i - 1] <= unresolved * widths[i - 1] and errors[i] <= unresolved * widths[i])
+            distance = position[i] - position[i - 1]
+            square = errors[i - 1] ** 2 + errors[i] ** 2 - 2.0 * common[i - 1]  # of the distance's standard error
+            beyond = square > 0.0 and distance < 2.0 * np.sqrt(square)
+            if not (vague and (distance < max(widths[i - 1], widths[i]) or beyond)):
+                number += 1
+        group[i] = number
