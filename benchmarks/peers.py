@@ -19,8 +19,8 @@ from scipy.sparse import csc_matrix
 from benchmarks.problems import problem_of, timed
 from benchmarks.tables import head, row
 from blasso_flow.audit_bound import bound_certificate
+from blasso_flow.certificate import dual_value
 from blasso_flow.flow import solve
-from blasso_flow.losses import best_dual_value
 from blasso_flow.problem import Problem
 from blasso_flow.signals import FloatArray
 
@@ -49,7 +49,7 @@ def proven_gap(problem: Problem, position: FloatArray, weight: FloatArray) -> fl
     u = problem.unpadded(problem.root * residual)
     bound = bound_certificate(problem.filter, u, problem.strength, problem.domain, problem.positive, 1e-9)
     objective = problem.objective(residual, weight)
-    dual, _ = best_dual_value(residual, problem.whitened_values, 1 / max(1.0, bound.supremum))
+    dual = dual_value(problem, problem.sums(residual, np.empty(0)), objective, bound.supremum)
     return (objective - dual) / objective
 
 

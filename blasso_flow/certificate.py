@@ -11,6 +11,7 @@ Uses numerics only: no files, no figures.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from blasso_flow import losses, penalties, threads
 from blasso_flow.filters.fitting import DEGREE
 from blasso_flow.filters.polynomials import powers_to_bernstein
-from blasso_flow.problem import Problem
+from blasso_flow.problem import Problem, Sums
 from blasso_flow.signals import FloatArray, IntArray
 
 SLACK = 1e-10  # how far above the true supremum a decided cell may stay
@@ -77,8 +78,6 @@ class Certifier:
         to_bernstein = powers_to_bernstein(DEGREE)
         self.kinked = table.kinks.size > 0
         self.to_bernstein = to_bernstein
-        columns = problem.whitened_baseline
-        self.orthonormal_baseline = np.linalg.qr(columns[columns.any(axis=1)].T)[0].T
         # products, sums over taps and the change of basis (whose entries are at most 2^degree): a generous multiple
         self.relative_rounding = EPSILON * (table.taps + 64) * table.response_bound * 8
         self.direct = table.taps <= DIRECT_TAPS or (self.blocks + 1) * table.taps <= DIRECT_PRODUCTS
@@ -92,38 +91,15 @@ class Certifier:
         self.grain = GRAIN if self.direct else self.transform - table.taps + 1
         self.seen = np.zeros(-(-(self.blocks + 1) // self.grain))  # largest value at the nodes of each grain
 
-    def __call__(self, residual: FloatArray, baseline: FloatArray, objective: float, birth_level: float = 1.0) -> Certificate:
-        """Certificate of a measure from its whitened residual (M,), refitted baseline coefficients (B,) and objective.
+    def __call__(self, residual: FloatArray, sums: Sums, objective: float, birth_level: float = 1.0) -> Certificate:
+        """Certificate of a measure from its whitened residual (M,), the sums of that with its baseline, and its objective.
 
         Candidates are local maxima above ``birth_level``. The dual value is taken relative to the present baseline, which
         changes nothing in the mathematics and spares the digits of a large offset.
         """
         gradient = residual if self.problem.equal_weights else losses.gradient(residual, self.problem.root)
         sup, position, eta = self.supremum(gradient, birth_level)
-        return Certificate(sup, self.dual_value(residual, baseline, objective, sup), position, eta)
-
-    def dual_value(self, residual: FloatArray, baseline: FloatArray, objective: float, sup: float) -> float:
-        """Lower bound of the optimum from a whitened residual whose certificate is at most ``sup``, less its rounding."""
-        above_baseline, energy = self.problem.whitened_values, self.problem.energy
-        if baseline.size:
-            above_baseline = above_baseline - losses.combined(baseline, self.problem.whitened_baseline)
-            energy = losses.dot(above_baseline, above_baseline)
-        value, allowance = losses.best_dual_value(residual, above_baseline, 1 / max(1.0, sup), energy)
-        return value - allowance - self._baseline_allowance(residual, energy, objective)
-
-    def _baseline_allowance(self, residual: FloatArray, energy: float, objective: float) -> float:
-        """What rounding leaves of B^T u = 0, times how far the optimal baseline can be from the present one.
-
-        At the optimum 1/2 ||B b + phi * mu - y||^2 + strength |mu| is at most the present objective; the triangle
-        inequality then bounds ||B b||.
-        """
-        if not self.orthonormal_baseline.size:
-            return 0.0
-        size = float(np.sqrt(losses.dot(residual, residual)))
-        left = float(np.linalg.norm(losses.dots(self.orthonormal_baseline, residual))) + 4 * EPSILON * size
-        reach = np.sqrt(2 * objective) + np.sqrt(energy)
-        reach += self.problem.largest_root * self.problem.filter.response_bound * objective / self.problem.strength
-        return float(left * reach)
+        return Certificate(sup, dual_value(self.problem, sums, objective, sup), position, eta)
 
     def supremum(self, gradient: FloatArray, birth_level: float = 1.0) -> tuple[float, FloatArray, FloatArray]:
         """Proven bound of sup eta (sup |eta| when signed), and positions and eta of the local maxima above ``birth_level``.
@@ -297,6 +273,26 @@ def _correlate(values: FloatArray, taps: FloatArray, length: int, stale: NDArray
                     target[:] = row[: target.size]
 
     threads.each(correlated, _stale_pieces(stale, BLOCK_NUMBERS // length))
+
+
+def dual_value(problem: Problem, sums: Sums, objective: float, sup: float) -> float:
+    """Lower bound of the optimum from the sums of a residual whose certificate is at most ``sup``, less its rounding."""
+    value, allowance = losses.best_dual_value(sums.square, sums.product, sums.energy, sums.size, 1 / max(1.0, sup))
+    return value - allowance - _baseline_allowance(problem, sums, objective)
+
+
+def _baseline_allowance(problem: Problem, sums: Sums, objective: float) -> float:
+    """What rounding leaves of B^T u = 0, times how far the optimal baseline can be from the present one.
+
+    At the optimum 1/2 ||B b + phi * mu - y||^2 + strength |mu| is at most the present objective; the triangle
+    inequality then bounds ||B b||.
+    """
+    if not problem.orthonormal_baseline.size:
+        return 0.0
+    left = sums.left + 4 * EPSILON * math.sqrt(sums.square)
+    reach = math.sqrt(2 * objective) + math.sqrt(sums.energy)
+    reach += problem.largest_root * problem.filter.response_bound * objective / problem.strength
+    return left * reach
 
 
 def sample_eta(problem: Problem, position: FloatArray, residual: FloatArray) -> FloatArray:

@@ -6,11 +6,14 @@ Poisson: R(m) = sum m - y + y log(y / m), gradient u = 1 - y / m, conjugate R*(u
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from blasso_flow import threads
 from blasso_flow.signals import FloatArray
 
+EPSILON = float(np.finfo(np.float64).eps)
 PIECE = 1 << 15  # samples that a thread sums or multiplies at a time: products of so many stay in its cache
 
 
@@ -55,21 +58,15 @@ def gradient(residual: FloatArray, root: FloatArray) -> FloatArray:
     return product
 
 
-def best_dual_value(
-    residual: FloatArray, whitened_values: FloatArray, largest_scale: float, energy: float | None = None
-) -> tuple[float, float]:
+def best_dual_value(square: float, product: float, energy: float, size: int, largest_scale: float) -> tuple[float, float]:
     """Largest -R*(t u) over 0 <= t <= ``largest_scale``, closed form because it is concave in t.
 
-    ``whitened_values`` is root * y, ``energy`` its square where it is known. Returns (dual value, allowance): the allowance
-    bounds the rounding of the sums.
+    From sums of ``size`` terms: ``square`` of the whitened residual, its ``product`` with the whitened values, ``energy`` of
+    those. Returns (dual value, allowance): the allowance bounds the rounding of the sums.
     """
-    square = dot(residual, residual)
-    product = dot(residual, whitened_values)
     scale = 0.0 if square == 0.0 else min(max(-product / square, 0.0), largest_scale)
-    if energy is None:
-        energy = dot(whitened_values, whitened_values)
-    terms = 0.5 * scale**2 * square + scale * np.sqrt(square * energy)
-    allowance = float(8 * np.finfo(float).eps * (np.log2(residual.size + 1) + 4) * terms)
+    terms = 0.5 * scale**2 * square + scale * math.sqrt(square * energy)
+    allowance = 8 * EPSILON * (math.log2(size + 1) + 4) * terms
     return -0.5 * scale**2 * square - scale * product, allowance
 
 
@@ -89,4 +86,4 @@ def poisson_dual_value(complement: FloatArray, values: FloatArray) -> tuple[floa
         return float("-inf"), 0.0
     terms = values[counted] * np.log(complement[counted])
     size = float(np.abs(terms).sum() + values.sum())
-    return float(terms.sum()), float(8 * np.finfo(float).eps * (np.log2(values.size + 1) + 4) * size)
+    return float(terms.sum()), float(8 * EPSILON * (np.log2(values.size + 1) + 4) * size)

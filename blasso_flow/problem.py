@@ -21,7 +21,23 @@ from blasso_flow.signals import Axis, FloatArray, Signal
 
 SPIKES_PIECE = 1 << 11  # spikes whose responses a thread adds at a time
 PIECE = 1 << 15  # samples whose residual a thread computes at a time
+EPSILON = float(np.finfo(np.float64).eps)
 GRAIN = 1 << 9  # samples, or 4 filters: whose residual is taken over where the spikes are the same
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What objective and dual value need of a whitened residual r.
+
+    With a = root * (y - B b): ``square`` = <r, r>, ``product`` = <r, a>, ``energy`` = <a, a>. ``left`` is the length of what
+    rounding left of r in the whitened baseline's columns, to which it is orthogonal after their refit. ``size`` is M.
+    """
+
+    square: float
+    product: float
+    energy: float
+    left: float
+    size: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +181,20 @@ class Problem:
         return np.array([losses.dots(columns, column) for column in columns]).reshape(2 * columns.shape[:1])
 
     @cached_property
+    def baseline_lengths(self) -> FloatArray:
+        """Norms of the whitened baseline's columns, shape (B,)."""
+        return np.sqrt(np.diagonal(self.baseline_products))
+
+    @cached_property
+    def orthonormal_baseline(self) -> FloatArray:
+        """Orthonormal curves that span the whitened baseline's columns, shape (C, M), those without a sample left out."""
+        columns = self.whitened_baseline
+        if len(columns) == 1:
+            length = self.baseline_lengths[0]
+            return columns / length if length > 0 else columns[:0]
+        return np.ascontiguousarray(np.linalg.qr(columns[columns.any(axis=1)].T)[0].T)
+
+    @cached_property
     def _baseline_inverse(self) -> FloatArray:
         """Their pseudo-inverse."""
         return pseudo_inverse(self.baseline_products, 1e-13)
@@ -201,11 +231,47 @@ class Problem:
 
     def residual_of(self, model: FloatArray, baseline: FloatArray) -> FloatArray:
         """The same from phi * mu on the padded record, shape (M,)."""
-        residual = self.root * model
-        if baseline.size:
-            residual += losses.combined(baseline, self.whitened_baseline)
-        residual -= self.whitened_values
+        residual = np.empty(self.root.size)
+        self._fill_residual(model, baseline, residual)
         return residual
+
+    def _fill_residual(self, model: FloatArray, baseline: FloatArray, residual: FloatArray) -> FloatArray:
+        """Write root * (model + B b - y) into ``residual`` (M,); returns its products with the baseline's columns, (B,)."""
+        from blasso_flow.kernels.curves import fill_residual
+
+        work = threads.pieces(residual.size, PIECE)
+        products = np.empty((len(work), baseline.size))
+        curves = model, self.root, self.whitened_values, self.whitened_baseline[: baseline.size], baseline
+
+        def fill(first: int, last: int) -> None:
+            fill_residual(*curves, first, last, residual, products[first // PIECE])
+
+        threads.each(fill, work)
+        return products[0] if len(work) == 1 else summed(products)
+
+    def refitted(self, model: FloatArray, baseline: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Weighted least squares of the baseline beside phi * mu (M,): its coefficients (B,), and the whitened residual (M,).
+
+        Afterwards B^T W (model - y) = 0, as the dual point needs. ``baseline`` is where to start.
+        """
+        residual = np.empty(self.root.size)
+        for _ in range(2):  # the second time removes the rounding of the first
+            products = self._fill_residual(model, baseline, residual)
+            baseline = baseline - losses.dots(self._baseline_inverse, products)
+        self._fill_residual(model, baseline, residual)
+        return baseline, residual
+
+    def sums(self, residual: FloatArray, baseline: FloatArray) -> Sums:
+        """Sums over a whitened residual (M,), for baseline coefficients (B,)."""
+        from blasso_flow.kernels.curves import sums
+
+        columns, orthonormal = self.whitened_baseline[: baseline.size], self.orthonormal_baseline
+        work = threads.pieces(residual.size, PIECE)
+        parts = np.empty((len(work), 3 + len(orthonormal)))
+        curves = residual, self.whitened_values, columns, baseline, orthonormal
+        threads.each(lambda first, last: sums(*curves, first, last, parts[first // PIECE]), work)
+        square, product, energy, *left = (parts[0] if len(work) == 1 else summed(parts)).tolist()
+        return Sums(square, product, energy, math.hypot(*left), residual.size)
 
     def residual_without_baseline(
         self, position: FloatArray, weight: FloatArray, before: tuple[FloatArray, FloatArray, FloatArray] | None = None
@@ -240,39 +306,30 @@ class Problem:
         squared_norms(position, self.root, table.coefficients, table.edges, self.offset, table.period, out)
         return out
 
-    def refit_baseline(self, residual: FloatArray) -> FloatArray:
-        """Weighted least squares of the baseline: its change of coefficients (B,); ``residual`` (M,) is updated in place.
+    def objective(self, residual: FloatArray, weight: FloatArray, sums: Sums | None = None) -> float:
+        """J from a whitened residual, its sums where they are known, and the weights."""
+        loss = losses.value(residual) if sums is None else 0.5 * sums.square
+        return loss + penalties.value(weight, self.strength)
 
-        Afterwards B^T W (model - y) = 0, as the dual point needs.
-        """
-        columns = self.whitened_baseline
-        change = np.zeros(columns.shape[0])
-        for _ in range(2 if columns.size else 0):  # the second pass removes the rounding of the first
-            part = -losses.dots(self._baseline_inverse, losses.dots(columns, residual))
-            residual += losses.combined(part, columns)
-            change += part
-        return change
-
-    def objective(self, residual: FloatArray, weight: FloatArray) -> float:
-        """J from a whitened residual and the weights."""
-        return losses.value(residual) + penalties.value(weight, self.strength)
-
-    def objective_rounding(self, residual: FloatArray, position: FloatArray, weight: FloatArray, baseline: FloatArray) -> float:
+    def objective_rounding(self, sums: Sums, position: FloatArray, weight: FloatArray, baseline: FloatArray) -> float:
         """Upper bound of how far the computed objective can be below the exact one of the same measure.
 
         A sample sums at most ``overlap`` responses, so ||sum |w_i phi_i||| <= sqrt(overlap sum w_i^2 ||phi_i||^2); every
         sum of the residual is off by at most a multiple of eps times these magnitudes.
         """
-        epsilon = float(np.finfo(np.float64).eps)
         overlap = position.size
         if position.size and not self.filter.period:
             overlap = int((np.searchsorted(position, position + self.filter.taps + 1) - np.arange(position.size)).max())
-        responses = float(np.sqrt(overlap * losses.dot(weight, weight)) * self.filter.response_bound * self.largest_root)
-        curves = float(np.sqrt(self.energy) + np.abs(baseline) @ np.sqrt(np.diagonal(self.baseline_products)))
-        off = epsilon * (overlap + 24) * (responses + curves)
-        square = losses.dot(residual, residual)
-        sums = 8 * epsilon * (np.log2(residual.size + 1) + 4) * (0.5 * square + penalties.value(weight, self.strength))
-        return float(np.sqrt(square)) * off + 0.5 * off**2 + sums
+        responses = math.sqrt(overlap * losses.dot(weight, weight)) * self.filter.response_bound * self.largest_root
+        curves = math.sqrt(self.energy) + float(np.abs(baseline) @ self.baseline_lengths)
+        off = EPSILON * (overlap + 24) * (responses + curves)
+        terms = 0.5 * sums.square + penalties.value(weight, self.strength)
+        return math.sqrt(sums.square) * off + 0.5 * off**2 + 8 * EPSILON * (math.log2(sums.size + 1) + 4) * terms
+
+
+def summed(parts: FloatArray) -> FloatArray:
+    """Sums over pieces of the record, (pieces, S), added in pairs: (S,)."""
+    return np.asarray(np.ascontiguousarray(parts.T).sum(axis=1))
 
 
 def pseudo_inverse(matrix: FloatArray, threshold: float) -> FloatArray:

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from blasso_flow.filters import Filter
-from blasso_flow.problem import Problem
+from blasso_flow.problem import Problem, Sums
 from blasso_flow.signals import FloatArray, IntArray
 from blasso_flow.spikes import Section
 
@@ -72,14 +72,14 @@ class SectionedProblem(Problem):
         """root * (sum_s phi_s * mu_s - y) on the padded record, shape (M,); nothing is taken over."""
         return self.residual_of(self.model(position, weight), np.empty(0))
 
-    def penalised(self, residual: FloatArray, position: FloatArray, weight: FloatArray) -> float:
-        """J from a whitened residual (M,) and the spikes."""
-        return self.objective(residual, np.empty(0)) + float(self.strengths(position) @ np.abs(weight))
+    def penalised(self, sums: Sums, position: FloatArray, weight: FloatArray) -> float:
+        """J from the sums of a residual and the spikes."""
+        return 0.5 * sums.square + float(self.strengths(position) @ np.abs(weight))
 
-    def penalised_rounding(self, residual: FloatArray, position: FloatArray, weight: FloatArray, baseline: FloatArray) -> float:
+    def penalised_rounding(self, sums: Sums, position: FloatArray, weight: FloatArray, baseline: FloatArray) -> float:
         """Upper bound of how far the computed `penalised` can be below the exact one."""
         largest = max(table.response_bound for table in self.filters) / self.filter.response_bound
-        return self.objective_rounding(residual, position, weight * max(largest, 1.0), baseline)
+        return self.objective_rounding(sums, position, weight * max(largest, 1.0), baseline)
 
     @cached_property
     def _extents(self) -> list[tuple[int, int, int, int, IntArray]]:

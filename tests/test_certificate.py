@@ -47,7 +47,7 @@ def random_measure(problem, random, count):
 
 def certify(problem, particles):
     objective = problem.objective(particles.residual, particles.weight)
-    return Certifier(problem)(particles.residual, particles.baseline, objective)
+    return Certifier(problem)(particles.residual, problem.sums(particles.residual, particles.baseline), objective)
 
 
 def dense_eta(problem, particles):

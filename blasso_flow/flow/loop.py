@@ -37,15 +37,16 @@ def run(
     certifier = Certifier(problem)
     particles = method.start(problem)
     while True:
-        objective = problem.objective(particles.residual, particles.weight)
+        sums = problem.sums(particles.residual, particles.baseline)
+        objective = problem.objective(particles.residual, particles.weight, sums)
         level = 1 + BIRTH_SHARE * min(tol, ledger.target(objective) / objective if objective > 0 else tol)
-        certificate = certifier(particles.residual, particles.baseline, objective, level)
+        certificate = certifier(particles.residual, sums, objective, level)
         stop = ledger.record(
             particles,
             objective=objective,
             dual_value=certificate.dual_value,
             sup=certificate.sup,
-            rounding=problem.objective_rounding(particles.residual, particles.position, particles.weight, particles.baseline),
+            rounding=problem.objective_rounding(sums, particles.position, particles.weight, particles.baseline),
             spikes=particles.position.size,
             round=particles.rounds,
         )

@@ -45,10 +45,7 @@ class Particles:
         if not baseline.size:
             known = (before.position, before.weight, before.residual) if before is not None else None
             return Particles(position, weight, baseline, problem.residual_without_baseline(position, weight, known), rounds)
-        model = problem.model(position, weight)
-        residual = problem.residual_of(model, baseline)
-        baseline = baseline + problem.refit_baseline(residual)
-        return Particles(position, weight, baseline, problem.residual_of(model, baseline), rounds)
+        return Particles(position, weight, *problem.refitted(problem.model(position, weight), baseline), rounds)
 
 
 Moved = TypeVar("Moved", bound=Particles)

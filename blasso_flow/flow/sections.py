@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from blasso_flow import losses
-from blasso_flow.certificate import Certificate, Certifier, sample_eta, stationarity
+from blasso_flow.certificate import Certificate, Certifier, dual_value, sample_eta, stationarity
 from blasso_flow.flow.joint import joint_steps
 from blasso_flow.flow.ledger import Ledger, Solution
 from blasso_flow.flow.loop import BIRTH_SHARE, absolute_tolerance
@@ -41,20 +41,20 @@ def solve_sections(
     )
     numbers = range(len(problem.sections))
     certifiers = [Certifier(problem.piece(number)[0]) for number in numbers]
-    proof = Certifier(problem)
     position, weight = (np.empty(0), np.empty(0)) if start is None else start
     particles = Particles.evaluate(problem, position, weight, np.zeros(problem.baseline.shape[1]))
     while True:
-        objective = problem.penalised(particles.residual, particles.position, particles.weight)
+        sums = problem.sums(particles.residual, particles.baseline)
+        objective = problem.penalised(sums, particles.position, particles.weight)
         level = 1 + BIRTH_SHARE * min(tol, ledger.target(objective) / objective if objective > 0 else tol)
         found = certificates(problem, particles, certifiers, level)
         sup = max(certificate.sup for certificate in found)
         stop = ledger.record(
             particles,
             objective=objective,
-            dual_value=proof.dual_value(particles.residual, particles.baseline, objective, sup),
+            dual_value=dual_value(problem, sums, objective, sup),
             sup=sup,
-            rounding=problem.penalised_rounding(particles.residual, particles.position, particles.weight, particles.baseline),
+            rounding=problem.penalised_rounding(sums, particles.position, particles.weight, particles.baseline),
             spikes=particles.position.size,
         )
         if stop:

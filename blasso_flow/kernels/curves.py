@@ -1,0 +1,87 @@
+"""Kernels on curves: residuals with a baseline, and the sums over samples that objective and dual value are made of.
+
+Curves live on the padded record (M,), ``columns`` (B, M) are the whitened baseline. A sum is made of blocks whose sums are
+added in pairs, so that its rounding grows with the logarithm of its length. Each kernel takes the samples first to last - 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from blasso_flow.kernels import compiled, inlined
+
+BLOCK = 128  # samples summed in one go
+
+
+@inlined
+def _dot(a, b):
+    """Sum of products of two rows."""
+    total = 0.0
+    for k in range(a.size):
+        total += a[k] * b[k]
+    return total
+
+
+@inlined
+def _added_in_pairs(parts, count):
+    """Sum of the first ``count`` numbers, which are overwritten."""
+    while count > 1:
+        half = count // 2
+        for i in range(half):
+            parts[i] = parts[2 * i] + parts[2 * i + 1]
+        if count % 2 == 1:
+            parts[half] = parts[count - 1]
+            half += 1
+        count = half
+    return parts[0]
+
+
+@compiled
+def fill_residual(model, root, values, columns, baseline, first, last, residual, products):
+    """residual = root * model + sum_b baseline_b columns_b - values, and products[b] = <columns_b, residual>, of some samples."""
+    count = columns.shape[0]
+    parts = np.zeros((count, (last - first) // BLOCK + 1))
+    block = 0
+    for low in range(first, last, BLOCK):
+        high = min(low + BLOCK, last)
+        for n in range(low, high):
+            residual[n] = root[n] * model[n] - values[n]
+        for b in range(count):
+            factor = baseline[b]
+            for n in range(low, high):
+                residual[n] += factor * columns[b, n]
+        for b in range(count):
+            parts[b, block] = _dot(columns[b, low:high], residual[low:high])
+        block += 1
+    for b in range(count):
+        products[b] = _added_in_pairs(parts[b], block)
+
+
+@compiled
+def sums(residual, values, columns, baseline, orthonormal, first, last, out):
+    """Sums over some samples of r r, r a, a a and r q_c, with a = values - sum_b baseline_b columns_b, into out (3 + C,).
+
+    ``orthonormal`` (C, M) holds the curves q_c.
+    """
+    count = orthonormal.shape[0]
+    parts = np.zeros((3 + count, (last - first) // BLOCK + 1))
+    above = np.empty(BLOCK)
+    block = 0
+    for low in range(first, last, BLOCK):
+        high = min(low + BLOCK, last)
+        part = residual[low:high]
+        rest = above[: high - low]
+        for n in range(low, high):
+            rest[n - low] = values[n]
+        for b in range(columns.shape[0]):
+            factor = baseline[b]
+            for n in range(low, high):
+                rest[n - low] -= factor * columns[b, n]
+        parts[0, block] = _dot(part, part)
+        parts[1, block] = _dot(part, rest)
+        parts[2, block] = _dot(rest, rest)
+        for c in range(count):
+            parts[3 + c, block] = _dot(part, orthonormal[c, low:high])
+        block += 1
+    for row in range(3 + count):
+        out[row] = _added_in_pairs(parts[row], block)
