@@ -32,6 +32,8 @@ BLOCK_NUMBERS = 1 << 18  # samples transformed at a time
 PIECE = 1 << 15  # samples of the domain that a thread takes at a time
 GRAIN = 1 << 9  # samples of the domain that are evaluated anew if one in their windows has changed
 SPIKES_PIECE = 1 << 11  # spikes that a thread takes at a time
+TO_BERNSTEIN = powers_to_bernstein(DEGREE)
+NONE = np.empty(0)
 BESIDE = 1e-9  # samples: how far beside a kink its one-sided slopes are taken
 EPSILON = float(np.finfo(np.float64).eps)
 
@@ -72,12 +74,11 @@ class Certifier:
         table = problem.filter
         low, high = problem.domain
         self.low = int(low)
+        self.begin = self.low + problem.offset  # padded sample of tap 0 at the domain's first position
         self.blocks = int(high) - int(low)  # whole samples of the domain
         self.cells = table.cells
         self.left_taps, self.right_taps = table.edge_taps
-        to_bernstein = powers_to_bernstein(DEGREE)
         self.kinked = table.kinks.size > 0
-        self.to_bernstein = to_bernstein
         # products, sums over taps and the change of basis (whose entries are at most 2^degree): a generous multiple
         self.relative_rounding = EPSILON * (table.taps + 64) * table.response_bound * 8
         self.direct = table.taps <= DIRECT_TAPS or (self.blocks + 1) * table.taps <= DIRECT_PRODUCTS
@@ -89,7 +90,9 @@ class Certifier:
         self.exact = np.zeros(self.blocks * self.cells, dtype=np.bool_)  # whose bound is from the polynomial
         self.transform = 0 if self.direct else _transform(table.taps, self.blocks + table.taps)
         self.grain = GRAIN if self.direct else self.transform - table.taps + 1
-        self.seen = np.zeros(-(-(self.blocks + 1) // self.grain))  # largest value at the nodes of each grain
+        grains = -(-(self.blocks + 1) // self.grain)
+        self.stale = np.ones(grains, dtype=np.bool_)  # in whose windows the gradient is not that of the last evaluation
+        self.seen = np.zeros(grains)  # largest value at the nodes of each grain
 
     def __call__(self, residual: FloatArray, sums: Sums, objective: float, birth_level: float = 1.0) -> Certificate:
         """Certificate of a measure from its whitened residual (M,), the sums of that with its baseline, and its objective.
@@ -109,101 +112,83 @@ class Certifier:
         from blasso_flow.kernels import cells as kernel
 
         problem, table = self.problem, self.problem.filter
-        stale = self._stale(gradient)
-        nodes = self._nodes(gradient, stale)
+        before, self.last_gradient = self.last_gradient, gradient
+        nodes = self._nodes(gradient, before)
         if self.blocks == 0:  # the domain is a single point
             value = float(nodes.value[0])
             level = value if problem.positive else abs(value)
             above = np.array([value] if level > birth_level else [])
             return level + nodes.rounding, np.full(above.size, float(self.low)), above
-        begin, signed = self.low + problem.offset, not problem.positive
+        signed, scale = not problem.positive, 1 / problem.strength
         ends = nodes.value, nodes.slope, nodes.right_value, nodes.right_slope
         none = np.zeros(self.cells)
         jumps = (none, none) if self.kinked else (table.value_jump, table.slope_jump)
-        scales = table.fourth_bound, *jumps, self.relative_rounding, nodes.rounding
-        if table.period:
-            self.local_norm[:] = float(np.linalg.norm(gradient)) * (1 + 1e-12) / problem.strength
-
-        def screened(first: int, last: int) -> None:
-            own = self.grain, stale, first, last
-            if not table.period:
-                kernel.local_norms(gradient, begin, table.taps, 1 / problem.strength, EPSILON, *own, self.local_norm)
-            kernel.screen(*ends, table.edges, self.local_norm, *scales, signed, *own, self.bound, self.exact, self.seen)
-
-        threads.each(screened, self._pieces(stale))
+        curves = gradient, self.begin, table.taps, scale, EPSILON, *ends, table.edges, table.fourth_bound, *jumps
+        whole_norm = float(np.linalg.norm(gradient)) * (1 + 1e-12) * scale if table.period else 0.0
+        rules = self.relative_rounding, nodes.rounding, signed, whole_norm, self.grain, self.stale
+        written = self.local_norm, self.bound, self.exact, self.seen
+        threads.each(lambda first, last: kernel.screen(*curves, *rules, first, last, *written), self._pieces())
         target = max(1.0, float(self.seen.max()))
-        curves = gradient, begin, table.period, table.coefficients, table.edges, self.to_bernstein, -1 / problem.strength
+        taken = gradient, self.begin, table.period, table.coefficients, table.edges, TO_BERNSTEIN, -scale
         cells = self.relative_rounding, self.local_norm, signed, *ends, self.bound, self.exact
         found = threads.each(
-            lambda first, last: kernel.search(first, last, target, SLACK, birth_level, *curves, *cells),
+            lambda first, last: kernel.search(first, last, target, SLACK, birth_level, *taken, *cells),
             threads.pieces(self.bound.size, PIECE * self.cells),
         )
         sup = max(largest for largest, _, _ in found)
-        positions = [self.low + place for _, place, _ in found]
-        etas = [eta for _, _, eta in found]
+        places, etas = [place for _, place, _ in found], [eta for _, _, eta in found]
+        position, eta = (places[0], etas[0]) if len(found) == 1 else (np.concatenate(places), np.concatenate(etas))
+        position += self.low
         edge, edge_eta = self._edge_peaks(nodes, birth_level)
         if not edge.size:
-            return sup, np.concatenate(positions), np.concatenate(etas)
-        position, eta = np.concatenate([*positions, edge]), np.concatenate([*etas, edge_eta])
+            return sup, position, eta
+        position, eta = np.append(position, edge), np.append(eta, edge_eta)
         order = np.argsort(position, kind="stable")
         return sup, position[order], eta[order]
 
-    def _stale(self, gradient: FloatArray) -> NDArray[np.bool_]:
-        """Grains of the domain, shape (G,), in whose windows the gradient is not that of the last evaluation."""
-        before, self.last_gradient = self.last_gradient, gradient
-        stale = np.ones(self.seen.size, dtype=np.bool_)
-        if before is not None and not self.problem.filter.period:
-            from blasso_flow.kernels import cells as kernel
-
-            reach = self.low + self.problem.offset, self.problem.filter.taps, self.grain, self.blocks
-            threads.each(
-                lambda first, last: kernel.find_changes(gradient, before, *reach, first, last, stale), self._pieces(stale)
-            )
-        return stale
-
-    def _pieces(self, stale: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    def _pieces(self) -> list[tuple[int, int]]:
         """Ranges of grains for one thread each, those without a stale one left out."""
-        return _stale_pieces(stale, PIECE // self.grain)
+        return _stale_pieces(self.stale, PIECE // self.grain)
 
-    def _nodes(self, gradient: FloatArray, stale: NDArray[np.bool_] | None = None) -> _Nodes:
-        if stale is None:
-            stale, self.last_gradient = np.ones(self.seen.size, dtype=np.bool_), None
-        left, rounding = self._filtered(gradient, self.left_taps, stale, self.left)
+    def _nodes(self, gradient: FloatArray, before: FloatArray | None = None) -> _Nodes:
+        """eta at both ends of every cell; what is the same ``before``, the gradient (M,) of the last evaluation, is kept."""
+        if before is None or self.problem.filter.period:
+            self.stale[:] = True
+            before = np.empty(0)
+        left, rounding = self._filtered(gradient, before, self.left_taps, self.left)
         value, slope = left[0], left[1]
         if self.kinked:
-            right, _ = self._filtered(gradient, self.right_taps, stale, self.right)
+            right, _ = self._filtered(gradient, np.empty(0), self.right_taps, self.right)
             count = self.blocks * self.cells
             return _Nodes(value, slope, right[0, :count], right[1, :count], rounding)
         return _Nodes(value, slope, value[1:], slope[1:], rounding)
 
-    def _filtered(
-        self, gradient: FloatArray, taps: FloatArray, stale: NDArray[np.bool_], out: FloatArray
-    ) -> tuple[FloatArray, float]:
+    def _filtered(self, gradient: FloatArray, before: FloatArray, taps: FloatArray, out: FloatArray) -> tuple[FloatArray, float]:
         """eta and slope of every cell for ``taps`` (p, 2, W), plus one node at the domain's end: (2, cells + 1), rounding.
 
-        ``out`` (2, blocks + 1, p) holds them; only ``stale`` grains are written.
+        ``out`` (2, blocks + 1, p) holds them; only stale grains are written: where the gradient is not that of ``before``, or
+        those known to be.
         """
-        problem, table = self.problem, self.problem.filter
-        begin = self.low + problem.offset
+        from blasso_flow.kernels import cells as kernel
+
+        problem, table, begin = self.problem, self.problem.filter, self.begin
+        every = threads.pieces(self.stale.size, max(1, PIECE // self.grain))
         if table.period:
             gradient = np.take(gradient, np.arange(begin, begin + 2 * table.period), mode="wrap")
             begin = 0
-        rounding = 0.0
+        scale, rounding = -1 / problem.strength, 0.0
         if self.direct:
-            from blasso_flow.kernels import cells as kernel
-
-            scale = -1 / problem.strength
-            threads.each(
-                lambda first, last: kernel.filter_nodes(gradient, begin, taps, scale, self.grain, stale, first, last, out),
-                self._pieces(stale),
-            )
+            curves = gradient, before, begin, taps, scale, self.grain
+            threads.each(lambda first, last: kernel.filter_nodes(*curves, first, last, self.stale, out), every)
         else:
+            if before.size:
+                reach = begin, table.taps, self.grain, self.blocks
+                threads.each(lambda first, last: kernel.find_changes(gradient, before, *reach, first, last, self.stale), every)
             part = gradient[begin : begin + self.blocks + table.taps]
-            _correlate(part, taps * (-1 / problem.strength), self.transform, stale, out)
+            _correlate(part, taps * scale, self.transform, self.stale, out)
             size = np.log2(part.size + table.taps) + 8
             norm1 = float(np.linalg.norm(taps[:, 1], axis=-1).max())
-            scale = table.response_bound + norm1
-            rounding = float(8 * EPSILON * size * np.sqrt(losses.dot(part, part)) * scale / problem.strength)
+            rounding = float(8 * EPSILON * size * np.sqrt(losses.dot(part, part)) * (table.response_bound + norm1) * -scale)
         return out.reshape(2, -1)[:, : self.blocks * self.cells + 1], rounding
 
     def _edge_peaks(self, nodes: _Nodes, birth_level: float) -> tuple[FloatArray, FloatArray]:
@@ -213,19 +198,21 @@ class Certifier:
         eta: list[float] = []
         if not table.period:
             low, high = self.problem.domain
-            for cell, where, value, slope in (
-                (0, low, nodes.value[0], nodes.slope[0]),
-                (last, high, nodes.right_value[last], -nodes.right_slope[last]),
+            for cell, where, values, slopes, inward in (
+                (0, low, nodes.value, nodes.slope, 1.0),
+                (last, high, nodes.right_value, nodes.right_slope, -1.0),
             ):
-                if self.bound[cell] > birth_level and slope * self._sign(nodes, cell) <= 0:
+                if self.bound[cell] > birth_level and inward * slopes[cell] * self._sign(nodes, cell) <= 0:
                     position.append(where)
-                    eta.append(float(value))
+                    eta.append(float(values[cell]))
         if self.kinked:
             at = 1 + np.nonzero(self.bound[1:] > birth_level)[0]
             signs = self._sign(nodes, at)
             at = at[(nodes.right_slope[at - 1] * signs >= 0) & (nodes.slope[at] * signs <= 0)]
             position.extend(self.low + at // self.cells + table.edges[at % self.cells])
             eta.extend(nodes.value[at])
+        if not position:
+            return NONE, NONE
         above = penalties.level(np.array(eta), self.problem.positive) > birth_level
         return np.array(position)[above], np.array(eta)[above]
 

@@ -16,28 +16,37 @@ DEPTH = 60
 PIECES = 8  # of a cell, searched for a maximum each
 
 
+@inlined
+def _changed(gradient, before, begin, end):
+    """Whether two gradients differ at samples begin to end - 1."""
+    n = begin
+    while n < end and gradient[n] == before[n]:
+        n += 1
+    return n < end
+
+
 @compiled
 def find_changes(gradient, before, begin, taps, grain, size, first, last, changed):
     """changed[g] = whether any sample that grain g reaches differs between two gradients, for first <= g < last."""
     for g in range(first, last):
-        changed[g] = False
-        for n in range(begin + g * grain, begin + min((g + 1) * grain, size) + taps):
-            if gradient[n] != before[n]:
-                changed[g] = True
-                break
+        changed[g] = _changed(gradient, before, begin + g * grain, begin + min((g + 1) * grain, size) + taps)
 
 
 @compiled
-def filter_nodes(gradient, begin, taps, scale, grain, stale, first, last, out):
+def filter_nodes(gradient, before, begin, taps, scale, grain, first, last, stale, out):
     """out[o, i, q] = scale * sum_k taps[q, o, k] gradient[begin + i + k] in stale grains first to last - 1, two orders at once.
 
+    Stale are the grains in whose windows the gradient is not that of ``before``; without one (size 0) ``stale`` says which.
     ``out`` has one sample more than the domain: its end.
     """
     cells, _, width = taps.shape
+    size = out.shape[1] - 1
     for g in range(first, last):
+        if before.size > 0:
+            stale[g] = _changed(gradient, before, begin + g * grain, begin + min((g + 1) * grain, size) + width)
         if not stale[g]:
             continue
-        for i in range(g * grain, min((g + 1) * grain, out.shape[1])):
+        for i in range(g * grain, min((g + 1) * grain, size + 1)):
             part = gradient[begin + i : begin + i + width]
             for q in range(cells):
                 values = taps[q, 0]
@@ -51,60 +60,63 @@ def filter_nodes(gradient, begin, taps, scale, grain, stale, first, last, out):
                 out[1, i, q] = scale * s1
 
 
+@inlined
+def _local_norms(gradient, begin, taps, scale, epsilon, sums, out):
+    """out[i] = scale * L2 norm of gradient[begin + i : begin + i + taps], rounded up; ``sums`` (out.size + taps + 1,) is work."""
+    count = out.size
+    total = 0.0
+    for n in range(count + taps):
+        sums[n] = total
+        total += gradient[begin + n] ** 2
+    allowance = 4 * epsilon * (count + taps) * total
+    for i in range(count):
+        square = max(sums[i + taps] - sums[i], 0.0)
+        out[i] = scale * np.sqrt(square + allowance) * (1 + 1e-12)
+
+
 @compiled
-def local_norms(gradient, begin, taps, scale, epsilon, grain, stale, first, last, out):
-    """out[i] = scale * L2 norm of gradient[begin + i : begin + i + taps] in stale grains first to last - 1, rounded up."""
+def screen(
+    gradient, begin, taps, scale, epsilon, value, slope, right_value, right_slope, edges, fourth, value_jump, slope_jump,
+    rounding, nodes_rounding, signed, whole_norm, grain, stale, first, last, local_norm, bound, exact, seen,
+):  # fmt: skip
+    """Upper bound of eta (of |eta| when signed) on every cell of stale grains from the cubic Hermite interpolant of its two ends.
+
+    |eta - Hermite cubic| <= h^4 / 384 sup|eta''''|, and sup|eta''''| <= fourth * local norm of the gradient: ``local_norm``
+    (samples,), scale * the norm of gradient[begin + i : begin + i + taps] in sample i, ``whole_norm`` where that is not 0.
+    ``value`` and ``slope`` (cells + 1,) are eta at nodes, rounded by at most ``nodes_rounding``; ``right_*`` (cells,) at the
+    right end of each cell; jumps cover the case where those are the next cell's. ``exact`` (cells,) becomes False, seen[g] the
+    largest value at a node of grain g.
+    """
+    p = edges.size - 1
     sums = np.empty(grain + taps + 1)
     for g in range(first, last):
         if not stale[g]:
             continue
         start = g * grain
-        count = min(start + grain, out.size) - start
-        total = 0.0
-        for n in range(count + taps):
-            sums[n] = total
-            total += gradient[begin + start + n] ** 2
-        allowance = 4 * epsilon * (count + taps) * total
-        for i in range(count):
-            square = max(sums[i + taps] - sums[i], 0.0)
-            out[start + i] = scale * np.sqrt(square + allowance) * (1 + 1e-12)
-
-
-@compiled
-def screen(
-    value, slope, right_value, right_slope, edges, local_norm, fourth, value_jump, slope_jump, rounding, nodes_rounding, signed,
-    grain, stale, first, last, bound, exact, seen,
-):  # fmt: skip
-    """Upper bound of eta (of |eta| when signed) on every cell of stale grains from the cubic Hermite interpolant of its two ends.
-
-    |eta - Hermite cubic| <= h^4 / 384 sup|eta''''|, and sup|eta''''| <= fourth * local norm of the gradient. ``value`` and
-    ``slope`` (cells + 1,) are eta at nodes, rounded by at most ``nodes_rounding``; ``right_*`` (cells,) at the right end of each
-    cell; jumps cover the case where those are the next cell's. ``exact`` (cells,) becomes False, seen[g] the largest value at a
-    node of grain g.
-    """
-    p = edges.size - 1
-    for g in range(first, last):
-        if not stale[g]:
-            continue
+        end = min(start + grain, local_norm.size)
+        if whole_norm > 0.0:
+            local_norm[start:end] = whole_norm
+        else:
+            _local_norms(gradient, begin + start, taps, scale, epsilon, sums, local_norm[start:end])
         largest = 0.0
-        for j in range(g * grain * p, min((g + 1) * grain * p, bound.size)):
-            i = j // p
-            q = j - i * p
-            h = edges[q + 1] - edges[q]
-            following = q + 1 if q + 1 < p else 0
-            remainder = h**4 / 384 * fourth[q] + value_jump[following] + h / 3 * slope_jump[following] + rounding
-            a = value[j]
-            b = value[j] + slope[j] * h / 3
-            c = right_value[j] - right_slope[j] * h / 3
-            d = right_value[j]
-            top = max(max(a, b), max(c, d))
-            here = max(a, d)
-            if signed:
-                top = max(top, -min(min(a, b), min(c, d)))
-                here = max(here, -min(a, d))
-            largest = max(largest, here)
-            bound[j] = top + remainder * local_norm[i] + nodes_rounding
-            exact[j] = False
+        for i in range(start, end):
+            for q in range(p):
+                j = i * p + q
+                h = edges[q + 1] - edges[q]
+                following = q + 1 if q + 1 < p else 0
+                remainder = h**4 / 384 * fourth[q] + value_jump[following] + h / 3 * slope_jump[following] + rounding
+                a = value[j]
+                b = value[j] + slope[j] * h / 3
+                c = right_value[j] - right_slope[j] * h / 3
+                d = right_value[j]
+                top = max(max(a, b), max(c, d))
+                here = max(a, d)
+                if signed:
+                    top = max(top, -min(min(a, b), min(c, d)))
+                    here = max(here, -min(a, d))
+                largest = max(largest, here)
+                bound[j] = top + remainder * local_norm[i] + nodes_rounding
+                exact[j] = False
         seen[g] = largest
 
 
