@@ -49,7 +49,7 @@ def proven_gap(problem: Problem, position: FloatArray, weight: FloatArray) -> fl
     u = problem.unpadded(problem.root * residual)
     bound = bound_certificate(problem.filter, u, problem.strength, problem.domain, problem.positive, 1e-9)
     objective = problem.objective(residual, weight)
-    dual = dual_value(problem, problem.sums(residual, np.empty(0)), objective, bound.supremum)
+    dual = dual_value(problem, problem.sums(residual, position, weight, np.empty(0)), objective, bound.supremum)
     return (objective - dual) / objective
 
 

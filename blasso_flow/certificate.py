@@ -325,18 +325,18 @@ def _eta_and_slopes(problem: Problem, position: FloatArray, residual: FloatArray
 
 
 def _stationarity(problem: Problem, position: FloatArray, weight: FloatArray, residual: FloatArray) -> FloatArray:
-    sign = np.sign(weight)
+    from blasso_flow.kernels.particles import kkt
+
+    table, (low, high) = problem.filter, problem.domain
     eta, slope = _eta_and_slopes(problem, position, residual, 2)
     steepness = np.abs(slope)
-    for there in _on_kinks(problem.filter.kinks, position):
-        beside = (np.clip(position[there] + d, *problem.domain) for d in (-BESIDE, BESIDE))
-        left, right = (sign[there] * _eta_and_slopes(problem, place, residual, 2)[1] for place in beside)
+    for there in _on_kinks(table.kinks, position):
+        beside = (np.clip(position[there] + d, low, high) for d in (-BESIDE, BESIDE))
+        left, right = (np.sign(weight[there]) * _eta_and_slopes(problem, place, residual, 2)[1] for place in beside)
         steepness[there] = np.maximum(0.0, np.maximum(-left, right))
-    if not problem.filter.period:
-        low, high = problem.domain
-        inward = np.where(position <= low, slope, -slope) * sign
-        steepness = np.where((position <= low) | (position >= high), np.maximum(inward, 0.0), steepness)
-    return np.maximum(np.abs(1 - sign * eta), steepness * problem.filter.width)
+    unrest = np.empty(position.size)
+    kkt(position, weight, eta, slope, steepness, low, high, table.period, table.width, unrest)
+    return unrest
 
 
 def _on_kinks(kinks: FloatArray, position: FloatArray) -> list[IntArray]:

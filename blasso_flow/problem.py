@@ -27,10 +27,11 @@ GRAIN = 1 << 9  # samples, or 4 filters: whose residual is taken over where the 
 
 @dataclass(frozen=True)
 class Sums:
-    """What objective and dual value need of a whitened residual r.
+    """What objective and dual value need of a measure and its whitened residual r.
 
-    With a = root * (y - B b): ``square`` = <r, r>, ``product`` = <r, a>, ``energy`` = <a, a>. ``left`` is the length of what
-    rounding left of r in the whitened baseline's columns, to which it is orthogonal after their refit. ``size`` is M.
+    With a = root * (y - B b): ``square`` = <r, r>, ``product`` = <r, a>, ``energy`` = <a, a>, sums of ``size`` terms. ``left``
+    is the length of what rounding left of r in the whitened baseline's columns, to which it is orthogonal after their refit.
+    ``mass`` = sum |w|, ``weight_square`` = sum w^2, ``overlap`` the most responses that one sample sums.
     """
 
     square: float
@@ -38,6 +39,9 @@ class Sums:
     energy: float
     left: float
     size: int
+    mass: float
+    weight_square: float
+    overlap: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,47 +235,47 @@ class Problem:
 
     def residual_of(self, model: FloatArray, baseline: FloatArray) -> FloatArray:
         """The same from phi * mu on the padded record, shape (M,)."""
-        residual = np.empty(self.root.size)
-        self._fill_residual(model, baseline, residual)
-        return residual
-
-    def _fill_residual(self, model: FloatArray, baseline: FloatArray, residual: FloatArray) -> FloatArray:
-        """Write root * (model + B b - y) into ``residual`` (M,); returns its products with the baseline's columns, (B,)."""
         from blasso_flow.kernels.curves import fill_residual
 
-        work = threads.pieces(residual.size, PIECE)
-        products = np.empty((len(work), baseline.size))
-        curves = model, self.root, self.whitened_values, self.whitened_baseline[: baseline.size], baseline
-
-        def fill(first: int, last: int) -> None:
-            fill_residual(*curves, first, last, residual, products[first // PIECE])
-
-        threads.each(fill, work)
-        return products[0] if len(work) == 1 else summed(products)
+        residual = np.empty(self.root.size)
+        columns = self.whitened_baseline[: baseline.size]
+        fill_residual(model, self.root, self.whitened_values, columns, baseline, residual)
+        return residual
 
     def refitted(self, model: FloatArray, baseline: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Weighted least squares of the baseline beside phi * mu (M,): its coefficients (B,), and the whitened residual (M,).
 
         Afterwards B^T W (model - y) = 0, as the dual point needs. ``baseline`` is where to start.
         """
-        residual = np.empty(self.root.size)
-        for _ in range(2):  # the second time removes the rounding of the first
-            products = self._fill_residual(model, baseline, residual)
-            baseline = baseline - losses.dots(self._baseline_inverse, products)
-        self._fill_residual(model, baseline, residual)
+        from blasso_flow.kernels.curves import refit_baseline
+
+        baseline, residual = baseline.copy(), np.empty(self.root.size)
+        curves = model, self.root, self.whitened_values, self.whitened_baseline
+        refit_baseline(*curves, self._baseline_inverse, baseline, residual)
         return baseline, residual
 
-    def sums(self, residual: FloatArray, baseline: FloatArray) -> Sums:
-        """Sums over a whitened residual (M,), for baseline coefficients (B,)."""
-        from blasso_flow.kernels.curves import sums
+    def sums(self, residual: FloatArray, position: FloatArray, weight: FloatArray, baseline: FloatArray) -> Sums:
+        """Sums of a measure, sorted, with its baseline and its whitened residual (M,)."""
+        from blasso_flow.kernels import curves as kernel
 
-        columns, orthonormal = self.whitened_baseline[: baseline.size], self.orthonormal_baseline
+        orthonormal = self.orthonormal_baseline
+        curves = residual, self.whitened_values, self.whitened_baseline[: baseline.size], baseline, orthonormal
         work = threads.pieces(residual.size, PIECE)
         parts = np.empty((len(work), 3 + len(orthonormal)))
-        curves = residual, self.whitened_values, columns, baseline, orthonormal
-        threads.each(lambda first, last: sums(*curves, first, last, parts[first // PIECE]), work)
-        square, product, energy, *left = (parts[0] if len(work) == 1 else summed(parts)).tolist()
-        return Sums(square, product, energy, math.hypot(*left), residual.size)
+        threads.each(lambda first, last: kernel.sums(*curves, first, last, parts[first // PIECE]), work)
+        total = parts[0] if len(work) == 1 else np.ascontiguousarray(parts.T).sum(axis=1)
+        square, product, energy, *left = total.tolist()
+        mass, weight_square, overlap = kernel.weigh(position, weight, self.filter.taps + 1.0)
+        return Sums(
+            square=square,
+            product=product,
+            energy=energy,
+            left=math.hypot(*left),
+            size=residual.size,
+            mass=mass,
+            weight_square=weight_square,
+            overlap=position.size if self.filter.period else overlap,
+        )
 
     def residual_without_baseline(
         self, position: FloatArray, weight: FloatArray, before: tuple[FloatArray, FloatArray, FloatArray] | None = None
@@ -306,30 +310,25 @@ class Problem:
         squared_norms(position, self.root, table.coefficients, table.edges, self.offset, table.period, out)
         return out
 
-    def objective(self, residual: FloatArray, weight: FloatArray, sums: Sums | None = None) -> float:
-        """J from a whitened residual, its sums where they are known, and the weights."""
-        loss = losses.value(residual) if sums is None else 0.5 * sums.square
-        return loss + penalties.value(weight, self.strength)
+    def objective(self, residual: FloatArray, weight: FloatArray) -> float:
+        """J from a whitened residual and the weights."""
+        return losses.value(residual) + penalties.value(weight, self.strength)
 
-    def objective_rounding(self, sums: Sums, position: FloatArray, weight: FloatArray, baseline: FloatArray) -> float:
+    def objective_of(self, sums: Sums) -> float:
+        """J from its sums."""
+        return 0.5 * sums.square + self.strength * sums.mass
+
+    def objective_rounding(self, sums: Sums, baseline: FloatArray) -> float:
         """Upper bound of how far the computed objective can be below the exact one of the same measure.
 
         A sample sums at most ``overlap`` responses, so ||sum |w_i phi_i||| <= sqrt(overlap sum w_i^2 ||phi_i||^2); every
         sum of the residual is off by at most a multiple of eps times these magnitudes.
         """
-        overlap = position.size
-        if position.size and not self.filter.period:
-            overlap = int((np.searchsorted(position, position + self.filter.taps + 1) - np.arange(position.size)).max())
-        responses = math.sqrt(overlap * losses.dot(weight, weight)) * self.filter.response_bound * self.largest_root
+        responses = math.sqrt(sums.overlap * sums.weight_square) * self.filter.response_bound * self.largest_root
         curves = math.sqrt(self.energy) + float(np.abs(baseline) @ self.baseline_lengths)
-        off = EPSILON * (overlap + 24) * (responses + curves)
-        terms = 0.5 * sums.square + penalties.value(weight, self.strength)
+        off = EPSILON * (sums.overlap + 24) * (responses + curves)
+        terms = 0.5 * sums.square + self.strength * sums.mass
         return math.sqrt(sums.square) * off + 0.5 * off**2 + 8 * EPSILON * (math.log2(sums.size + 1) + 4) * terms
-
-
-def summed(parts: FloatArray) -> FloatArray:
-    """Sums over pieces of the record, (pieces, S), added in pairs: (S,)."""
-    return np.asarray(np.ascontiguousarray(parts.T).sum(axis=1))
 
 
 def pseudo_inverse(matrix: FloatArray, threshold: float) -> FloatArray:

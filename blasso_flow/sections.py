@@ -76,10 +76,11 @@ class SectionedProblem(Problem):
         """J from the sums of a residual and the spikes."""
         return 0.5 * sums.square + float(self.strengths(position) @ np.abs(weight))
 
-    def penalised_rounding(self, sums: Sums, position: FloatArray, weight: FloatArray, baseline: FloatArray) -> float:
+    def penalised_rounding(self, sums: Sums, baseline: FloatArray) -> float:
         """Upper bound of how far the computed `penalised` can be below the exact one."""
-        largest = max(table.response_bound for table in self.filters) / self.filter.response_bound
-        return self.objective_rounding(sums, position, weight * max(largest, 1.0), baseline)
+        largest = max(1.0, max(table.response_bound for table in self.filters) / self.filter.response_bound)
+        widest = replace(sums, mass=sums.mass * largest, weight_square=sums.weight_square * largest**2)
+        return self.objective_rounding(widest, baseline)
 
     @cached_property
     def _extents(self) -> list[tuple[int, int, int, int, IntArray]]:

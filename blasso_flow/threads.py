@@ -34,12 +34,14 @@ def using(count: int) -> Iterator[None]:
 
 def pieces(size: int, most: int) -> list[tuple[int, int]]:
     """Ranges [first, last) of at most ``most`` that make up [0, size), in order; one empty range for size 0."""
-    return [(first, min(first + most, size)) for first in range(0, max(size, 1), most)]
+    if size <= most:
+        return [(0, size)]
+    return [(first, min(first + most, size)) for first in range(0, size, most)]
 
 
 def each(function: Callable[..., T], work: Sequence[Piece]) -> list[T]:
     """``function(*piece)`` for every piece, results in order. Pieces must not touch what others write."""
-    count = min(_count.get(), len(work))
+    count = 1 if len(work) == 1 else min(_count.get(), len(work))
     if count <= 1:
         return [function(*piece) for piece in work]
     results: dict[int, T] = {}

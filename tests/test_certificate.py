@@ -46,8 +46,8 @@ def random_measure(problem, random, count):
 
 
 def certify(problem, particles):
-    objective = problem.objective(particles.residual, particles.weight)
-    return Certifier(problem)(particles.residual, problem.sums(particles.residual, particles.baseline), objective)
+    sums = problem.sums(particles.residual, particles.position, particles.weight, particles.baseline)
+    return Certifier(problem)(particles.residual, sums, problem.objective_of(sums))
 
 
 def dense_eta(problem, particles):

@@ -37,8 +37,8 @@ def run(
     certifier = Certifier(problem)
     particles = method.start(problem)
     while True:
-        sums = problem.sums(particles.residual, particles.baseline)
-        objective = problem.objective(particles.residual, particles.weight, sums)
+        sums = problem.sums(particles.residual, particles.position, particles.weight, particles.baseline)
+        objective = problem.objective_of(sums)
         level = 1 + BIRTH_SHARE * min(tol, ledger.target(objective) / objective if objective > 0 else tol)
         certificate = certifier(particles.residual, sums, objective, level)
         stop = ledger.record(
@@ -46,7 +46,7 @@ def run(
             objective=objective,
             dual_value=certificate.dual_value,
             sup=certificate.sup,
-            rounding=problem.objective_rounding(sums, particles.position, particles.weight, particles.baseline),
+            rounding=problem.objective_rounding(sums, particles.baseline),
             spikes=particles.position.size,
             round=particles.rounds,
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from blasso_flow import penalties, threads
+from blasso_flow import threads
 from blasso_flow.certificate import Certificate, stationarity
 from blasso_flow.flow.particles import Particles
 from blasso_flow.kernels import spikes as kernel
@@ -44,18 +44,18 @@ class WindowedNewton:
     def birth(self, problem: Problem, particles: Particles, certificate: Certificate) -> Particles:
         """Insert all candidates at once with half their one-step weight, except beside a same-sign spike still on its way."""
         position, eta = certificate.position, certificate.eta
-        sign = np.sign(eta)
-        excess = penalties.level(eta, problem.positive) - 1
         if particles.position.size and position.size:
-            free = ~_beside_unconverged(problem, particles, position, sign, excess)
-            position, sign, excess = position[free], sign[free], excess[free]
-        if not position.size:
+            free = ~_beside_unconverged(problem, particles, position, eta)
+            position, eta = position[free], eta[free]
+        norms = problem.squared_norms(position)
+        excess = eta - np.sign(eta)
+        usable = (norms > 0) & (excess != 0)
+        if not usable.any():
             return particles
-        weight = sign * excess * problem.strength / problem.squared_norms(position) * BIRTH_WEIGHT
-        usable = np.isfinite(weight) & (weight != 0)
-        merged = np.concatenate([particles.position, position[usable]])
-        weights = np.concatenate([particles.weight, weight[usable]])
-        return Particles.evaluate(problem, merged, weights, particles.baseline, particles.rounds, particles)
+        weight = excess[usable] / norms[usable] * (problem.strength * BIRTH_WEIGHT)
+        positions = np.concatenate([particles.position, position[usable]])
+        weights = np.concatenate([particles.weight, weight])
+        return Particles.evaluate(problem, positions, weights, particles.baseline, particles.rounds, particles)
 
     def step(self, problem: Problem, particles: Particles, certificate: Certificate) -> Particles:
         """Sweeps over windows of spikes that are not stationary, then the joint system where there is one."""
@@ -190,20 +190,16 @@ def _within(x: FloatArray, low: FloatArray, high: FloatArray) -> NDArray[np.bool
     return np.cumsum(opened - closed)[:-1] > 0
 
 
-def _beside_unconverged(
-    problem: Problem, particles: Particles, position: FloatArray, sign: FloatArray, excess: FloatArray
-) -> NDArray[np.bool_]:
+def _beside_unconverged(problem: Problem, particles: Particles, position: FloatArray, eta: FloatArray) -> NDArray[np.bool_]:
     """Candidates within half a width of a same-sign spike that is far from stationary: relax that one first."""
-    x, w = particles.position, particles.weight
-    right = np.searchsorted(x, position)
-    beside = np.zeros(position.size, dtype=np.bool_)
-    for neighbour in (right - 1, right):
-        j = neighbour % x.size if problem.filter.period else np.clip(neighbour, 0, x.size - 1)
-        distance = np.abs(x[j] - position)
-        if problem.filter.period:
-            distance = np.minimum(distance, problem.filter.period - distance)
-        close = np.nonzero((distance < BIRTH_DISTANCE * problem.filter.width) & (np.sign(w[j]) == sign))[0]
-        if close.size:
-            unrest = stationarity(problem, x[j[close]], w[j[close]], particles.residual)
-            beside[close] |= unrest > 0.3 * excess[close]
-    return beside
+    from blasso_flow.kernels.particles import beside
+
+    x, w, table = particles.position, particles.weight, problem.filter
+    neighbour = np.empty((2, position.size), dtype=np.int64)
+    beside(position, eta, x, w, BIRTH_DISTANCE * table.width, table.period, neighbour)
+    there = neighbour >= 0
+    unrest = np.zeros(neighbour.shape)
+    if there.any():
+        close = neighbour[there]
+        unrest[there] = stationarity(problem, x[close], w[close], particles.residual)
+    return np.asarray(unrest.max(axis=0) > 0.3 * (np.abs(eta) - 1))

@@ -44,7 +44,7 @@ def solve_sections(
     position, weight = (np.empty(0), np.empty(0)) if start is None else start
     particles = Particles.evaluate(problem, position, weight, np.zeros(problem.baseline.shape[1]))
     while True:
-        sums = problem.sums(particles.residual, particles.baseline)
+        sums = problem.sums(particles.residual, particles.position, particles.weight, particles.baseline)
         objective = problem.penalised(sums, particles.position, particles.weight)
         level = 1 + BIRTH_SHARE * min(tol, ledger.target(objective) / objective if objective > 0 else tol)
         found = certificates(problem, particles, certifiers, level)
@@ -54,7 +54,7 @@ def solve_sections(
             objective=objective,
             dual_value=dual_value(problem, sums, objective, sup),
             sup=sup,
-            rounding=problem.penalised_rounding(sums, particles.position, particles.weight, particles.baseline),
+            rounding=problem.penalised_rounding(sums, particles.baseline),
             spikes=particles.position.size,
         )
         if stop:

@@ -36,25 +36,61 @@ def _added_in_pairs(parts, count):
     return parts[0]
 
 
+@inlined
+def _fill(model, root, values, columns, baseline, residual):
+    """residual = root * model + sum_b baseline_b columns_b - values."""
+    for n in range(residual.size):
+        residual[n] = root[n] * model[n] - values[n]
+    for b in range(columns.shape[0]):
+        factor = baseline[b]
+        for n in range(residual.size):
+            residual[n] += factor * columns[b, n]
+
+
 @compiled
-def fill_residual(model, root, values, columns, baseline, first, last, residual, products):
-    """residual = root * model + sum_b baseline_b columns_b - values, and products[b] = <columns_b, residual>, of some samples."""
+def fill_residual(model, root, values, columns, baseline, residual):
+    """residual = root * model + sum_b baseline_b columns_b - values."""
+    _fill(model, root, values, columns, baseline, residual)
+
+
+@compiled
+def refit_baseline(model, root, values, columns, inverse, baseline, residual):
+    """The same with the ``baseline`` (B,) of least squares, which replaces the one given.
+
+    ``inverse`` (B, B) is that of the columns' inner products.
+    """
     count = columns.shape[0]
-    parts = np.zeros((count, (last - first) // BLOCK + 1))
-    block = 0
-    for low in range(first, last, BLOCK):
-        high = min(low + BLOCK, last)
-        for n in range(low, high):
-            residual[n] = root[n] * model[n] - values[n]
+    products = np.empty(count)
+    parts = np.empty((residual.size + BLOCK - 1) // BLOCK)
+    for _ in range(2):  # the second time removes the rounding of the first
+        _fill(model, root, values, columns, baseline, residual)
         for b in range(count):
-            factor = baseline[b]
-            for n in range(low, high):
-                residual[n] += factor * columns[b, n]
-        for b in range(count):
-            parts[b, block] = _dot(columns[b, low:high], residual[low:high])
-        block += 1
-    for b in range(count):
-        products[b] = _added_in_pairs(parts[b], block)
+            for block in range(parts.size):
+                low = block * BLOCK
+                high = min(low + BLOCK, residual.size)
+                parts[block] = _dot(columns[b, low:high], residual[low:high])
+            products[b] = _added_in_pairs(parts, parts.size)
+        for a in range(count):
+            for b in range(count):
+                baseline[a] -= inverse[a, b] * products[b]
+    _fill(model, root, values, columns, baseline, residual)
+
+
+@compiled
+def weigh(position, weight, reach):
+    """Sums of |w| and w w, and how many of the sorted positions (K,) lie within ``reach`` after one of them at most."""
+    parts = np.empty((2, (weight.size + BLOCK - 1) // BLOCK + 1))
+    for block in range(parts.shape[1]):
+        part = weight[block * BLOCK : (block + 1) * BLOCK]
+        parts[0, block] = np.sum(np.abs(part))
+        parts[1, block] = _dot(part, part)
+    most = 0
+    last = 0
+    for i in range(position.size):
+        while last < position.size and position[last] <= position[i] + reach:
+            last += 1
+        most = max(most, last - i)
+    return _added_in_pairs(parts[0], parts.shape[1]), _added_in_pairs(parts[1], parts.shape[1]), most
 
 
 @compiled
