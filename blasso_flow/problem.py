@@ -9,7 +9,8 @@ whitened: root * (model - y) with root = sqrt(W). Knows no solver.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -117,8 +118,8 @@ class Problem:
 
     def with_strength(self, strength: float) -> Problem:
         """The same problem at another strength. It shares what was prepared, none of which depends on the strength."""
-        other = replace(self, strength=strength)
-        vars(other).update(vars(self) | {"strength": strength})
+        other = copy(self)
+        vars(other)["strength"] = strength
         return other
 
     @property
@@ -334,7 +335,8 @@ class Problem:
 def pseudo_inverse(matrix: FloatArray, threshold: float) -> FloatArray:
     """Pseudo-inverse of a positive semi-definite matrix (B, B), without eigenvalues below ``threshold`` of the largest."""
     if matrix.size == 1:
-        return np.where(matrix > 0, 1 / np.where(matrix > 0, matrix, 1.0), 0.0)
+        value = float(matrix[0, 0])
+        return np.array([[1 / value if value > 0 else 0.0]])
     values, vectors = np.linalg.eigh(matrix)
     told = values > threshold * values.max(initial=0.0)
     kept = vectors[:, told]

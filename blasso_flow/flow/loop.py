@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-
-import numpy as np
 
 from blasso_flow.certificate import Certifier, sample_eta
 from blasso_flow.flow.ledger import ROUNDS, Ledger, Remedies, Solution
@@ -71,6 +70,6 @@ def run(
 def absolute_tolerance(problem: Problem, objective: float, tol: float, tol_noise: float) -> float:
     """Largest J - D that counts as converged."""
     target = tol * objective
-    if np.isfinite(problem.noise_sd):
+    if math.isfinite(problem.noise_sd):
         target = min(target, tol_noise * problem.noise_sd**2)
     return target

@@ -260,13 +260,14 @@ def _top_of_concave(bernstein, differences, enough):
 @compiled
 def search(
     first, last, target, slack, level, gradient, begin, period, table, edges, to_bernstein, scale, rounding, local_norm, signed,
-    value, slope, right_value, right_slope, bound, exact,
+    value, slope, right_value, right_slope, bound, exact, place, eta,
 ):  # fmt: skip
     """Decide the cells first to last - 1 that the screen left unclear, and find the local maxima above ``level`` inside them.
 
     Where ``bound`` exceeds ``target`` it becomes that of the exact polynomial, and ``exact`` True. Maxima are searched where the
     slopes at a cell's ends point inwards, and in exact cells whatever their slopes: those are higher inside than at any node,
-    or may be. Returns the largest bound, and places (samples from the first cell) and eta of the maxima.
+    or may be. Returns the largest bound and the number of maxima; ``place`` (samples from the first cell) and ``eta`` (cells,)
+    hold theirs from ``first`` on.
     """
     p, terms = table.shape[1], table.shape[2]
     powers = np.empty(terms)
@@ -274,7 +275,7 @@ def search(
     stack = np.empty((DEPTH + 2, terms))
     levels = np.empty(DEPTH + 2, np.int64)
     largest = -np.inf
-    above = 0
+    found = first
     for j in range(first, last):
         if not bound[j] <= target + slack:  # a NaN is unclear too
             i = j // p
@@ -292,11 +293,6 @@ def search(
             bound[j] = top + rounding * local_norm[i]
             exact[j] = True
         largest = max(largest, bound[j] if bound[j] < np.inf else np.inf)
-        if bound[j] > level:
-            above += 1
-    place = np.empty(above)
-    eta = np.empty(above)
-    found = 0
     for j in range(first, last):
         if not bound[j] > level:
             continue
@@ -310,7 +306,7 @@ def search(
                 place[found] = i + edges[q] + 0.5 * (edges[q + 1] - edges[q]) * (v + 1)
                 eta[found] = top
                 found += 1
-    return largest, place[:found], eta[:found]
+    return largest, found - first
 
 
 @inlined
