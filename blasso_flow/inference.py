@@ -252,7 +252,7 @@ def _increase(free: Problem, particles: Particles, i: int) -> float:
             tolerance=TRIAL_TOLERANCE, iterations=ITERATIONS, columns=columns, first=first, domain=(low, high),
         )  # fmt: skip
     elif whole:
-        _, residual = free.refitted(np.zeros(residual.size), baseline)
+        _, residual = free.refitted(np.zeros(residual.size), particles.baseline)
     return losses.dot(residual - before, residual + before)
 
 
