@@ -175,7 +175,7 @@ def _settle_together(free: Problem, particles: Particles) -> Particles:
         x, w = x[:count], w[:count]
         if kkt <= TOLERANCE:
             break
-    return Particles.evaluate(free, x, w, baseline)
+    return Particles(x, w, baseline, residual)
 
 
 def _distance(problem: Problem, position: FloatArray, others: FloatArray) -> FloatArray:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from blasso_flow import baselines, filters, threads
+from blasso_flow import baselines, filters, losses, threads
 from blasso_flow.errors import BlassoFlowError, UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.filters.stretched import check_stretch
@@ -158,7 +158,7 @@ def _recovered(
     notes = (
         *solved.noise.notes,
         *(flow.notes(problem) if flow is not None else ()),
-        *_misfit(problem, channel, fit),
+        *_misfit(problem, fit.model),
         *_baseline_notes(asked, solved.settings),
         *_section_notes(sections, channel, settings),
         *(_width_notes(widths) if widths is not None else ()),
@@ -260,16 +260,16 @@ def _spikes(answer: Refit, channel: Signal, number: int) -> Spikes:
 def _fit(problem: Problem, channel: Signal, answer: Refit) -> Fit:
     if isinstance(answer, WidthRefit):
         return Fit(model=answer.model, residual=channel.values - answer.model, baseline=answer.ground)
-    baseline = problem.baseline @ answer.baseline
+    baseline = losses.combined(answer.baseline, problem.baseline.T)
     model = problem.unpadded(problem.model(answer.position, answer.weight)) + baseline
     return Fit(model=model, residual=channel.values - model, baseline=baseline)
 
 
-def _misfit(problem: Problem, channel: Signal, fit: Fit) -> tuple[str, ...]:
-    """A note where the answer misses the samples by far more than the noise: its error bars are then too small."""
-    present = problem.sample_weights > 0
-    squares = problem.sample_weights[present] * (fit.residual[present] / problem.noise_sd) ** 2
-    if not squares.size or not squares.mean() > MISFIT:
+def _misfit(problem: Problem, model: FloatArray) -> tuple[str, ...]:
+    """A note where the model (N,) misses the samples by far more than the noise: its error bars are then too small."""
+    present = np.count_nonzero(problem.sample_weights)
+    squares = losses.dot(problem.sample_weights, ((problem.values - model) / problem.noise_sd) ** 2)
+    if not squares > MISFIT * present:
         return ()
     return (
         "the fit misses the samples by far more than the noise: the filter, the baseline or the noise sd does not describe "
