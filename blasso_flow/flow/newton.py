@@ -71,6 +71,7 @@ class WindowedNewton:
             x, w = x[:count], w[:count]
             if kkt <= tolerance:
                 break
+        del residual  # as long as the record, as is the one that is made now
         return Particles.evaluate(problem, x, w, baseline, particles.rounds + 1, particles)
 
     @staticmethod
