@@ -23,7 +23,7 @@ from time import perf_counter, sleep
 import h5py
 import numpy as np
 
-from benchmarks import channels, memory
+from benchmarks import channels, processes
 from benchmarks.tables import at_most, head, row
 from blasso_flow import write_signal
 
@@ -47,23 +47,6 @@ def recording(folder: Path, number: int) -> Path:
     return path
 
 
-def family(root: int) -> dict[int, float]:
-    """CPU seconds so far of a process and all it started."""
-    parents, seconds = {}, {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        parents[int(entry.parent.name)] = int(fields[1])
-        seconds[int(entry.parent.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    found, size = {root}, 0
-    while len(found) > size:
-        size = len(found)
-        found |= {child for child, parent in parents.items() if parent in found}
-    return {member: seconds[member] for member in found if member in seconds}
-
-
 def timed(path: Path, target: Path, jobs: int) -> tuple[float, float, float, float]:
     """Wall seconds, CPU seconds of all processes, of the first one alone, and peak MB of one run."""
     command = [sys.executable, "-m", "blasso_flow", "recover", str(path), "-o", str(target), "--jobs", str(jobs)]
@@ -71,9 +54,9 @@ def timed(path: Path, target: Path, jobs: int) -> tuple[float, float, float, flo
     with subprocess.Popen([*command, "--force", "-q", "--no-plot"]) as process:
         while process.poll() is None:
             sleep(0.25)
-            seen = family(process.pid)
+            seen = processes.family(process.pid)
             work |= {member: max(seconds, work.get(member, 0.0)) for member, seconds in seen.items()}
-            peak = max(peak, memory.shared_out(seen))
+            peak = max(peak, processes.memory(seen))
     assert process.returncode in {0, 3}, process.returncode
     return perf_counter() - begun, sum(work.values()), work[process.pid], peak
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter, process_time
+from typing import Generic, TypeVar
 
 import numpy as np
 from scipy.signal import fftconvolve
@@ -17,6 +18,7 @@ from blasso_flow.signals import FloatArray
 from blasso_flow.simulation import simulate
 
 CALLED_OFTEN = 50_000  # samples
+T = TypeVar("T")
 
 
 def problem_of(
@@ -45,23 +47,24 @@ def problem_of(
 
 
 @dataclass(frozen=True)
-class Seconds:
-    """Time of one call: of all processors together, and on the wall."""
+class Timed(Generic[T]):
+    """One call: its seconds on all processors together, and on the wall, and what it returned."""
 
     cpu: float
     wall: float
+    result: T
 
 
-def timed(function: Callable[[], object], samples: int) -> Seconds:
+def timed(function: Callable[[], T], samples: int) -> Timed[T]:
     """Time of one call, warm: short ones, by the number of samples, are the mean of up to 20 in a row after another."""
     calls = min(20, CALLED_OFTEN // samples)
     if calls:
         function()
     begun, worked = perf_counter(), process_time()
     for _ in range(max(1, calls)):
-        function()
+        result = function()
     cpu, wall = process_time() - worked, perf_counter() - begun
-    return Seconds(cpu / max(1, calls), wall / max(1, calls))
+    return Timed(cpu / max(1, calls), wall / max(1, calls), result)
 
 
 def pass_seconds(values: FloatArray, filter: Filter) -> float:

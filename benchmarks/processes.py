@@ -1,7 +1,8 @@
-"""Memory of processes, as Linux counts it."""
+"""CPU time and memory of processes, as Linux counts them."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,7 +11,24 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def shared_out(members: Iterable[int]) -> float:
+def family(root: int) -> dict[int, float]:
+    """CPU seconds so far of a process and all it started."""
+    parents, seconds = {}, {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(entry.parent.name)] = int(fields[1])
+        seconds[int(entry.parent.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    found, size = {root}, 0
+    while len(found) > size:
+        size = len(found)
+        found |= {child for child, parent in parents.items() if parent in found}
+    return {member: seconds[member] for member in found if member in seconds}
+
+
+def memory(members: Iterable[int]) -> float:
     """MB of some processes, pages that they share counted once."""
     total = 0
     for member in members:

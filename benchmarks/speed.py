@@ -20,7 +20,7 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks import memory
+from benchmarks import processes
 from benchmarks.problems import pass_seconds, problem_of, timed
 from benchmarks.tables import at_least, at_most, head, row
 from blasso_flow import threads
@@ -37,6 +37,7 @@ QUICK = (
 CASES = (*QUICK, "1000000,20000,5,positive", "2000000,2000,100,signed", "10000000,200000,5,positive")
 GROWTH = ("1000000,20000,5,positive", "10000000,200000,5,positive")
 SHORT, RUNS_OF_SHORT, RUNS = 10_000, 15, 3  # samples; how often those up to this length, and longer ones, are run
+WARM_SPIKES = 100
 LONG = 100_000  # samples: shorter cases say nothing about memory
 
 ASKED: dict[str, dict[str, float]] = {  # of what `Figures` holds
@@ -85,9 +86,10 @@ def prepared(case: str) -> Problem:
 
 
 def warm_up(case: str) -> None:
-    """Load the kernels of a case, by a small one of its shape."""
+    """Load the kernels of a case, by a smaller one of its shape with spikes for two windows."""
     width, positive, decaying = shape(case)
-    solve(problem_of(3000, 10, width, positive, decaying=decaying))
+    samples, spikes = (3000, 10) if decaying else (int(WARM_SPIKES * 10 * width), WARM_SPIKES)
+    solve(problem_of(samples, spikes, width, positive, decaying=decaying))
 
 
 def solved(problem: Problem, count: int = 1) -> Solution:
@@ -114,9 +116,9 @@ def growth() -> float:
 def measure(case: str) -> Figures:
     """One case, in this process."""
     warm_up(case)
-    before = memory.resident()
+    before = processes.resident()
     problem = prepared(case)
-    peak, solution = memory.peak_of(partial(solved, problem))
+    peak, solution = processes.peak_of(partial(solved, problem))
     size = problem.values.size
     passes, alone, both = [], [], []
     for _ in range(RUNS if size > SHORT else RUNS_OF_SHORT):
@@ -127,7 +129,7 @@ def measure(case: str) -> Figures:
         one_pass=float(np.median(passes)),
         solve=float(np.median([run.cpu for run in alone])),
         faster=float(np.median([run.wall for run in alone]) / np.median([run.wall for run in both])),
-        same=same(solution, solved(problem, 2)),
+        same=all(same(solution, run.result) for run in (*alone, *both)),
         gap=solution.gap,
         rounds=solution.rounds,
         found=solution.position.size,
