@@ -8,6 +8,8 @@ Kernels are timed where Python calls them, the passing of their arguments includ
 from __future__ import annotations
 
 import argparse
+import importlib
+import pkgutil
 from dataclasses import replace
 
 import numpy as np
@@ -16,29 +18,29 @@ from numba.core.dispatcher import Dispatcher
 from benchmarks.problems import pass_seconds, problem_of, timed
 from benchmarks.stopwatch import Place, Stopwatch
 from benchmarks.tables import head, row
-from blasso_flow import certificate
+from blasso_flow import certificate, kernels
 from blasso_flow.flow import solve
-from blasso_flow.kernels import cells, spikes, tails
 from blasso_flow.problem import Problem
 
 CASES = ((1000, 10, 20.0, False), (10_000, 100, 20.0, False), (1_000_000, 20_000, 5.0, True))
 SAMPLES = 100_000  # of all runs of a case together; at least two runs
 PARTS = {
     "certificate": ("find_changes", "filter_nodes"),
-    "bound": ("local_norms", "screen"),
+    "bound": ("screen",),
     "peaks": ("search",),
     "windows": ("sweep", "relax"),
-    "KKT": ("correlate",),
-    "residual": ("fill_residual", "add_responses", "squared_norms"),
+    "births and KKT": ("correlate", "kkt", "beside", "squared_norms"),
+    "residual and objective": ("fill_residual", "add_responses", "refit_baseline", "sums", "weigh"),
     "other kernels": (),
 }
 
 
 def places() -> list[Place]:
-    """Every kernel that Python may call in a solve, and the certificate by FFT."""
+    """Every kernel that Python may call, and the certificate by FFT."""
     part_of = {name: part for part, names in PARTS.items() for name in names}
     found: list[Place] = [(certificate, "_correlate", "certificate")]
-    for module in (cells, spikes, tails):
+    for file in pkgutil.iter_modules(kernels.__path__):
+        module = importlib.import_module(f"{kernels.__name__}.{file.name}")
         names = [name for name, member in vars(module).items() if isinstance(member, Dispatcher) and not name.startswith("_")]
         found += [(module, name, part_of.get(name, "other kernels")) for name in names]
     return found
@@ -70,8 +72,8 @@ def main() -> None:
     options = parser.parse_args()
     head(
         "Where a solve's time goes: the filtering of the certificate, its bound between nodes, the search of cells that the "
-        "bound leaves open with the peaks in them, the Newton windows, how stationary spikes are, residuals. What is left is "
-        "Python's, and should be little.",
+        "bound leaves open with the peaks in them, the Newton windows, what is born and how stationary spikes are, residual and "
+        "objective. What is left is Python's, and should be little.",
         "samples",
         "spikes",
         "width",
