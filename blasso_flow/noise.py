@@ -311,7 +311,7 @@ def _judged(differences: Sequence[FloatArray], filter: Filter | None) -> tuple[b
     zeroth, one, two, reference, _ = squares[:, order[: max(WHITENESS_BLOCKS, quiet)]]
     first, second = one - DIFFERENCE_GAIN[1] * reference, two - DIFFERENCE_GAIN[2] * reference
     bound = 2 * filter.norm4 / filter.norm2
-    extra = np.stack([first - bound * (zeroth - reference), second - bound * first, -first, -second])
+    extra = np.array([first - bound * (zeroth - reference), second - bound * first, -first, -second])
     mean = extra.sum(axis=1) / reference.size
     variance = ((extra - mean[:, None]) ** 2).sum(axis=1) / (reference.size - 1)
     effect = WHITENESS_EFFECT * (reference.sum() / reference.size) * WHITE_GAINS
@@ -334,19 +334,25 @@ def _block_squares(differences: Sequence[FloatArray], lag: int, block: int) -> F
     if blocks < 1:
         return np.empty((5, 0))
     span = blocks * block
-    curves = values[4:], differences[1][3:], differences[2][3:], differences[8], values[lag:] - values[:-lag]
-    squares = np.stack([curve[:span] for curve in curves])
-    np.multiply(squares[1:], squares[1:], out=squares[1:])
-    squares = squares.reshape(5, blocks, block)
-    present = np.asarray(~np.isnan(squares).any(axis=0))
-    counts = present.sum(axis=1)
-    if counts.min() < block:
+    squares = np.empty((5, blocks, block))
+    rows = squares.reshape(5, span)
+    rows[0] = values[4 : 4 + span]
+    for row, curve in zip(
+        rows[1:], (differences[1][3:], differences[2][3:], differences[8], values[lag:] - values[:-lag]), strict=True
+    ):
+        np.multiply(curve[:span], curve[:span], out=row)
+    counts, missing = np.full(blocks, block), np.zeros((blocks, block), dtype=np.bool_)
+    if np.isnan(values).any():
+        missing = np.asarray(np.isnan(squares).any(axis=0))
+        counts = block - missing.sum(axis=1)
         kept = counts >= block / 2
-        squares, present, counts = squares[:, kept], present[kept], counts[kept]
-        squares[:, ~present] = 0.0
-    centred = squares[0] - squares[0].sum(axis=1, keepdims=True) / counts[:, None]
-    squares[0] = np.where(present, centred**2, 0.0) * (counts / (counts - 1))[:, None]
+        squares, missing, counts = squares[:, kept], missing[kept], counts[kept]
+        squares[:, missing] = 0.0
+    centred = squares[0] - (squares[0].sum(axis=1) / counts)[:, None]
+    centred[missing] = 0.0
+    np.multiply(centred, centred, out=squares[0])
     result: FloatArray = squares.sum(axis=2) / counts
+    result[0] *= counts / (counts - 1)
     result[3] /= DIFFERENCE_GAIN[8]
     return result
 
