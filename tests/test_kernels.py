@@ -155,7 +155,7 @@ def test_merging_two_particles_on_one_end():
             residual = problem.residual(x, w, np.empty(0))
             count = spikes._merge(
                 x, w, 2, residual, problem.root, table.coefficients, table.edges, problem.offset, 0, 0,
-                np.empty((1, table.taps)), problem.strength, table.width,
+                np.empty(table.taps), problem.strength, table.width,
             )  # fmt: skip
             assert count == 1
             assert x[0] == position

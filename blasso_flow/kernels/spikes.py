@@ -12,6 +12,7 @@ import numpy as np
 
 from blasso_flow.kernels import compiled, inlined
 
+DEGREE = 9  # of the table's polynomials
 TRIALS = 15
 BESIDE = 1e-9  # samples: how far beside a kink its one-sided slopes are taken
 MERGE = 1e-2  # widths
@@ -27,15 +28,6 @@ def _dot(a, b):
 
 
 @inlined
-def _dot3(a, b, c):
-    """Sum of products of three rows."""
-    total = 0.0
-    for k in range(a.size):
-        total += a[k] * b[k] * c[k]
-    return total
-
-
-@inlined
 def _add(factor, row, target):
     """target += factor * row."""
     for k in range(row.size):
@@ -43,51 +35,122 @@ def _add(factor, row, target):
 
 
 @inlined
-def _horner(c, v, out):
-    """Polynomials of degree 9 with coefficients c (10, W) at v, into out (W,). Written out, so that it becomes SIMD."""
-    for k in range(out.size):
-        high = (((c[9, k] * v + c[8, k]) * v + c[7, k]) * v + c[6, k]) * v + c[5, k]
-        out[k] = ((((high * v + c[4, k]) * v + c[3, k]) * v + c[2, k]) * v + c[1, k]) * v + c[0, k]
-
-
-@inlined
-def fill(x, table, edges, offset, period, orders, out):
-    """Response and derivatives by position of one particle into out (orders, W); returns the padded index of out[:, 0]."""
-    cells, taps = table.shape[1], table.shape[3]
-    base = int(np.floor(x))
-    fraction = x - base
+def _cell(fraction, edges):
+    """Cell of a fraction of a sample: its number, the local coordinate v in it, and dv / dposition."""
+    cells = edges.size - 1
     cell = min(int(fraction * cells), cells - 1)
     while cell > 0 and fraction < edges[cell]:
         cell -= 1
     while cell < cells - 1 and fraction >= edges[cell + 1]:
         cell += 1
-    v = (2 * fraction - edges[cell] - edges[cell + 1]) / (edges[cell + 1] - edges[cell])
+    length = edges[cell + 1] - edges[cell]
+    return cell, (2 * fraction - edges[cell] - edges[cell + 1]) / length, 2 / length
+
+
+@inlined
+def _turned(row, turn, out):
+    """out[k + turn] = row[k] on a record as long as the row, which closes on itself."""
+    rest = row.size - turn
+    for k in range(rest):
+        out[k + turn] = row[k]
+    for k in range(turn):
+        out[k] = row[k + rest]
+
+
+@inlined
+def fill(x, table, edges, offset, period, out):
+    """Response of one particle into out (W,); returns the padded index of out[0]."""
+    base = int(np.floor(x))
+    cell, v, _ = _cell(x - base, edges)
+    c = table[0, cell]
+    for k in range(out.size):
+        value = c[DEGREE, k]
+        for degree in range(DEGREE - 1, -1, -1):
+            value = value * v + c[degree, k]
+        out[k] = value
     start = base + offset
-    for order in range(orders):
-        _horner(table[order, cell], v, out[order])
     if period > 0:  # the window is the record itself: turn the taps to where they fall
-        turn = start % period
-        turned = np.empty(taps)
-        for order in range(orders):
-            row = out[order]
-            for k in range(taps - turn):
-                turned[k + turn] = row[k]
-            for k in range(taps - turn, taps):
-                turned[k + turn - taps] = row[k]
-            for k in range(taps):
-                row[k] = turned[k]
+        _turned(out.copy(), start % period, out)
         start = 0
     return start
+
+
+@inlined
+def _responses(c, v, weights, out):
+    """Polynomials with coefficients c (10, W) at v, times weights (W,), into out (1, W)."""
+    for k in range(weights.size):
+        value = c[DEGREE, k]
+        for degree in range(DEGREE - 1, -1, -1):
+            value = value * v + c[degree, k]
+        out[0, k] = value * weights[k]
+
+
+@inlined
+def _slopes(c, v, scale, weights, out):
+    """The same with the derivative by position into out (2, W); ``scale`` = dv / dposition."""
+    for k in range(weights.size):
+        value = c[DEGREE, k]
+        slope = 0.0
+        for degree in range(DEGREE - 1, -1, -1):
+            slope = slope * v + value
+            value = value * v + c[degree, k]
+        out[0, k] = value * weights[k]
+        out[1, k] = slope * (scale * weights[k])
+
+
+@inlined
+def _curvatures(c, v, scale, weights, out):
+    """The same with two derivatives into out (3, W): the coefficients are read once."""
+    twice = 2 * scale**2
+    for k in range(weights.size):
+        value = c[DEGREE, k]
+        slope = 0.0
+        curvature = 0.0
+        for degree in range(DEGREE - 1, -1, -1):
+            curvature = curvature * v + slope
+            slope = slope * v + value
+            value = value * v + c[degree, k]
+        out[0, k] = value * weights[k]
+        out[1, k] = slope * (scale * weights[k])
+        out[2, k] = curvature * (twice * weights[k])
+
+
+@inlined
+def _rows(x, count, table, edges, offset, period, root, orders, first, out, begin):
+    """Weighted responses root * d^o phi of all particles into out (count, orders, W); begin[i] counts from ``first``."""
+    taps = table.shape[3]
+    for i in range(count):
+        base = int(np.floor(x[i]))
+        cell, v, scale = _cell(x[i] - base, edges)
+        start = base + offset
+        if period > 0:
+            turn = start % period
+            weights = np.empty(taps)
+            _turned(root, taps - turn, weights)
+            start = 0
+        else:
+            turn = 0
+            weights = root[start : start + taps]
+        if orders == 1:
+            _responses(table[0, cell], v, weights, out[i])
+        elif orders == 2:
+            _slopes(table[0, cell], v, scale, weights, out[i])
+        else:
+            _curvatures(table[0, cell], v, scale, weights, out[i])
+        if period > 0:
+            for order in range(orders):
+                _turned(out[i, order].copy(), turn, out[i, order])
+        begin[i] = start - first
 
 
 @compiled
 def add_responses(position, weight, table, edges, offset, period, model):
     """Add sum_i weight_i phi(. - position_i) to ``model`` (M,), unweighted."""
     taps = table.shape[3]
-    row = np.empty((1, taps))
+    row = np.empty(taps)
     for i in range(position.size):
-        start = fill(position[i], table, edges, offset, period, 1, row)
-        _add(weight[i], row[0], model[start : start + taps])
+        start = fill(position[i], table, edges, offset, period, row)
+        _add(weight[i], row, model[start : start + taps])
 
 
 @compiled
@@ -99,7 +162,7 @@ def fill_residual(
     Taken over from ``before`` (M,), the residual of another measure, where the same spikes reach the grain. Positions sorted.
     """
     taps = table.shape[3]
-    row = np.empty((1, taps))
+    row = np.empty(taps)
     model = np.empty(grain)
     for g in range(first, last):
         low = g * grain
@@ -117,34 +180,34 @@ def fill_residual(
             continue
         model[:] = 0.0
         for i in range(a, b):
-            start = fill(position[i], table, edges, offset, 0, 1, row)
+            start = fill(position[i], table, edges, offset, 0, row)
             begin = max(start, low)
             end = min(start + taps, high)
-            _add(weight[i], row[0, begin - start : end - start], model[begin - low : end - low])
+            _add(weight[i], row[begin - start : end - start], model[begin - low : end - low])
         for n in range(low, high):
             residual[n] = root[n] * model[n - low] - values[n]
 
 
 @compiled
 def correlate(position, residual, root, table, edges, offset, period, orders, out):
-    """out[o, i] = <residual, root * d^o phi(. - position_i)>, shape (orders, K)."""
+    """out[o, i] = <residual, root * d^o phi(. - position_i)>, shape (orders, K), at most three orders."""
     taps = table.shape[3]
-    rows = np.empty((orders, taps))
+    rows = np.empty((1, orders, taps))
+    begin = np.empty(1, np.int64)
     for i in range(position.size):
-        start = fill(position[i], table, edges, offset, period, orders, rows)
+        _rows(position[i : i + 1], 1, table, edges, offset, period, root, orders, 0, rows, begin)
         for order in range(orders):
-            out[order, i] = _dot3(rows[order], root[start : start + taps], residual[start : start + taps])
+            out[order, i] = _dot(rows[0, order], residual[begin[0] : begin[0] + taps])
 
 
 @compiled
 def squared_norms(position, root, table, edges, offset, period, out):
     """out[i] = ||root * phi(. - position_i)||^2, shape (K,)."""
-    taps = table.shape[3]
-    row = np.empty((1, taps))
+    row = np.empty((1, 1, table.shape[3]))
+    begin = np.empty(1, np.int64)
     for i in range(position.size):
-        start = fill(position[i], table, edges, offset, period, 1, row)
-        weights = root[start : start + taps] ** 2
-        out[i] = _dot3(row[0], row[0], weights)
+        _rows(position[i : i + 1], 1, table, edges, offset, period, root, 1, 0, row, begin)
+        out[i] = _dot(row[0, 0], row[0, 0])
 
 
 @inlined
@@ -225,20 +288,6 @@ def _solve_small(matrix, side):
             side[j] -= matrix[i, j] * side[i]
         side[j] /= matrix[j, j]
     return True
-
-
-@inlined
-def _rows(x, count, table, edges, offset, period, root, orders, first, out, begin):
-    """Weighted responses root * d^o phi of all particles into out (count, orders, W); begin[i] counts from ``first``."""
-    taps = table.shape[3]
-    for i in range(count):
-        start = fill(x[i], table, edges, offset, period, orders, out[i])
-        weights = root[start : start + taps]
-        for order in range(orders):
-            row = out[i, order]
-            for k in range(taps):
-                row[k] *= weights[k]
-        begin[i] = start - first
 
 
 @inlined
@@ -363,12 +412,12 @@ def _merge(x, w, count, residual, root, table, edges, offset, period, first, row
         if x[i] - x[kept] < reach and w[i] * w[kept] > 0.0:
             total = w[i] + w[kept]
             middle = min(x[kept] + (x[i] - x[kept]) * (w[i] / total), x[i])  # between them, rounding included
-            begin = fill(x[kept], table, edges, offset, period, 1, row) - first
+            begin = fill(x[kept], table, edges, offset, period, row) - first
             length = taps if period > 0 else min(int(x[i] - x[kept]) + 2 + taps, residual.size - begin)
             step[:length] = 0.0
             for place, weight in ((x[kept], -w[kept]), (x[i], -w[i]), (middle, total)):
-                shift = fill(place, table, edges, offset, period, 1, row) - first - begin
-                _add(weight, row[0], step[shift : shift + taps])
+                shift = fill(place, table, edges, offset, period, row) - first - begin
+                _add(weight, row, step[shift : shift + taps])
             part = residual[begin : begin + length]
             weights = root[begin + first : begin + first + length]
             for n in range(length):
@@ -407,11 +456,12 @@ def relax(
     length = residual.size
     borders = columns.shape[0]
     rows = np.empty((count, 3, taps))
-    moved = np.empty((1, 1, taps))
+    rows2 = np.empty((count, 3, taps))
     pair = np.empty((1, 2, taps))
-    single = np.empty((1, taps))
+    single = np.empty(taps)
     begin = np.empty(count, np.int64)
-    begin2 = np.empty(1, np.int64)
+    begin2 = np.empty(count, np.int64)
+    beside = np.empty(1, np.int64)
     c = np.empty((3, count))
     fixed = np.zeros(count, np.bool_)
     x2 = np.empty(count)
@@ -435,7 +485,7 @@ def relax(
     _rows(x, count, table, edges, offset, period, root, 3, first, rows, begin)
     while count > 0:
         if kinks.size > 0 and _leave_kinks(
-            x, w, count, residual, table, edges, offset, period, root, first, low, high, kinks, pair, begin2
+            x, w, count, residual, table, edges, offset, period, root, first, low, high, kinks, pair, beside
         ):
             _rows(x, count, table, edges, offset, period, root, 3, first, rows, begin)
         kkt = 0.0
@@ -529,8 +579,9 @@ def relax(
                         w2[i] = 0.0
                     _add(-w[i], rows[i, 0], r2[begin[i] : begin[i] + taps])
                     if w2[i] != 0.0:
-                        _rows(x2[i : i + 1], 1, table, edges, offset, period, root, 1, first, moved, begin2)
-                        _add(w2[i], moved[0, 0], r2[begin2[0] : begin2[0] + taps])
+                        own = slice(i, i + 1)
+                        _rows(x2[own], 1, table, edges, offset, period, root, 3, first, rows2[own], begin2[own])
+                        _add(w2[i], rows2[i, 0], r2[begin2[i] : begin2[i] + taps])
                     change += strength * (abs(w2[i]) - abs(w[i]))
                 for n in range(length):
                     change += 0.5 * (r2[n] - residual[n]) * (r2[n] + residual[n])
@@ -546,16 +597,22 @@ def relax(
         residual[:] = r2
         for a in range(borders):
             baseline[a] += step[a]
-        kept = 0
-        for i in range(count):
+        before = count
+        count = 0
+        ordered = True
+        for i in range(before):
             if w2[i] != 0.0:
-                x[kept] = x2[i]
-                w[kept] = w2[i]
-                kept += 1
-        count = kept
+                x[count] = x2[i]
+                w[count] = w2[i]
+                ordered = ordered and (count == 0 or x[count - 1] <= x[count])
+                count += 1
         _sort(x, w, count)
         count = _merge(x, w, count, residual, root, table, edges, offset, period, first, single, strength, MERGE * width)
-        _rows(x, count, table, edges, offset, period, root, 3, first, rows, begin)
+        if ordered and count == before:
+            rows, rows2 = rows2, rows
+            begin, begin2 = begin2, begin
+        else:
+            _rows(x, count, table, edges, offset, period, root, 3, first, rows, begin)
     return count, used, kkt
 
 
@@ -567,23 +624,23 @@ def condense(x, w, residual, root, table, edges, offset, period, strength, reach
     ``x`` (samples, sorted) and ``w`` (K,) and the whitened ``residual`` (M,) are updated in place; returns the count left.
     """
     taps = table.shape[3]
-    row = np.empty((1, taps))
+    row = np.empty(taps)
     count = 0
     for i in range(x.size):
         if w[i] == 0.0:
             continue
-        start = fill(x[i], table, edges, offset, period, 1, row)
+        start = fill(x[i], table, edges, offset, period, row)
         part = residual[start : start + taps]
         weights = root[start : start + taps]
         change = -strength * abs(w[i])
         square = 0.0
         for k in range(taps):
-            step = -w[i] * weights[k] * row[0, k]
+            step = -w[i] * weights[k] * row[k]
             change += step * (part[k] + 0.5 * step)
-            square += (weights[k] * row[0, k]) ** 2
+            square += (weights[k] * row[k]) ** 2
         if change <= 0.0 and abs(w[i]) * square <= most * strength:
             for k in range(taps):
-                part[k] -= w[i] * weights[k] * row[0, k]
+                part[k] -= w[i] * weights[k] * row[k]
         else:
             x[count] = x[i]
             w[count] = w[i]
