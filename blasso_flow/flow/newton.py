@@ -29,7 +29,8 @@ ITERATIONS = 8
 ROOM = 4.0  # widths a spike may travel in one sweep
 BIRTH_DISTANCE = 0.5  # widths
 BIRTH_WEIGHT = 0.5  # of the exact one-step weight
-JOINT_BYTES = 400e6  # the joint system keeps three rows a spike
+JOINT_BYTES = 800e6  # the joint system keeps six rows a spike
+ALONE = 3e-6  # KKT residual of one system for all spikes: its last steps cost less than another round
 
 
 @dataclass(frozen=True)
@@ -59,18 +60,17 @@ class WindowedNewton:
 
     def step(self, problem: Problem, particles: Particles, certificate: Certificate) -> Particles:
         """Sweeps over windows of spikes that are not stationary, then the joint system where there is one."""
-        tolerance = float(np.clip(0.02 * (certificate.sup - 1), 1e-10, 1e-3))
+        tolerance = min(max(0.02 * (certificate.sup - 1), 1e-10), 1e-3)
         x, w = particles.position.copy(), particles.weight.copy()
         residual, baseline = particles.residual.copy(), particles.baseline.copy()
         joint = self._joint_fits(problem, x.size)
         alone = joint and (x.size <= WINDOW or self._couples_everything(problem))
         if not alone:
             x, w = self._sweeps(problem, x, w, residual, tolerance)
-        for _ in range(SWEEPS if alone else int(joint and baseline.size > 0)):
-            count, kkt = relax(problem, x, w, baseline, residual, tolerance=tolerance * 0.3)
+        if alone or (joint and baseline.size > 0):
+            goal, most = (min(0.3 * tolerance, ALONE), SWEEPS * ITERATIONS) if alone else (0.3 * tolerance, ITERATIONS)
+            count, _ = relax(problem, x, w, baseline, residual, tolerance=goal, iterations=most)
             x, w = x[:count], w[:count]
-            if kkt <= tolerance:
-                break
         del residual  # as long as the record, as is the one that is made now
         return Particles.evaluate(problem, x, w, baseline, particles.rounds + 1, particles)
 
@@ -82,7 +82,7 @@ class WindowedNewton:
     def _joint_fits(self, problem: Problem, count: int) -> bool:
         if problem.filter.period or problem.filter.tail.size:
             return True
-        return 24.0 * problem.filter.taps * count <= JOINT_BYTES
+        return 48.0 * problem.filter.taps * count <= JOINT_BYTES
 
     def _sweeps(
         self, problem: Problem, x: FloatArray, w: FloatArray, residual: FloatArray, tolerance: float

@@ -14,6 +14,7 @@ from blasso_flow.kernels import compiled, inlined
 
 DEGREE = 9  # of the table's polynomials
 TRIALS = 15
+TRUSTED = 0.75  # of the change that the quadratic model foresees: from there on, less damping
 BESIDE = 1e-9  # samples: how far beside a kink its one-sided slopes are taken
 MERGE = 1e-2  # widths
 
@@ -234,10 +235,13 @@ def _cholesky_solve(band, size, width, sides):
     """Factor the banded matrix band[j, k] = H[j + k, j] in place and solve for all rows of ``sides`` (S, size) in place.
 
     Column by column, four earlier columns at a time: the column at work stays in the nearest cache. Entries of ``band``
-    beyond the matrix are zero. Returns False, leaving garbage, if the matrix is not positive definite.
+    beyond the matrix are zero. Returns how little of a diagonal entry is left as its pivot, at the worst column, or 0,
+    leaving garbage, if the matrix is not positive definite.
     """
+    least = 1.0
     for j in range(size):
         target = band[j]
+        whole = target[0]
         i = max(0, j - width)
         while i + 3 < j:
             _subtract_four(band, i, j, width, target)
@@ -248,7 +252,8 @@ def _cholesky_solve(band, size, width, sides):
             i += 1
         pivot = target[0]
         if not pivot > 0.0:
-            return False
+            return 0.0
+        least = min(least, pivot / whole)
         pivot = np.sqrt(pivot)
         target[0] = pivot
         for k in range(1, width + 1):
@@ -262,7 +267,7 @@ def _cholesky_solve(band, size, width, sides):
             reach = min(width, size - 1 - j)
             value = sides[s, j] - _dot(band[j, 1 : reach + 1], sides[s, j + 1 : j + 1 + reach])
             sides[s, j] = value / band[j, 0]
-    return True
+    return least
 
 
 @inlined
@@ -513,7 +518,6 @@ def relax(
         gauss = np.empty((size, width_of_band + 1))
         _assemble(rows, begin, w, count, gauss)
         for i in range(count):
-            gauss[2 * i, 1] += c[1, i]
             for a in range(borders):
                 part = columns[a, begin[i] : begin[i] + taps]
                 coupling[a, 2 * i] = _dot(rows[i, 0], part)
@@ -525,18 +529,19 @@ def relax(
                 for k in range(1, min(width_of_band, j) + 1):
                     gauss[j - k, k] = 0.0
         accepted = False
-        undamped = True
         for trial in range(TRIALS):
             band = gauss.copy()
             for i in range(count):
                 band[2 * i, 0] = band[2 * i, 0] * (1 + damping) + 1e-14 * norm * norm
-                curvature = w[i] * c[2, i]
-                if curvature < 0.0 and trial > 0:
-                    curvature = 0.0
                 j = 2 * i + 1
                 if fixed[i]:
                     band[j, 0] = 1.0
                 else:
+                    curvature = w[i] * c[2, i]
+                    if trial == 0:
+                        band[2 * i, 1] += c[1, i]
+                    else:
+                        curvature = max(curvature, 0.0)
                     band[j, 0] = band[j, 0] * (1 + damping) + curvature + damping * strength * abs(w[i]) / width**2 + 1e-300
                 sign = 1.0 if w[i] > 0 else -1.0
                 sides[0, 2 * i] = -(c[0, i] + strength * sign)
@@ -544,7 +549,8 @@ def relax(
                 for a in range(borders):
                     sides[1 + a, 2 * i] = coupling[a, 2 * i]
                     sides[1 + a, j] = coupling[a, j]
-            solved = _cholesky_solve(band, size, width_of_band, sides[:, :size])
+            least = _cholesky_solve(band, size, width_of_band, sides[:, :size])
+            solved = least > 0.0
             if solved and borders > 0:
                 # block elimination of the border: S = E - C^T H^-1 C
                 for a in range(borders):
@@ -562,10 +568,14 @@ def relax(
                             sides[0, j] -= step[a] * sides[1 + a, j]
             if solved:
                 change = 0.0
+                foreseen = 0.0
                 r2[:] = residual
                 for a in range(borders):
                     _add(step[a], columns[a], r2)
+                    foreseen += 0.5 * gradient[a] * step[a]
                 for i in range(count):
+                    sign = 1.0 if w[i] > 0 else -1.0
+                    foreseen += 0.5 * (c[0, i] + strength * sign) * sides[0, 2 * i] + 0.5 * w[i] * c[1, i] * sides[0, 2 * i + 1]
                     w2[i] = w[i] + sides[0, 2 * i]
                     shift = min(max(sides[0, 2 * i + 1], -0.5 * width), 0.5 * width)
                     x2[i] = x[i] + shift if kinks.size == 0 else _stopped_at_kink(x[i], x[i] + shift, kinks)
@@ -588,11 +598,11 @@ def relax(
                 if change <= 1e-14 * strength * np.sum(np.abs(w[:count])):
                     accepted = True
                     break
-            damping = max(damping * 20, 1e-10)
-            undamped = False
+            if trial > 0 or least > 0.0:  # less damping than the matrix lacks changes nothing
+                damping = max(damping * 20, 1e-10, 0.1 * least)
         if not accepted:
             break
-        if undamped:
+        if trial == 0 or change < TRUSTED * foreseen:
             damping = max(damping * 0.1, 1e-15)
         residual[:] = r2
         for a in range(borders):

@@ -17,6 +17,7 @@ import numpy as np
 from blasso_flow.kernels import compiled, inlined
 
 TRIALS = 15
+TRUSTED = 0.75  # of the change that the quadratic model foresees: from there on, less damping
 BESIDE = 1e-9  # samples: how far beside a kink its one-sided slopes are taken
 MERGE = 1e-2  # widths
 SINGULAR = 1e-9  # of a column's squared norm: less than this left over means that its parameter cannot be told
@@ -172,14 +173,16 @@ def _assemble(rows, ends, begin, near, w, count, root, first, power, products, b
 def _factor(band, begin, near, count, head, power, left, right, lower, lost):
     """Cholesky factor of band plus part of rank E, in place of ``band``; its far part keeps ``right``, with ``lower``.
 
-    L[j, i] = sum_e right[j, e] power[e, begin_j - begin_i - T] lower[i, e] for spikes far apart. Returns False, leaving
-    garbage, if the matrix is not positive definite; with ``lost`` (2 K,) instead of an empty array, the matrix has a unit
-    diagonal, and unknowns of which too little is left are marked there and held.
+    L[j, i] = sum_e right[j, e] power[e, begin_j - begin_i - T] lower[i, e] for spikes far apart. Returns how little of a
+    diagonal entry is left as its pivot, at the worst column, or 0, leaving garbage, if the matrix is not positive definite;
+    with ``lost`` (2 K,) instead of an empty array, the matrix has a unit diagonal, and unknowns of which too little is left
+    are marked there and held.
     """
     terms = power.shape[0]
     far = np.zeros((terms, terms))  # sum over far unknowns of lower lower^T, carried to the spike at work
     carried = np.empty((2 * count, terms))  # far @ right of each unknown
     row = np.empty(terms)
+    least = 1.0
     done = 0
     for spike in range(count):
         own = begin[spike]
@@ -214,7 +217,8 @@ def _factor(band, begin, near, count, head, power, left, right, lower, lost):
                 for m in range(start, k):
                     value -= band[j, m - start] * band[k, m - begin_k]
                 band[j, k - start] = value / band[k, k - begin_k]
-            pivot = band[j, j - start]
+            whole = band[j, j - start]
+            pivot = whole
             for e in range(terms):
                 pivot -= right[j, e] * carried[j, e]
             for m in range(start, j):
@@ -223,7 +227,8 @@ def _factor(band, begin, near, count, head, power, left, right, lower, lost):
                 lost[j] = True
                 pivot = HELD
             if not pivot > 0.0:
-                return False
+                return 0.0
+            least = min(least, pivot / whole)
             pivot = np.sqrt(pivot)
             band[j, j - start] = pivot
             for e in range(terms):
@@ -231,7 +236,7 @@ def _factor(band, begin, near, count, head, power, left, right, lower, lost):
                 for k in range(start, j):
                     value -= power[e, own - begin[k // 2]] * lower[k, e] * band[j, k - start]
                 lower[j, e] = value / pivot
-    return True
+    return least
 
 
 @inlined
@@ -635,7 +640,6 @@ def relax(
         _assemble(rows, ends, begin, near, w, count, root, first, power, products, gauss, left, right)
         for i in range(count):
             j = 2 * i + 1
-            gauss[j, 2 * (i - near[i])] += c[1, i]
             for a in range(borders):
                 coupling[a, j - 1] = _inner(rows[i, 0], ends[i, 0], begin[i], column_back[a], columns[a])
                 coupling[a, j] = _inner(rows[i, 1], ends[i, 1], begin[i], column_back[a], columns[a]) * w[i]
@@ -651,19 +655,20 @@ def relax(
                 right[j] = 0.0
                 coupling[:, j] = 0.0
         accepted = False
-        undamped = True
         for trial in range(TRIALS):
             band = gauss.copy()
             for i in range(count):
                 j = 2 * i
                 own = j - 2 * near[i]
                 band[j, own] = band[j, own] * (1 + damping) + 1e-14 * norm * norm
-                curvature = w[i] * c[2, i]
-                if curvature < 0.0 and trial > 0:
-                    curvature = 0.0
                 if fixed[i]:
                     band[j + 1, own + 1] = 1.0
                 else:
+                    curvature = w[i] * c[2, i]
+                    if trial == 0:
+                        band[j + 1, own] += c[1, i]
+                    else:
+                        curvature = max(curvature, 0.0)
                     extra = curvature + damping * strength * abs(w[i]) / width**2 + 1e-300
                     band[j + 1, own + 1] = band[j + 1, own + 1] * (1 + damping) + extra
                 sign = 1.0 if w[i] > 0 else -1.0
@@ -672,7 +677,8 @@ def relax(
                 for a in range(borders):
                     sides[1 + a, j] = coupling[a, j]
                     sides[1 + a, j + 1] = coupling[a, j + 1]
-            solved = _factor(band, begin, near, count, tail_tap, power, left, right, lower, lost)
+            least = _factor(band, begin, near, count, tail_tap, power, left, right, lower, lost)
+            solved = least > 0.0
             if solved:
                 for a in range(1 + borders):
                     _solve(band, begin, near, count, tail_tap, power, right, lower, sides[a])
@@ -690,12 +696,16 @@ def relax(
                             sides[0, j] -= step[a] * sides[1 + a, j]
             if solved:
                 change = 0.0
+                foreseen = 0.0
                 r2[:] = residual
                 inject[:] = 0.0
                 for a in range(borders):
+                    foreseen += 0.5 * gradient[a] * step[a]
                     for n in range(length):
                         r2[n] += step[a] * columns[a, n]
                 for i in range(count):
+                    sign = 1.0 if w[i] > 0 else -1.0
+                    foreseen += 0.5 * (c[0, i] + strength * sign) * sides[0, 2 * i] + 0.5 * w[i] * c[1, i] * sides[0, 2 * i + 1]
                     w2[i] = w[i] + sides[0, 2 * i]
                     shift = min(max(sides[0, 2 * i + 1], -0.5 * width), 0.5 * width)
                     x2[i] = x[i] + shift if kinks.size == 0 else _stopped_at_kink(x[i], x[i] + shift, kinks)
@@ -719,11 +729,11 @@ def relax(
                 if change <= 1e-14 * strength * np.sum(np.abs(w[:count])):
                     accepted = True
                     break
-            damping = max(damping * 20, 1e-10)
-            undamped = False
+            if trial > 0 or least > 0.0:  # less damping than the matrix lacks changes nothing
+                damping = max(damping * 20, 1e-10, 0.1 * least)
         if not accepted:
             break
-        if undamped:
+        if trial == 0 or change < TRUSTED * foreseen:
             damping = max(damping * 0.1, 1e-15)
         residual[:] = r2
         for a in range(borders):
