@@ -278,7 +278,7 @@ def test_the_few_spikes_that_stay_are_exchanged_for_better_ones(monkeypatch):
     narrower = filters.build(filters.describe("gaussian:sd=4.5"), axis)
     kept = inference.EXCHANGES
     better = 0
-    for seed in (1, 7, 13, 20, 31):
+    for seed in (0, 7, 13, 18, 20):
         random = np.random.default_rng(seed)
         position, weight = np.sort(random.uniform(20, 100, 9)), 1 + random.uniform(0, 1, 9)
         values = response_matrix(narrower, position, 120) @ weight + 0.005 * random.standard_normal(120)

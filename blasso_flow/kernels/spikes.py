@@ -598,8 +598,10 @@ def relax(
                 if change <= 1e-14 * strength * np.sum(np.abs(w[:count])):
                     accepted = True
                     break
-            if trial > 0 or least > 0.0:  # less damping than the matrix lacks changes nothing
-                damping = max(damping * 20, 1e-10, 0.1 * least)
+            if trial > 0 or least > 0.0:
+                damping = max(damping * 20, 1e-10)
+                while damping < 0.1 * least:  # so little would change nothing
+                    damping *= 20
         if not accepted:
             break
         if trial == 0 or change < TRUSTED * foreseen:
