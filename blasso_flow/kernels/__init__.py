@@ -1,6 +1,7 @@
 """Compiled code only: the loops over samples, spikes and cells. No validation, no units, no files.
 
 Each kernel file is self-contained: numba's cache of a caller does not notice a change of a callee in another file.
+An array is copied element by element: for ``a[:] = b`` numba would compile its message about shapes too, seconds of a first run.
 Positions are in samples; `residual`, `root` and baseline columns live on the padded record of `problem.Problem`.
 """
 

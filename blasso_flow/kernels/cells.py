@@ -168,7 +168,8 @@ def _sup_of_polynomial(bernstein, target, slack, stack, levels):
     differences = np.empty(n - 1)
     best = max(bernstein[0], bernstein[n - 1])
     result = -np.inf
-    stack[0] = bernstein
+    for i in range(n):
+        stack[0, i] = bernstein[i]
     levels[0] = 0
     size = 1
     while size > 0:

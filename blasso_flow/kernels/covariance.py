@@ -45,7 +45,8 @@ def _unit_rows(position, root, table, edges, offset, period, rows, begin, norms)
             if period > 0:
                 for k in range(taps):
                     turned[(k + start) % period] = row[k]
-                row[:] = turned
+                for k in range(taps):
+                    row[k] = turned[k]
             for k in range(taps):
                 row[k] *= weights[k]
             # A loop that both stores and sums would be reordered or not depending on where the arrays lie in memory.
@@ -160,7 +161,8 @@ def inverse_blocks(
                     band[j + k, q - k] -= band[j, q] * factor
     for c in range(columns.shape[0]):
         side = solved[c]
-        side[:] = coupling[c]
+        for j in range(size):
+            side[j] = coupling[c, j]
         for j in range(size):
             side[j] /= band[j, 0]
             for k in range(1, min(width, size - 1 - j) + 1):
