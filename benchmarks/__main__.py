@@ -11,11 +11,11 @@ TABLES: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # title, module, its o
     ("The default method against its own parts", "parts", ("--quick",)),
     ("Dense, hard cases", "dense", ("--seeds", "3")),
     ("A channel of many", "channels", ("--channels", "30")),
-    ("Many channels, the whole program", "batches", ("--quick", "--jobs", "1")),
+    ("Many channels, the whole program", "batches", ("--channels", "500", "--jobs", "1")),
     ("A Lasso on a grid, judged by the same gap", "peers", ("--quick",)),
     ("Start-up of whole processes", "startup", ("--quick",)),
     ("An iteration of the paper's flows", "flows", ()),
-    ("Random problems, each audited", "random_problems", ("--problems", "50")),
+    ("Random problems, each audited", "random_problems", ("--problems", "30")),
 )
 
 

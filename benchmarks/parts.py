@@ -23,7 +23,7 @@ from blasso_flow.flow import solve
 from blasso_flow.problem import Problem
 
 CASES = ((1000, 10, 20.0, False), (10_000, 100, 20.0, False), (1_000_000, 20_000, 5.0, True))
-SAMPLES = 100_000  # of all runs of a case together; at least two runs
+SAMPLES = 50_000  # of all runs of a case together; at least two runs
 PARTS = {
     "certificate": ("find_changes", "filter_nodes"),
     "bound": ("screen",),

@@ -27,16 +27,16 @@ from blasso_flow import threads
 from blasso_flow.flow import Solution, solve
 from blasso_flow.problem import Problem
 
-QUICK = (
-    "1000,10,20,signed",
-    "10000,100,20,signed",
-    "100000,2000,5,signed",
-    "200000,200,100,signed",
+QUICK = ("1000,10,20,signed", "10000,100,20,signed", "100000,2000,5,signed", "200000,200,100,signed")
+CASES = (
+    *QUICK,
     "17000,85,1500 decay,positive",
+    "1000000,20000,5,positive",
+    "2000000,2000,100,signed",
+    "10000000,200000,5,positive",
 )
-CASES = (*QUICK, "1000000,20000,5,positive", "2000000,2000,100,signed", "10000000,200000,5,positive")
 GROWTH = ("1000000,20000,5,positive", "10000000,200000,5,positive")
-SHORT, RUNS_OF_SHORT, RUNS = 10_000, 15, 3  # samples; how often those up to this length, and longer ones, are run
+SHORT, RUNS_OF_SHORT, RUNS = 10_000, 9, 3  # samples; how often those up to this length, and longer ones, are run
 WARM_SPIKES = 100
 LONG = 100_000  # samples: shorter cases say nothing about memory
 

@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 from time import perf_counter
@@ -42,13 +42,14 @@ def seconds(command: Sequence[str]) -> float:
     return perf_counter() - begun
 
 
-def compare(name: str, command: Sequence[str], floor_name: str, floor: Sequence[str], asked: float, runs: int) -> None:
-    """One row of the table: medians of runs taken in turn."""
-    seconds(command), seconds(floor)
-    pairs = np.array([(seconds(command), seconds(floor)) for _ in range(runs)])
-    ratio = float(np.median(pairs[:, 0] / pairs[:, 1]))
-    milliseconds = 1e3 * np.median(pairs, axis=0)
-    row(name, floor_name, f"{ratio:.2f}", f"{milliseconds[0]:.0f}", f"{milliseconds[1]:.0f}", at_most(asked, ratio))
+def compare(floor_name: str, floor: Sequence[str], commands: Mapping[str, tuple[Sequence[str], float]], runs: int) -> None:
+    """A row of the table for each command, with the ratio asked of it: medians of runs taken in turn with the floor's."""
+    every = [floor, *(command for command, _ in commands.values())]
+    measured = np.array([[seconds(command) for command in every] for _ in range(runs + 1)])[1:]  # the first is to warm up
+    ratios = np.median(measured[:, 1:] / measured[:, :1], axis=0)
+    floor_time, *times = 1e3 * np.median(measured, axis=0)
+    for (name, (_, asked)), ratio, time in zip(commands.items(), ratios, times, strict=True):
+        row(name, floor_name, f"{ratio:.2f}", f"{time:.0f}", f"{floor_time:.0f}", at_most(asked, ratio))
 
 
 def first(program: str) -> tuple[float, float]:
@@ -67,21 +68,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer runs, and not the very first one")
     options = parser.parse_args()
-    runs = 3 if options.quick else RUNS
+    runs = 2 if options.quick else RUNS
     program = str(Path(sys.executable).with_name("blasso-flow"))
     head(
         "A process takes little more than the imports that any such program needs.",
         *("command", "beside", "ratio", "command (ms)", "beside (ms)", "asked"),
     )
-    compare("--help", [program, "--help"], "import click", [sys.executable, "-c", "import click"], 2.5, runs)
+    help_beside = {"--help": ([program, "--help"], 2.5)}
+    compare("import click", [sys.executable, "-c", "import click"], help_beside, runs)
     with tempfile.TemporaryDirectory() as folder:
         signal, result = f"{folder}/a.h5", f"{folder}/a.spikes.h5"
         made = "simulate --filter gaussian:sd=0.02 --samples 1000 --range 0 1 --spikes 10 --min-separation 0.05 --snr 20 --seed 0"
         subprocess.run([program, *made.split(), "-o", signal], check=True, stderr=subprocess.DEVNULL)
         recover = [program, "recover", signal, "-o", result, "--force"]
-        floor = "imports and one kernel", [sys.executable, "-c", FLOOR]
-        compare("recover --no-plot", [*recover, "--no-plot"], *floor, 1.4, runs)
-        compare("recover", recover, *floor, 2.5, runs)
+        beside = {"recover --no-plot": ([*recover, "--no-plot"], 1.4), "recover": (recover, 2.5)}
+        compare("imports and one kernel", [sys.executable, "-c", FLOOR], beside, runs)
     if options.quick:
         return
     print()
