@@ -12,7 +12,7 @@ from problems import FILTERS, make
 
 from blasso_flow import kernels
 from blasso_flow.certificate import Certifier, eta_and_slopes
-from blasso_flow.kernels import cells, spikes
+from blasso_flow.kernels import cells, particles, spikes
 
 
 @pytest.mark.parametrize("filter_name", FILTERS)
@@ -171,3 +171,55 @@ def test_what_kernels_call_becomes_a_part_of_them(path):
     called = {call.id for call in calls if isinstance(call, ast.Name)} & functions.keys()
     inlined = {name for name, node in functions.items() if "inlined" in map(ast.unparse, node.decorator_list)}
     assert called <= inlined
+
+
+@pytest.mark.parametrize("samples", [90, 128, 700])
+@pytest.mark.parametrize("baseline", ["none", "const", "poly:degree=3"])
+def test_sums_and_refitted_baseline(samples, baseline, monkeypatch):
+    """In several pieces too, whose ends are no block's: the same sums, and least squares that leave nothing in the columns."""
+    problem = make("gaussian", samples=samples, baseline=baseline, missing=0.1, weighted=True, margin=(9, 4)).problem
+    random = np.random.default_rng(samples)
+    position, weight = np.sort(random.uniform(0, samples - 1, 300)), random.normal(size=300)
+    columns, values, root = problem.whitened_baseline, problem.whitened_values, problem.root
+    fit = root * problem.model(position, weight) - values
+    best = -np.linalg.lstsq(columns.T, fit, rcond=None)[0] if columns.size else np.empty(0)
+    coefficients, residual = problem.refitted(problem.model(position, weight), random.normal(size=columns.shape[0]))
+    np.testing.assert_allclose(coefficients, best, rtol=1e-9, atol=1e-9 * np.abs(fit).max())
+    np.testing.assert_allclose(residual, fit + coefficients @ columns, atol=1e-11 * np.abs(fit).max())
+    rest = values - coefficients @ columns
+    for piece in (1 << 15, 101):
+        monkeypatch.setattr("blasso_flow.problem.PIECE", piece)
+        sums = problem.sums(residual, position, weight, coefficients)
+        expected = residual @ residual, residual @ rest, rest @ rest, np.abs(weight).sum(), weight @ weight
+        found = sums.square, sums.product, sums.energy, sums.mass, sums.weight_square
+        np.testing.assert_allclose(found, expected, rtol=1e-13)
+        assert sums.left <= 1e-14 * np.linalg.norm(residual)
+        off = problem.sums(residual + columns.sum(axis=0), position, weight, coefficients)  # no longer orthogonal
+        length = np.linalg.norm(columns.sum(axis=0))
+        assert off.left == pytest.approx(length, rel=1e-9, abs=1e-12)
+        reach = problem.filter.taps + 1
+        assert sums.overlap == max(np.count_nonzero((position >= x) & (position <= x + reach)) for x in position)
+
+
+@pytest.mark.parametrize("period", [0, 100])
+def test_kkt_and_neighbours(period):
+    random = np.random.default_rng(5)
+    position = np.sort(np.append(random.uniform(0, 99, 30), [0.0, 99.0]))
+    weight, eta, slope = (random.normal(size=32) for _ in range(3))
+    found = np.empty(32)
+    particles.kkt(position, weight, eta, slope, np.abs(slope), 0.0, 99.0, period, 3.0, found)
+    sign = np.sign(weight)
+    steep = np.abs(slope)
+    if not period:  # held by the ends where it pulls outwards
+        steep[0], steep[-1] = max(0.0, sign[0] * slope[0]), max(0.0, -sign[-1] * slope[-1])
+    np.testing.assert_array_equal(found, np.maximum(np.abs(1 - sign * eta), steep * 3.0))
+    place, level = random.uniform(0, 99.9, 40), random.normal(size=40)
+    beside = np.empty((2, 40), dtype=np.int64)
+    particles.beside(place, level, position, weight, 2.0, period, beside)
+    for c in range(40):
+        away = np.abs(position - place[c])
+        away = np.minimum(away, period - away) if period else away
+        right = np.count_nonzero(position < place[c])
+        both = [j % 32 if period else j for j in (right - 1, right)]
+        there = [0 <= j < 32 and away[j] < 2.0 and sign[j] == np.sign(level[c]) for j in both]
+        assert list(beside[:, c]) == [j if near else -1 for j, near in zip(both, there, strict=True)]

@@ -17,6 +17,55 @@ PIECES = 8  # of a cell, searched for a maximum each
 
 
 @inlined
+def _dot(a, b):
+    """Sum of products of two rows."""
+    total = 0.0
+    for k in range(a.size):
+        total += a[k] * b[k]
+    return total
+
+
+@inlined
+def _four_nodes(part, taps, scale, i, out):
+    """Both orders at the left edges of the cells of samples i to i + 3, whose windows lie in ``part``: taps are read once."""
+    cells, _, width = taps.shape
+    part0 = part[:width]
+    part1 = part[1 : 1 + width]
+    part2 = part[2 : 2 + width]
+    part3 = part[3 : 3 + width]
+    for q in range(cells):
+        values = taps[q, 0]
+        slopes = taps[q, 1]
+        a0 = 0.0
+        a1 = 0.0
+        a2 = 0.0
+        a3 = 0.0
+        b0 = 0.0
+        b1 = 0.0
+        b2 = 0.0
+        b3 = 0.0
+        for k in range(width):
+            value = values[k]
+            slope = slopes[k]
+            a0 += value * part0[k]
+            a1 += value * part1[k]
+            a2 += value * part2[k]
+            a3 += value * part3[k]
+            b0 += slope * part0[k]
+            b1 += slope * part1[k]
+            b2 += slope * part2[k]
+            b3 += slope * part3[k]
+        out[0, i, q] = scale * a0
+        out[0, i + 1, q] = scale * a1
+        out[0, i + 2, q] = scale * a2
+        out[0, i + 3, q] = scale * a3
+        out[1, i, q] = scale * b0
+        out[1, i + 1, q] = scale * b1
+        out[1, i + 2, q] = scale * b2
+        out[1, i + 3, q] = scale * b3
+
+
+@inlined
 def _changed(gradient, before, begin, end):
     """Whether two gradients differ at samples begin to end - 1."""
     n = begin
@@ -46,18 +95,17 @@ def filter_nodes(gradient, before, begin, taps, scale, grain, first, last, stale
             stale[g] = _changed(gradient, before, begin + g * grain, begin + min((g + 1) * grain, size) + width)
         if not stale[g]:
             continue
-        for i in range(g * grain, min((g + 1) * grain, size + 1)):
+        i = g * grain
+        end = min(i + grain, size + 1)
+        while i + 3 < end:
+            _four_nodes(gradient[begin + i : begin + i + 3 + width], taps, scale, i, out)
+            i += 4
+        while i < end:
             part = gradient[begin + i : begin + i + width]
             for q in range(cells):
-                values = taps[q, 0]
-                slopes = taps[q, 1]
-                s0 = 0.0
-                s1 = 0.0
-                for k in range(width):
-                    s0 += values[k] * part[k]
-                    s1 += slopes[k] * part[k]
-                out[0, i, q] = scale * s0
-                out[1, i, q] = scale * s1
+                out[0, i, q] = scale * _dot(taps[q, 0], part)
+                out[1, i, q] = scale * _dot(taps[q, 1], part)
+            i += 1
 
 
 @inlined
@@ -118,15 +166,6 @@ def screen(
                 bound[j] = top + remainder * local_norm[i] + nodes_rounding
                 exact[j] = False
         seen[g] = largest
-
-
-@inlined
-def _dot(a, b):
-    """Sum of products of two rows."""
-    total = 0.0
-    for k in range(a.size):
-        total += a[k] * b[k]
-    return total
 
 
 @inlined
