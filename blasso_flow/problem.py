@@ -12,6 +12,7 @@ import math
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,8 +27,7 @@ EPSILON = float(np.finfo(np.float64).eps)
 GRAIN = 1 << 9  # samples, or 4 filters: whose residual is taken over where the spikes are the same
 
 
-@dataclass(frozen=True)
-class Sums:
+class Sums(NamedTuple):
     """What objective and dual value need of a measure and its whitened residual r.
 
     With a = root * (y - B b): ``square`` = <r, r>, ``product`` = <r, a>, ``energy`` = <a, a>, sums of ``size`` terms. ``left``

@@ -79,7 +79,7 @@ class SectionedProblem(Problem):
     def penalised_rounding(self, sums: Sums, baseline: FloatArray) -> float:
         """Upper bound of how far the computed `penalised` can be below the exact one."""
         largest = max(1.0, max(table.response_bound for table in self.filters) / self.filter.response_bound)
-        widest = replace(sums, mass=sums.mass * largest, weight_square=sums.weight_square * largest**2)
+        widest = sums._replace(mass=sums.mass * largest, weight_square=sums.weight_square * largest**2)
         return self.objective_rounding(widest, baseline)
 
     @cached_property
