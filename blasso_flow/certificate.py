@@ -88,7 +88,6 @@ class Certifier:
         self.local_norm = np.empty(self.blocks)
         self.bound = np.empty(self.blocks * self.cells)
         self.exact = np.zeros(self.blocks * self.cells, dtype=np.bool_)  # whose bound is from the polynomial
-        self.peaks = np.empty(self.bound.size), np.empty(self.bound.size)  # places and eta of maxima: work, mostly never touched
         self.transform = 0 if self.direct else _transform(table.taps, self.blocks + table.taps)
         self.grain = GRAIN if self.direct else self.transform - table.taps + 1
         grains = -(-(self.blocks + 1) // self.grain)
@@ -132,25 +131,23 @@ class Certifier:
         target = max(1.0, float(self.seen.max()))
         taken = gradient, self.begin, table.period, table.coefficients, table.edges, TO_BERNSTEIN, -scale
         cells = self.relative_rounding, self.local_norm, signed, *ends, self.bound, self.exact
-        pieces = threads.pieces(self.bound.size, PIECE * self.cells)
-        found = threads.each(
-            lambda first, last: kernel.search(first, last, target, SLACK, birth_level, *taken, *cells, *self.peaks), pieces
-        )
-        sup = max(largest for largest, _ in found)
-        place, eta = (self._found(peaks, pieces, [count for _, count in found]) for peaks in self.peaks)
-        position = place + self.low
+
+        def searched(first: int, last: int) -> tuple[float, FloatArray, FloatArray]:
+            place, eta = np.empty(last - first), np.empty(last - first)
+            largest, count = kernel.search(first, last, target, SLACK, birth_level, *taken, *cells, place, eta)
+            return largest, place[:count] + self.low, eta[:count].copy()
+
+        found = threads.each(searched, threads.pieces(self.bound.size, PIECE * self.cells))
+        sup = max(largest for largest, _, _ in found)
+        _, position, eta = found[0]
+        if len(found) > 1:
+            position, eta = np.concatenate([place for _, place, _ in found]), np.concatenate([eta for _, _, eta in found])
         edge, edge_eta = self._edge_peaks(nodes, birth_level)
         if not edge.size:
             return sup, position, eta
         position, eta = np.append(position, edge), np.append(eta, edge_eta)
         order = np.argsort(position, kind="stable")
         return sup, position[order], eta[order]
-
-    @staticmethod
-    def _found(peaks: FloatArray, pieces: list[tuple[int, int]], counts: list[int]) -> FloatArray:
-        """What was found in each piece, one after the other."""
-        parts = [peaks[first : first + count] for (first, _), count in zip(pieces, counts, strict=True)]
-        return parts[0].copy() if len(parts) == 1 else np.concatenate(parts)
 
     def _pieces(self) -> list[tuple[int, int]]:
         """Ranges of grains for one thread each, those without a stale one left out."""

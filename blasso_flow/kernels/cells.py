@@ -306,8 +306,8 @@ def search(
 
     Where ``bound`` exceeds ``target`` it becomes that of the exact polynomial, and ``exact`` True. Maxima are searched where the
     slopes at a cell's ends point inwards, and in exact cells whatever their slopes: those are higher inside than at any node,
-    or may be. Returns the largest bound and the number of maxima; ``place`` (samples from the first cell) and ``eta`` (cells,)
-    hold theirs from ``first`` on.
+    or may be. Returns the largest bound and the number of maxima, whose places (samples from the first cell) and values begin
+    ``place`` and ``eta`` (last - first,).
     """
     p, terms = table.shape[1], table.shape[2]
     powers = np.empty(terms)
@@ -315,7 +315,7 @@ def search(
     stack = np.empty((DEPTH + 2, terms))
     levels = np.empty(DEPTH + 2, np.int64)
     largest = -np.inf
-    found = first
+    found = 0
     for j in range(first, last):
         if not bound[j] <= target + slack:  # a NaN is unclear too
             i = j // p
@@ -346,7 +346,7 @@ def search(
                 place[found] = i + edges[q] + 0.5 * (edges[q + 1] - edges[q]) * (v + 1)
                 eta[found] = top
                 found += 1
-    return largest, found - first
+    return largest, found
 
 
 @inlined
