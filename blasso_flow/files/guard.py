@@ -23,6 +23,7 @@ from blasso_flow.signals import FloatArray
 Node: TypeAlias = "h5py.Group | h5py.Dataset"
 MOST_LINKS = 16
 FALLBACK_MEMORY = 2 << 30  # where the machine does not say how much it has
+FEW_NUMBERS = 1 << 20
 
 
 @contextmanager
@@ -193,6 +194,15 @@ def read_numbers(dataset: h5py.Dataset, name: str, memory: Memory) -> FloatArray
     memory.check(f"{name}: {dataset.name}", dataset.size * 8 + chunk_bytes(dataset))
     numbers = np.empty(dataset.shape, dtype=np.float64)
     dataset.read_direct(numbers)
+    return numbers
+
+
+def read_part(dataset: h5py.Dataset, selected: tuple[int | slice, ...], shape: tuple[int, ...]) -> FloatArray:
+    """The part of a checked dataset that is ``selected``, of this shape, as float64."""
+    if math.prod(shape) <= FEW_NUMBERS:  # four times faster where the part is small, but holds it twice where it is no float64
+        return np.asarray(dataset[selected], dtype=np.float64)
+    numbers = np.empty(shape, dtype=np.float64)
+    dataset.read_direct(numbers, source_sel=selected)
     return numbers
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from blasso_flow.errors import DataError
 from blasso_flow.files.companions import read_filter, read_truth
-from blasso_flow.files.guard import check_numeric, checked, chunk_bytes, read_numbers, reading
+from blasso_flow.files.guard import check_numeric, checked, chunk_bytes, read_numbers, read_part, reading
 from blasso_flow.files.locate import DatasetInfo, Located, list_datasets, locate
 from blasso_flow.files.source import Source, SourceLike, open_source
 from blasso_flow.signals import Axis, FilterDescription, FloatArray, Signal, Truth
@@ -75,7 +75,7 @@ class SignalFile:
         """SHA-256 of the file's bytes."""
         return self._source.sha256()
 
-    @property
+    @cached_property
     def together(self) -> int:
         """Number of channels whose samples share chunks, and are read faster together."""
         chunks = self._located.dataset.chunks
@@ -130,7 +130,8 @@ class SignalFile:
         self._source.memory.check(where, samples * 8 * copies + chunk_bytes(self._located.dataset))
         noise: float | FloatArray | None = self._noise
         with reading(self.name):
-            stored = self._numbers((slice(None),) * len(self.shape), self._located.dataset.shape)
+            dataset = self._located.dataset
+            stored = read_part(dataset, (slice(None),) * len(self.shape), dataset.shape)
             values = np.ascontiguousarray(stored.T) if self._located.transposed else stored
             if self.noise == "sample":
                 assert self._located.noise is not None
@@ -148,7 +149,7 @@ class SignalFile:
     def _row(self, number: int) -> FloatArray:
         """Samples of one channel, (N,). Channels that share chunks are unpacked once, together, where memory allows."""
         if len(self.shape) == 1:
-            return self._numbers((slice(None),), self.shape)
+            return read_part(self._located.dataset, (slice(None),), self.shape)
         across = 1 if self._located.transposed else 0
         rows = self.together
         if rows * self.axis.size * 8 > self._source.memory.limit // BLOCK_SHARE:
@@ -158,15 +159,10 @@ class SignalFile:
             stop = min(start + rows, self.channels)
             selected = (slice(None), slice(start, stop)) if across else (slice(start, stop), slice(None))
             shape = (self.axis.size, stop - start) if across else (stop - start, self.axis.size)
-            block = self._numbers(selected, shape)
+            block = read_part(self._located.dataset, selected, shape)
             self._block = (start, block.T if across else block)
         row: FloatArray = self._block[1][number - start].copy()
         return row
-
-    def _numbers(self, selected: tuple[slice, ...], shape: tuple[int, ...]) -> FloatArray:
-        numbers = np.empty(shape, dtype=np.float64)
-        self._located.dataset.read_direct(numbers, source_sel=selected)
-        return numbers
 
     def _read_noise(self) -> float | FloatArray | None:
         """A noise sd that is small enough to hold: scalar or (C,). None when there is none, or one a sample."""
@@ -192,9 +188,7 @@ class SignalFile:
     def _noise_row(self, number: int) -> FloatArray:
         dataset = self._located.noise
         assert dataset is not None
-        noise = np.empty(self.axis.size, dtype=np.float64)
-        dataset.read_direct(noise, source_sel=np.s_[number] if len(self.shape) == 2 else np.s_[:])
-        return noise
+        return read_part(dataset, (number,) if len(self.shape) == 2 else (slice(None),), (self.axis.size,))
 
 
 @contextmanager
