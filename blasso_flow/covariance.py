@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from blasso_flow.problem import Problem, pseudo_inverse
+from blasso_flow.problem import Problem
 from blasso_flow.signals import FloatArray, IntArray
+from blasso_flow.whitening import pseudo_inverse
 
 UNRESOLVED = 0.25  # widths of position error
 MOST_NUMBERS = 25_000_000  # of a banded matrix: 200 MB

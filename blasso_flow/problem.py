@@ -20,6 +20,7 @@ from blasso_flow import baselines, losses, penalties, threads
 from blasso_flow.errors import DataError, UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.signals import Axis, FloatArray, Signal
+from blasso_flow.whitening import Whitening, whitening
 
 SPIKES_PIECE = 1 << 11  # spikes whose responses a thread adds at a time
 PIECE = 1 << 15  # samples whose residual a thread computes at a time
@@ -104,17 +105,21 @@ class Problem:
                 weights[present] = (sd / sd_of_samples[present]) ** 2
         elif sd_of_samples is not None:
             sd = float(sd_of_samples)
-        return cls(
+        whole = whole_margin(margin, channel.axis, filter)
+        prepared = whitening(weights, baseline, channel.axis, present, padding(filter, channel.values.size, whole))
+        problem = cls(
             filter=filter,
             axis=channel.axis,
             values=np.where(present, channel.values - baselines.removed(baseline, channel.values, channel.axis), 0.0),
-            sample_weights=weights,
+            sample_weights=prepared.sample_weights,
             noise_sd=sd,
             strength=float(strength),
             positive=positive,
-            baseline=baselines.columns(baseline, channel.axis, present),
-            margin=whole_margin(margin, channel.axis, filter),
+            baseline=prepared.columns,
+            margin=whole,
         )
+        vars(problem)["whitening"] = prepared
+        return problem
 
     def with_strength(self, strength: float) -> Problem:
         """The same problem at another strength. It shares what was prepared, none of which depends on the strength."""
@@ -137,18 +142,16 @@ class Problem:
     @cached_property
     def padding(self) -> tuple[int, int]:
         """Samples added before and after the record so that every window of the domain lies inside."""
-        if self.filter.period:
-            return 0, 0
-        low, high = self.domain
-        before = max(0, -(int(low) + self.filter.first))
-        return before, max(0, int(high) + self.filter.first + self.filter.taps - self.values.size)
+        return padding(self.filter, self.values.size, self.margin)
+
+    @cached_property
+    def whitening(self) -> Whitening:
+        """What follows from sample weights and baseline alone."""
+        return Whitening(self.sample_weights, self.baseline, self.padding)
 
     def padded(self, values: FloatArray) -> FloatArray:
         """A curve on the record (N,) as a curve on the padded record (M,), zero outside."""
-        before, after = self.padding
-        padded = np.zeros(before + values.size + after)
-        padded[before : before + values.size] = values
-        return padded
+        return self.whitening.padded(values)
 
     def unpadded(self, values: FloatArray) -> FloatArray:
         """The record's part (N,) of a padded curve."""
@@ -157,7 +160,7 @@ class Problem:
     @cached_property
     def root(self) -> FloatArray:
         """Square roots of the sample weights on the padded record, shape (M,)."""
-        return self.padded(np.sqrt(self.sample_weights))
+        return self.whitening.root
 
     @cached_property
     def whitened_values(self) -> FloatArray:
@@ -172,43 +175,32 @@ class Problem:
     @cached_property
     def largest_root(self) -> float:
         """The largest of the square roots of the sample weights."""
-        return float(self.root.max())
+        return self.whitening.largest_root
 
     @cached_property
     def equal_weights(self) -> bool:
         """Whether every sample's weight is 0 or 1, so that a whitened residual is the gradient of the loss."""
-        return bool(((self.root == 0) | (self.root == 1)).all())
+        return self.whitening.equal_weights
 
     @cached_property
     def baseline_products(self) -> FloatArray:
         """Inner products of the whitened baseline's columns, shape (B, B)."""
-        columns = self.whitened_baseline
-        return np.array([losses.dots(columns, column) for column in columns]).reshape(2 * columns.shape[:1])
+        return self.whitening.products
 
     @cached_property
     def baseline_lengths(self) -> FloatArray:
         """Norms of the whitened baseline's columns, shape (B,)."""
-        return np.sqrt(np.diagonal(self.baseline_products))
+        return self.whitening.lengths
 
     @cached_property
     def orthonormal_baseline(self) -> FloatArray:
         """Orthonormal curves that span the whitened baseline's columns, shape (C, M), those without a sample left out."""
-        columns = self.whitened_baseline
-        if len(columns) == 1:
-            length = self.baseline_lengths[0]
-            return columns / length if length > 0 else columns[:0]
-        return np.ascontiguousarray(np.linalg.qr(columns[columns.any(axis=1)].T)[0].T)
-
-    @cached_property
-    def _baseline_inverse(self) -> FloatArray:
-        """Their pseudo-inverse."""
-        return pseudo_inverse(self.baseline_products, 1e-13)
+        return self.whitening.orthonormal
 
     @cached_property
     def whitened_baseline(self) -> FloatArray:
         """Baseline columns times root on the padded record, shape (B, M)."""
-        columns = [self.root * self.padded(column) for column in self.baseline.T]
-        return np.array(columns).reshape(len(columns), self.root.size)
+        return self.whitening.baseline
 
     def model(self, position: FloatArray, weight: FloatArray) -> FloatArray:
         """phi * mu on the padded record, shape (M,), for positions (samples) and weights of shape (K,)."""
@@ -252,7 +244,7 @@ class Problem:
 
         baseline, residual = baseline.copy(), np.empty(self.root.size)
         curves = model, self.root, self.whitened_values, self.whitened_baseline
-        refit_baseline(*curves, self._baseline_inverse, baseline, residual)
+        refit_baseline(*curves, self.whitening.inverse, baseline, residual)
         return baseline, residual
 
     def sums(self, residual: FloatArray, position: FloatArray, weight: FloatArray, baseline: FloatArray) -> Sums:
@@ -332,15 +324,12 @@ class Problem:
         return math.sqrt(sums.square) * off + 0.5 * off**2 + 8 * EPSILON * (math.log2(sums.size + 1) + 4) * terms
 
 
-def pseudo_inverse(matrix: FloatArray, threshold: float) -> FloatArray:
-    """Pseudo-inverse of a positive semi-definite matrix (B, B), without eigenvalues below ``threshold`` of the largest."""
-    if matrix.size == 1:
-        value = float(matrix[0, 0])
-        return np.array([[1 / value if value > 0 else 0.0]])
-    values, vectors = np.linalg.eigh(matrix)
-    told = values > threshold * values.max(initial=0.0)
-    kept = vectors[:, told]
-    return np.asarray(np.multiply((kept / values[told])[:, None], kept).sum(axis=-1))
+def padding(filter: Filter, samples: int, margin: tuple[int, int]) -> tuple[int, int]:
+    """Samples to add before and after a record so that the windows of all positions within its ``margin`` lie inside."""
+    if filter.period:
+        return 0, 0
+    low, high = -margin[0], samples - 1 + margin[1]
+    return max(0, -(low + filter.first)), max(0, high + filter.first + filter.taps - samples)
 
 
 def whole_margin(margin: tuple[float, float], axis: Axis, filter: Filter) -> tuple[int, int]:
