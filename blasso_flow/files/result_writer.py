@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
@@ -28,7 +30,6 @@ from blasso_flow.rates import check_width
 from blasso_flow.signals import Axis, FilterDescription
 from blasso_flow.spikes import Recovery
 
-PACKAGES = ("numpy", "scipy", "numba", "h5py")
 LARGE = 1 << 23  # bytes: a result that may be larger is built on disk
 
 
@@ -169,12 +170,17 @@ def _signal_record(about: Described | None) -> dict[str, object] | None:
     return {"name": about.name, "units": about.units, "long_name": about.long_name, "axis": axis_to_plain(about.axis)}
 
 
-def versions() -> dict[str, str]:
+@cache
+def versions() -> Mapping[str, str]:
     """Of this package and of what its numbers depend on."""
-    found = {"blasso_flow": __version__, "python": platform.python_version(), "hdf5": h5py.version.hdf5_version}
-    for package in PACKAGES:
-        try:
+    found = {
+        "blasso_flow": __version__,
+        "python": platform.python_version(),
+        "hdf5": h5py.version.hdf5_version,
+        "h5py": h5py.__version__,
+        "numpy": np.__version__,
+    }
+    for package in ("scipy", "numba"):  # not imported to write a file
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return found
