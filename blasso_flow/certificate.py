@@ -322,7 +322,7 @@ def _eta_and_slopes(problem: Problem, position: FloatArray, residual: FloatArray
 
         tails.correlate(position, *curves, table.tail, table.tail_tap, problem.offset, orders, out)
     else:
-        spikes.correlate(position, *curves, problem.offset, table.period, orders, out)
+        spikes.correlate(position, *curves, problem.offset, table.period or None, orders, out)
     out *= -1 / problem.strength
     return out
 

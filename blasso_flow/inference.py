@@ -241,7 +241,7 @@ def _increase(free: Problem, particles: Particles, i: int) -> float:
         first, last = int(np.floor(low)) + free.offset, int(np.floor(high)) + free.offset + table.taps
         columns = np.empty((0, last - first))
     gone = np.zeros(last - first)
-    place = free.offset - (0 if table.period else first), table.period
+    place = free.offset - (0 if table.period else first), table.period or None
     kernel.add_responses(x[i : i + 1], -w[i : i + 1], table.coefficients, table.edges, *place, gone)
     before = particles.residual[first:last]
     residual = before + gone * free.root[first:last]

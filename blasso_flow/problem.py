@@ -208,7 +208,7 @@ class Problem:
 
         model = np.zeros(self.root.size)
         table = self.filter
-        curves = table.coefficients, table.edges, self.offset, table.period, model
+        curves = table.coefficients, table.edges, self.offset, table.period or None, model
         if table.period or position.size <= SPIKES_PIECE or (np.diff(position) < 0).any():
             add_responses(position, weight, *curves)
             return model
@@ -300,7 +300,7 @@ class Problem:
 
         out = np.empty(position.size)
         table = self.filter
-        squared_norms(position, self.root, table.coefficients, table.edges, self.offset, table.period, out)
+        squared_norms(position, self.root, table.coefficients, table.edges, self.offset, table.period or None, out)
         return out
 
     def objective(self, residual: FloatArray, weight: FloatArray) -> float:

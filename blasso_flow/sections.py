@@ -63,7 +63,7 @@ class SectionedProblem(Problem):
         for number in np.unique(section):
             table, own = self.filters[number], section == number
             offset = table.first + self.padding[0]
-            add_responses(position[own], weight[own], table.coefficients, table.edges, offset, 0, model)
+            add_responses(position[own], weight[own], table.coefficients, table.edges, offset, None, model)
         return model
 
     def residual_without_baseline(

@@ -154,7 +154,7 @@ def test_merging_two_particles_on_one_end():
             x, w = np.full(2, position), weight.copy()
             residual = problem.residual(x, w, np.empty(0))
             count = spikes._merge(
-                x, w, 2, residual, problem.root, table.coefficients, table.edges, problem.offset, 0, 0,
+                x, w, residual, problem.root, table.coefficients, table.edges, problem.offset, None, 0,
                 np.empty(table.taps), problem.strength, table.width,
             )  # fmt: skip
             assert count == 1

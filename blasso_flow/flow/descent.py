@@ -207,7 +207,8 @@ def _curvature_step(problem: Problem, places: FloatArray, units: Units) -> float
     for _ in range(POWER_STEPS):
         response = problem.root * problem.model(places, vector / np.linalg.norm(vector))
         out = np.empty((1, places.size))
-        kernel.correlate(places, response, problem.root, table.coefficients, table.edges, problem.offset, table.period, 1, out)
+        curves = table.coefficients, table.edges, problem.offset, table.period or None
+        kernel.correlate(places, response, problem.root, *curves, 1, out)
         vector, size = out[0], float(np.linalg.norm(out[0]))
         if not size > 0:
             return 1.0
@@ -232,8 +233,8 @@ def _cloud(
     every = Particles.evaluate(problem, position, weight, baseline)
     table = problem.filter
     count = kernel.condense(
-        position, weight, every.residual.copy(), problem.root, table.coefficients, table.edges, problem.offset, table.period,
-        problem.strength, MERGE * table.width, DROPPED * max(violation, LEAST_VIOLATION),
+        position, weight, every.residual.copy(), problem.root, table.coefficients, table.edges, problem.offset,
+        table.period or None, problem.strength, MERGE * table.width, DROPPED * max(violation, LEAST_VIOLATION),
     )  # fmt: skip
     measure = Particles.evaluate(problem, position[:count], weight[:count], every.baseline)
     return Cloud(

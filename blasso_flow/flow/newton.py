@@ -124,8 +124,8 @@ def _sweep(
     """
     table = problem.filter
     room = ROOM * table.width
-    curves = residual, problem.root, table.coefficients, table.edges, problem.offset, table.period, *problem.domain
-    scales = problem.strength, table.width, table.norm, table.kinks
+    curves = residual, problem.root, table.coefficients, table.edges, problem.offset, *problem.domain
+    scales = problem.strength, table.width, table.norm, table.kinks if table.kinks.size else None
     cuts = np.nonzero(np.diff(np.cumsum(ends - starts) * table.taps // TAPS_PIECE, prepend=-1))[0]
     after = np.append(cuts[1:], starts.size)
     threads.alternating(
@@ -157,14 +157,19 @@ def relax(
     table = problem.filter
     low, high = domain or problem.domain
     columns = problem.whitened_baseline if columns is None else columns
-    rest = low, high, problem.strength, table.width, table.norm, table.kinks, iterations, tolerance
+    ends_and_scales = low, high, problem.strength, table.width, table.norm
     stretch = x, w, baseline, residual, first, problem.root, columns, table.coefficients, table.edges
     if table.tail.size:
         from blasso_flow.kernels import tails
 
-        count, _, kkt = tails.relax(*stretch, table.tail, table.tail_tap, problem.offset, *rest)
+        count, _, kkt = tails.relax(
+            *stretch, table.tail, table.tail_tap, problem.offset, *ends_and_scales, table.kinks, iterations, tolerance
+        )
     else:
-        count, _, kkt = kernel.relax(*stretch, problem.offset, table.period, *rest)
+        kinks = table.kinks if table.kinks.size else None
+        count, _, kkt = kernel.relax(
+            *stretch, problem.offset, table.period or None, *ends_and_scales, kinks, iterations, tolerance
+        )
     return count, kkt
 
 

@@ -2,8 +2,8 @@
 
 Arrays: ``table`` (3+, p, degree + 1, W) polynomials of response, slope and curvature; ``edges`` (p + 1,) cell edges;
 ``offset`` padded index of tap 0 for a particle in [0, 1); ``root`` (M,) square roots of the sample weights on the padded
-record; ``residual`` (M,) = root * (model - values). On a periodic record (``period`` > 0) M = period and every window is
-the whole record.
+record; ``residual`` (M,) = root * (model - values). On a periodic record M = ``period`` and every window is the whole record.
+Other records have the period None, and filters without kinks None for them: what these alone need is then not compiled.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def fill(x, table, edges, offset, period, out):
             value = value * v + c[degree, k]
         out[k] = value
     start = base + offset
-    if period > 0:  # the window is the record itself: turn the taps to where they fall
+    if period is not None:  # the window is the record itself: turn the taps to where they fall
         _turned(out.copy(), start % period, out)
         start = 0
     return start
@@ -120,14 +120,14 @@ def _curvatures(c, v, scale, weights, out):
 
 
 @inlined
-def _rows(x, count, table, edges, offset, period, root, orders, first, out, begin):
+def _rows(x, table, edges, offset, period, root, orders, first, out, begin):
     """Weighted responses root * d^o phi of all particles into out (count, orders, W); begin[i] counts from ``first``."""
     taps = table.shape[3]
-    for i in range(count):
+    for i in range(x.size):
         base = int(np.floor(x[i]))
         cell, v, scale = _cell(x[i] - base, edges)
         start = base + offset
-        if period > 0:
+        if period is not None:
             turn = start % period
             weights = np.empty(taps)
             _turned(root, taps - turn, weights)
@@ -141,7 +141,7 @@ def _rows(x, count, table, edges, offset, period, root, orders, first, out, begi
             _slopes(table[0, cell], v, scale, weights, out[i])
         else:
             _curvatures(table[0, cell], v, scale, weights, out[i])
-        if period > 0:
+        if period is not None:
             for order in range(orders):
                 _turned(out[i, order].copy(), turn, out[i, order])
         begin[i] = start - first
@@ -180,11 +180,12 @@ def fill_residual(
                 break
             same = position[a + i] == before_position[c + i] and weight[a + i] == before_weight[c + i]
         if same:
-            residual[low:high] = before[low:high]
+            for n in range(low, high):
+                residual[n] = before[n]
             continue
         model[:] = 0.0
         for i in range(a, b):
-            start = fill(position[i], table, edges, offset, 0, row)
+            start = fill(position[i], table, edges, offset, None, row)
             begin = max(start, low)
             end = min(start + taps, high)
             _add(weight[i], row[begin - start : end - start], model[begin - low : end - low])
@@ -199,7 +200,7 @@ def correlate(position, residual, root, table, edges, offset, period, orders, ou
     rows = np.empty((1, orders, taps))
     begin = np.empty(1, np.int64)
     for i in range(position.size):
-        _rows(position[i : i + 1], 1, table, edges, offset, period, root, orders, 0, rows, begin)
+        _rows(position[i : i + 1], table, edges, offset, period, root, orders, 0, rows, begin)
         for order in range(orders):
             out[order, i] = _dot(rows[0, order], residual[begin[0] : begin[0] + taps])
 
@@ -210,7 +211,7 @@ def squared_norms(position, root, table, edges, offset, period, out):
     row = np.empty((1, 1, table.shape[3]))
     begin = np.empty(1, np.int64)
     for i in range(position.size):
-        _rows(position[i : i + 1], 1, table, edges, offset, period, root, 1, 0, row, begin)
+        _rows(position[i : i + 1], table, edges, offset, period, root, 1, 0, row, begin)
         out[i] = _dot(row[0, 0], row[0, 0])
 
 
@@ -385,9 +386,9 @@ def _stopped_at_kink(x, moved, kinks):
 
 
 @inlined
-def _sort(x, w, count):
+def _sort(x, w):
     """Sort particles by position in place; they are nearly sorted."""
-    for i in range(1, count):
+    for i in range(1, x.size):
         xi = x[i]
         wi = w[i]
         j = i - 1
@@ -410,7 +411,7 @@ def _leave_kinks(x, w, count, residual, table, edges, offset, period, root, firs
             place = x[i]
             for side in range(2):
                 x[i] = place + (2 * side - 1) * BESIDE
-                _rows(x[i : i + 1], 1, table, edges, offset, period, root, 2, first, row, begin)
+                _rows(x[i : i + 1], table, edges, offset, period, root, 2, first, row, begin)
                 slopes[side] = w[i] * _dot(row[0, 1], residual[begin[0] : begin[0] + taps])
             if slopes[0] <= 0.0 <= slopes[1]:
                 x[i] = place
@@ -418,23 +419,23 @@ def _leave_kinks(x, w, count, residual, table, edges, offset, period, root, firs
                 x[i] = place + BESIDE if -slopes[1] > slopes[0] else place - BESIDE
                 left = True
     if left:
-        _sort(x, w, count)
+        _sort(x[:count], w[:count])
     return left
 
 
 @inlined
-def _merge(x, w, count, residual, root, table, edges, offset, period, first, row, strength, reach):
+def _merge(x, w, residual, root, table, edges, offset, period, first, row, strength, reach):
     """Merge same-sign neighbours closer than ``reach`` where the objective does not rise; returns the new count."""
     taps = table.shape[3]
     step = np.empty(3 * taps)
     kept = 0
-    for i in range(1, count):
+    for i in range(1, x.size):
         merged = False
         if x[i] - x[kept] < reach and w[i] * w[kept] > 0.0:
             total = w[i] + w[kept]
             middle = min(x[kept] + (x[i] - x[kept]) * (w[i] / total), x[i])  # between them, rounding included
-            begin = fill(x[kept], table, edges, offset, period, row) - first
-            length = taps if period > 0 else min(int(x[i] - x[kept]) + 2 + taps, residual.size - begin)
+            begin = (0 if period is not None else int(np.floor(x[kept])) + offset) - first
+            length = taps if period is not None else min(int(x[i] - x[kept]) + 2 + taps, residual.size - begin)
             step[:length] = 0.0
             for place, weight in ((x[kept], -w[kept]), (x[i], -w[i]), (middle, total)):
                 shift = fill(place, table, edges, offset, period, row) - first - begin
@@ -455,7 +456,7 @@ def _merge(x, w, count, residual, root, table, edges, offset, period, first, row
             kept += 1
             x[kept] = x[i]
             w[kept] = w[i]
-    return kept + 1 if count > 0 else 0
+    return kept + 1 if x.size > 0 else 0
 
 
 @inlined
@@ -529,20 +530,22 @@ def relax(
     damping = 1e-12
     kkt = 0.0
     used = 0
-    _rows(x, count, table, edges, offset, period, root, 3, first, rows, begin)
+    known = False  # whether rows are those of x
     while count > 0:
-        if kinks.size > 0 and _leave_kinks(
+        if kinks is not None and _leave_kinks(
             x, w, count, residual, table, edges, offset, period, root, first, low, high, kinks, pair, beside
         ):
-            _rows(x, count, table, edges, offset, period, root, 3, first, rows, begin)
+            known = False
+        if not known:
+            _rows(x[:count], table, edges, offset, period, root, 3, first, rows, begin)
         kkt = 0.0
         for i in range(count):
             part = residual[begin[i] : begin[i] + taps]
             for order in range(3):
                 c[order, i] = _dot(rows[i, order], part)
             sign = 1.0 if w[i] > 0 else -1.0
-            fixed[i] = period == 0 and _outward(x[i], c[1, i], w[i], low, high)
-            if kinks.size > 0 and low < x[i] < high and _at_kink(x[i], kinks):
+            fixed[i] = period is None and _outward(x[i], c[1, i], w[i], low, high)
+            if kinks is not None and low < x[i] < high and _at_kink(x[i], kinks):
                 fixed[i] = True
             worst = abs(c[0, i] + strength * sign)
             if not fixed[i]:
@@ -636,7 +639,8 @@ def relax(
             if solved:
                 change = 0.0
                 foreseen = 0.0
-                r2[:] = residual
+                for n in range(length):
+                    r2[n] = residual[n]
                 for a in range(borders):
                     _add(step[a], columns[a], r2)
                     foreseen += 0.5 * gradient[a] * step[a]
@@ -645,8 +649,8 @@ def relax(
                     foreseen += 0.5 * (c[0, i] + strength * sign) * sides[0, 2 * i] + 0.5 * w[i] * c[1, i] * sides[0, 2 * i + 1]
                     w2[i] = w[i] + sides[0, 2 * i]
                     shift = min(max(sides[0, 2 * i + 1], -0.5 * width), 0.5 * width)
-                    x2[i] = x[i] + shift if kinks.size == 0 else _stopped_at_kink(x[i], x[i] + shift, kinks)
-                    if period > 0:
+                    x2[i] = x[i] + shift if kinks is None else _stopped_at_kink(x[i], x[i] + shift, kinks)
+                    if period is not None:
                         x2[i] -= period * np.floor(x2[i] / period)
                         if x2[i] >= period:
                             x2[i] = 0.0
@@ -657,7 +661,7 @@ def relax(
                     _add(-w[i], rows[i, 0], r2[begin[i] : begin[i] + taps])
                     if w2[i] != 0.0:
                         own = slice(i, i + 1)
-                        _rows(x2[own], 1, table, edges, offset, period, root, 3, first, rows2[own], begin2[own])
+                        _rows(x2[own], table, edges, offset, period, root, 3, first, rows2[own], begin2[own])
                         _add(w2[i], rows2[i, 0], r2[begin2[i] : begin2[i] + taps])
                     change += strength * (abs(w2[i]) - abs(w[i]))
                 for n in range(length):
@@ -673,7 +677,8 @@ def relax(
             break
         if trial == 0 or change < TRUSTED * foreseen:
             damping = max(damping * 0.1, 1e-15)
-        residual[:] = r2
+        for n in range(length):
+            residual[n] = r2[n]
         for a in range(borders):
             baseline[a] += step[a]
         before = count
@@ -685,13 +690,12 @@ def relax(
                 w[count] = w2[i]
                 ordered = ordered and (count == 0 or x[count - 1] <= x[count])
                 count += 1
-        _sort(x, w, count)
-        count = _merge(x, w, count, residual, root, table, edges, offset, period, first, single, strength, MERGE * width)
-        if ordered and count == before:
+        _sort(x[:count], w[:count])
+        count = _merge(x[:count], w[:count], residual, root, table, edges, offset, period, first, single, strength, MERGE * width)
+        known = ordered and count == before
+        if known:
             rows, rows2 = rows2, rows
             begin, begin2 = begin2, begin
-        else:
-            _rows(x, count, table, edges, offset, period, root, 3, first, rows, begin)
     return count, used, kkt
 
 
@@ -724,19 +728,18 @@ def condense(x, w, residual, root, table, edges, offset, period, strength, reach
             x[count] = x[i]
             w[count] = w[i]
             count += 1
-    return _merge(x, w, count, residual, root, table, edges, offset, period, 0, row, strength, reach)
+    return _merge(x[:count], w[:count], residual, root, table, edges, offset, period, 0, row, strength, reach)
 
 
 @compiled
 def sweep(
-    position, weight, keep, residual, root, table, edges, offset, period, low, high, strength, width, norm, kinks, starts, ends,
-    room, iterations, tolerance,
+    position, weight, keep, residual, root, table, edges, offset, low, high, strength, width, norm, kinks, starts, ends, room,
+    iterations, tolerance,
 ):  # fmt: skip
     """Relax windows of spikes one after the other, everything outside each frozen in the residual.
 
     Window b holds spikes starts[b] to ends[b] - 1, whose positions may move by ``room``. ``keep`` (K,) is set to False for
-    spikes that were dropped or merged. A periodic record has no windows: ``period`` is 0, but no constant, so that `relax` is
-    compiled once. Returns the number of Newton steps times spikes.
+    spikes that were dropped or merged. A periodic record has no windows. Returns the number of Newton steps times spikes.
     """
     taps = table.shape[3]
     baseline = np.empty(0)
@@ -753,7 +756,7 @@ def sweep(
         x = position[a:e].copy()
         w = weight[a:e].copy()
         count, used, _ = relax(
-            x, w, baseline, part, first, root, columns, table, edges, offset, period, lowest, highest, strength, width, norm,
+            x, w, baseline, part, first, root, columns, table, edges, offset, None, lowest, highest, strength, width, norm,
             kinks, iterations, tolerance,
         )  # fmt: skip
         for i in range(count):
