@@ -65,5 +65,5 @@ def is_cached() -> bool:
     """Whether kernels were compiled before on this machine: the solver's is found in the cache."""
     from blasso_flow.kernels import spikes
 
-    place = getattr(spikes.relax, "stats", None)
-    return place is not None and any(Path(place.cache_path).glob("spikes.relax-*.nbi"))
+    place = cast(Any, spikes.relax).stats.cache_path  # None where no place can be written
+    return place is not None and any(Path(place).glob("spikes.relax-*.nbi"))

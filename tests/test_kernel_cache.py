@@ -1,0 +1,55 @@
+"""Where compiled kernels are kept: beside the package, else in the user's cache, else nowhere; and that all of it runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from command import ROOT
+
+CODE = """
+import numpy
+from blasso_flow.kernels import announce_compilation, is_cached
+from blasso_flow.kernels.spikes import squared_norms
+
+announce_compilation(lambda: print("compiling", end=" "))
+out = numpy.zeros(1)
+table = numpy.zeros((5, 1, 10, 8))
+table[:, :, 0] = 1.0
+squared_norms(numpy.zeros(1), numpy.ones(20), table, numpy.array([0.0, 1.0]), 0, None, out)
+print(is_cached(), out[0])
+"""
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """A copy of the package beside which nothing can be cached, not even by root."""
+    shutil.copytree(ROOT / "blasso_flow", tmp_path / "blasso_flow", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "blasso_flow/kernels/__pycache__").write_text("a file, where a folder would be")
+    return tmp_path
+
+
+def started(installed, home) -> subprocess.Popen[str]:
+    """A process of its own, with ``home`` for the user's cache."""
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    environment |= {"PYTHONPATH": str(installed), "HOME": str(home), "XDG_CACHE_HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, "-c", CODE], cwd=installed, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def test_kernels_run_where_nothing_can_be_cached(installed):
+    nowhere = installed / "blasso_flow/errors.py"
+    out, err = started(installed, nowhere).communicate()
+    assert (out.split(), err) == (["compiling", "False", "8.0"], "")
+
+
+def test_processes_side_by_side_compile_into_the_users_cache_and_later_ones_load(installed):
+    home = installed / "home"
+    home.mkdir()
+    together = [started(installed, home) for _ in range(2)]
+    assert [process.communicate() for process in together] == [("compiling False 8.0\n", "")] * 2
+    assert list(home.rglob("spikes.squared_norms-*.nbc"))
+    assert started(installed, home).communicate() == ("False 8.0\n", "")
