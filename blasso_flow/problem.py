@@ -300,7 +300,11 @@ class Problem:
 
         out = np.empty(position.size)
         table = self.filter
-        squared_norms(position, self.root, table.coefficients, table.edges, self.offset, table.period or None, out)
+        curves = self.root, table.coefficients, table.edges, self.offset, table.period or None
+        threads.each(
+            lambda first, last: squared_norms(position[first:last], *curves, out[first:last]),
+            threads.pieces(position.size, SPIKES_PIECE),
+        )
         return out
 
     def objective(self, residual: FloatArray, weight: FloatArray) -> float:
