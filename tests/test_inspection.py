@@ -128,6 +128,7 @@ def test_smooth_noise_is_said_to_be_measured_in_a_residual(tmp_path: Path):
     smooth = np.convolve(noise, np.hanning(9), "valid")
     words = "in the residual of a first fit"
     assert words in said(tmp_path, smooth, "--filter", "gaussian:sd=9")
+    assert "underestimated" not in said(tmp_path, smooth, "--filter", "gaussian:sd=9")  # said once
     assert words not in said(tmp_path, smooth, "--filter", "gaussian:sd=9", "--noise-sd", "1")
     assert words not in said(tmp_path, noise, "--filter", "gaussian:sd=9")
 

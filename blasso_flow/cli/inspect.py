@@ -126,7 +126,7 @@ def look(channel: Signal, filter: Filter | None, noise_sd: float | None, false_a
     import numpy as np
 
     from blasso_flow import inspection
-    from blasso_flow.noise import estimate_noise, whiteness
+    from blasso_flow.noise import LOW_PASS, estimate_noise, whiteness
 
     missing = float(np.isnan(channel.values).mean())
     if missing == 1:
@@ -145,6 +145,7 @@ def look(channel: Signal, filter: Filter | None, noise_sd: float | None, false_a
     if found.white is False and found.sentence not in notes:
         notes.append(found.sentence)
     if given is None and estimate.uneven:
+        notes = [note for note in notes if note != LOW_PASS]  # the next one says so too
         notes.append(
             "the noise is smooth from sample to sample (low-pass or resampled) and its sd here is too small: `recover` measures "
             "it in the residual of a first fit, and its strength is higher; or give --noise-sd"
