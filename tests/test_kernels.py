@@ -223,3 +223,16 @@ def test_kkt_and_neighbours(period):
         both = [j % 32 if period else j for j in (right - 1, right)]
         there = [0 <= j < 32 and away[j] < 2.0 and sign[j] == np.sign(level[c]) for j in both]
         assert list(beside[:, c]) == [j if near else -1 for j, near in zip(both, there, strict=True)]
+
+
+def test_positions_within_ranges():
+    random = np.random.default_rng(6)
+    position, low = np.sort(random.uniform(0, 100, 200)), np.sort(random.uniform(0, 100, 12))
+    high = low + 3.0  # ranges that overlap, and ends that are met exactly
+    position[[20, 90]] = low[3], high[7]
+    position.sort()
+    found = np.empty(200, dtype=np.bool_)
+    particles.within(position, low, high, found)
+    np.testing.assert_array_equal(found, ((position[:, None] >= low) & (position[:, None] <= high)).any(axis=1))
+    particles.within(position, low[:0], high[:0], found)
+    assert not found.any()

@@ -20,7 +20,7 @@ from blasso_flow.problem import Problem
 from blasso_flow.signals import FloatArray, IntArray
 
 REACH = 6.0  # widths: spikes this close to an unconverged one move with it
-TAPS_PIECE = 20_000  # samples that the spikes reach in the windows that a thread takes at a time
+TAPS_PIECE = 10_000  # samples that the spikes reach in the windows that a thread takes at a time
 WINDOW = 48  # spikes; longer runs are cut, at alternating places
 LONG_TAIL = 30.0  # widths: filters with longer windows couple everything, as do those that end in exponentials
 LONG_TAIL_WINDOW = 1000
@@ -190,10 +190,12 @@ def windows(
 
 
 def _within(x: FloatArray, low: FloatArray, high: FloatArray) -> NDArray[np.bool_]:
-    """Which of the sorted positions (K,) lie in any of the ranges [low, high]."""
-    opened = np.bincount(np.searchsorted(x, low), minlength=x.size + 1)
-    closed = np.bincount(np.searchsorted(x, high, side="right"), minlength=x.size + 1)
-    return np.cumsum(opened - closed)[:-1] > 0
+    """Which of the sorted positions (K,) lie in any of the ranges [low, high], sorted at both ends."""
+    from blasso_flow.kernels.particles import within
+
+    inside = np.empty(x.size, dtype=np.bool_)
+    within(x, low, high, inside)
+    return inside
 
 
 def _beside_unconverged(problem: Problem, particles: Particles, position: FloatArray, eta: FloatArray) -> NDArray[np.bool_]:

@@ -45,3 +45,13 @@ def beside(place, eta, position, weight, reach, period, out):
                 distance = min(distance, period - distance)
             if distance < reach and (weight[j] > 0.0) == (eta[c] > 0.0):
                 out[side, c] = j
+
+
+@compiled
+def within(position, low, high, out):
+    """out[i] = whether a position lies in any of the ranges [low, high], whose ends are sorted too."""
+    j = 0
+    for i in range(position.size):
+        while j < low.size and high[j] < position[i]:
+            j += 1
+        out[i] = j < low.size and low[j] <= position[i]
