@@ -95,6 +95,7 @@ def _carry_out(job: Job, manner: Manner, several: bool) -> None:
             return
         if not manner.quiet:
             announce_compilation(lambda: say("compiling kernels, first run only"))
+        _prepare_kernels(run)
         account = Account(everything=manner.verbose)
         with _journal(run, file) as journal:
             _solve(run, file, journal)
@@ -113,6 +114,18 @@ def _carry_out(job: Job, manner: Manner, several: bool) -> None:
         raise UnconvergedError(
             f"{job.name}: {bad} of {whole.channels} channels did not converge; channel {number}: {status}", mend=message
         )
+
+
+def _prepare_kernels(run: Run) -> None:
+    from blasso_flow.batches import plan
+    from blasso_flow.kernels import is_cached
+
+    settings = run.task.settings
+    if is_cached() or run.manner.scheduler is not None or settings.loss != "squared" or settings.width_law is not None:
+        return
+    from blasso_flow.first_run import prepare
+
+    prepare(run.filter, plan.available_cores())
 
 
 def _prepared(job: Job, manner: Manner, file: SignalFile) -> Run:

@@ -63,7 +63,17 @@ def announce_compilation(notify: Callable[[], None]) -> None:
 
 def is_cached() -> bool:
     """Whether kernels were compiled before on this machine: the solver's is found in the cache."""
+    place = _cache()
+    return place is not None and any(Path(place).glob("spikes.relax-*.nbi"))
+
+
+def can_be_cached() -> bool:
+    """Whether there is a place where compiled kernels can be written, for other processes too."""
+    return _cache() is not None
+
+
+def _cache() -> str | None:
     from blasso_flow.kernels import spikes
 
-    place = cast(Any, spikes.relax).stats.cache_path  # None where no place can be written
-    return place is not None and any(Path(place).glob("spikes.relax-*.nbi"))
+    place: str | None = cast(Any, spikes.relax).stats.cache_path
+    return place

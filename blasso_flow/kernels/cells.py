@@ -325,10 +325,11 @@ def search(
                 for b in range(terms):
                     total += to_bernstein[a, b] * powers[b]
                 bernstein[a] = total
-            top = _sup_of_polynomial(bernstein, target, slack, stack, levels)
-            if signed:
-                for a in range(terms):
-                    bernstein[a] = -bernstein[a]
+            top = -np.inf
+            for side in range(2 if signed else 1):
+                if side == 1:
+                    for a in range(terms):
+                        bernstein[a] = -bernstein[a]
                 top = max(top, _sup_of_polynomial(bernstein, target, slack, stack, levels))
             bound[j] = top + rounding * local_norm[i]
             exact[j] = True
