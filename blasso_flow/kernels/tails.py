@@ -20,6 +20,9 @@ TRIALS = 15
 TRUSTED = 0.75  # of the change that the quadratic model foresees: from there on, less damping
 BESIDE = 1e-9  # samples: how far beside a kink its one-sided slopes are taken
 MERGE = 1e-2  # widths
+STRAIGHT = 1e-3  # widths: shorter steps need no second order
+FAR = 2.0  # widths: longer ones have no use for it
+MOST_BENT = 0.75  # of the first order
 SINGULAR = 1e-9  # of a column's squared norm: less than this left over means that its parameter cannot be told
 HELD = 1e150  # pivot of a parameter that does not move
 
@@ -432,6 +435,20 @@ def inverse_blocks(
 
 
 @inlined
+def _substitute_small(matrix, side):
+    """Solve in place with the factor that `_solve_small` left in ``matrix``."""
+    size = side.size
+    for j in range(size):
+        for i in range(j):
+            side[j] -= matrix[j, i] * side[i]
+        side[j] /= matrix[j, j]
+    for j in range(size - 1, -1, -1):
+        for i in range(j + 1, size):
+            side[j] -= matrix[i, j] * side[i]
+        side[j] /= matrix[j, j]
+
+
+@inlined
 def _solve_small(matrix, side):
     """Solve a small symmetric positive definite system in place (Cholesky); False if it is not one."""
     size = side.size
@@ -445,14 +462,7 @@ def _solve_small(matrix, side):
             for i in range(j):
                 matrix[k, j] -= matrix[k, i] * matrix[j, i]
             matrix[k, j] /= matrix[j, j]
-    for j in range(size):
-        for i in range(j):
-            side[j] -= matrix[j, i] * side[i]
-        side[j] /= matrix[j, j]
-    for j in range(size - 1, -1, -1):
-        for i in range(j + 1, size):
-            side[j] -= matrix[i, j] * side[i]
-        side[j] /= matrix[j, j]
+    _substitute_small(matrix, side)
     return True
 
 
@@ -559,6 +569,30 @@ def _merge(x, w, count, residual, table, edges, tail, offset, root, first, power
     return kept + 1 if count > 0 else 0
 
 
+@inlined
+def _bends(shifts, width):
+    """Whether positions move so far that the model bends on the way, and not so far that they are cut off."""
+    far = 0.0
+    for i in range(shifts.size):
+        far = max(far, abs(shifts[i]))
+    return STRAIGHT * width < far < FAR * width
+
+
+@inlined
+def _curve(rows, ends, begin, count, w, move, tail_tap, inject, out):
+    """Half the model's second derivative along a ``move`` of weights and positions (2 K,): heads into out (L,), tails left in
+    ``inject``."""
+    out[:] = 0.0
+    inject[:] = 0.0
+    for i in range(count):
+        turn = move[2 * i] * move[2 * i + 1]
+        curve = 0.5 * w[i] * move[2 * i + 1] ** 2
+        for k in range(tail_tap):
+            out[begin[i] + k] += turn * rows[i, 1, k] + curve * rows[i, 2, k]
+        for e in range(inject.shape[0]):
+            inject[e, begin[i] + tail_tap] += turn * ends[i, 1, e] + curve * ends[i, 2, e]
+
+
 @compiled
 def relax(
     x, w, baseline, residual, first, root, columns, table, edges, tail, tail_tap, offset, low, high, strength, width, norm,
@@ -598,6 +632,9 @@ def relax(
     sides = np.empty((1 + borders, 2 * count))
     coupling = np.empty((borders, 2 * count))
     step = np.empty(borders)
+    bend = np.empty(2 * count)
+    bend_step = np.empty(borders)
+    bent_back = np.empty((terms, length + 1))
     gradient = np.empty(borders)
     small = np.empty((borders, borders))
     square = np.empty((borders, borders))
@@ -694,6 +731,30 @@ def relax(
                     for a in range(borders):
                         for j in range(size):
                             sides[0, j] -= step[a] * sides[1 + a, j]
+            if solved and _bends(sides[0, 1:size:2], width):
+                _curve(rows, ends, begin, count, w, sides[0], tail_tap, inject, r2)
+                _add_tails(inject, root, first, power, r2)
+                _backward(r2, root, first, power, bent_back)
+                for i in range(count):
+                    bend[2 * i] = -_inner(rows[i, 0], ends[i, 0], begin[i], bent_back, r2)
+                    bend[2 * i + 1] = 0.0 if fixed[i] else -w[i] * _inner(rows[i, 1], ends[i, 1], begin[i], bent_back, r2)
+                _solve(band, begin, near, count, tail_tap, power, right, lower, bend)
+                for a in range(borders):
+                    bend_step[a] = -np.sum(columns[a] * r2) - np.sum(coupling[a, :size] * bend[:size])
+                _substitute_small(small, bend_step)
+                for a in range(borders):
+                    for j in range(size):
+                        bend[j] -= bend_step[a] * sides[1 + a, j]
+                straight = 0.0
+                bent = 0.0
+                for i in range(count):
+                    straight += sides[0, 2 * i] ** 2 + (w[i] * sides[0, 2 * i + 1] / width) ** 2
+                    bent += bend[2 * i] ** 2 + (w[i] * bend[2 * i + 1] / width) ** 2
+                if bent <= MOST_BENT**2 * straight:
+                    for j in range(size):
+                        sides[0, j] += bend[j]
+                    for a in range(borders):
+                        step[a] += bend_step[a]
             if solved:
                 change = 0.0
                 foreseen = 0.0
