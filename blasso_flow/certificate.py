@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from blasso_flow import losses, penalties, threads
 from blasso_flow.filters.fitting import DEGREE
 from blasso_flow.filters.polynomials import powers_to_bernstein
+from blasso_flow.losses import EPSILON
 from blasso_flow.problem import Problem, Sums
 from blasso_flow.signals import FloatArray, IntArray
 
@@ -35,7 +36,6 @@ SPIKES_PIECE = 1 << 10  # spikes that a thread takes at a time
 TO_BERNSTEIN = powers_to_bernstein(DEGREE)
 NONE = np.empty(0)
 BESIDE = 1e-9  # samples: how far beside a kink its one-sided slopes are taken
-EPSILON = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +79,8 @@ class Certifier:
         self.cells = table.cells
         self.left_taps, self.right_taps = table.edge_taps
         self.kinked = table.kinks.size > 0
+        # between one cell and the next, whose left end stands for the right one: a kinked filter's cells have both
+        self.jumps = (np.zeros(self.cells),) * 2 if self.kinked else (table.value_jump, table.slope_jump)
         # products, sums over taps and the change of basis (whose entries are at most 2^degree): a generous multiple
         self.relative_rounding = EPSILON * (table.taps + 64) * table.response_bound * 8
         self.direct = table.taps <= DIRECT_TAPS or (self.blocks + 1) * table.taps <= DIRECT_PRODUCTS
@@ -121,9 +123,7 @@ class Certifier:
             return level + nodes.rounding, np.full(above.size, float(self.low)), above
         signed, scale = not problem.positive, 1 / problem.strength
         ends = nodes.value, nodes.slope, nodes.right_value, nodes.right_slope
-        none = np.zeros(self.cells)
-        jumps = (none, none) if self.kinked else (table.value_jump, table.slope_jump)
-        curves = gradient, self.begin, table.taps, scale, EPSILON, *ends, table.edges, table.fourth_bound, *jumps
+        curves = gradient, self.begin, table.taps, scale, EPSILON, *ends, table.edges, table.fourth_bound, *self.jumps
         whole_norm = float(np.linalg.norm(gradient)) * (1 + 1e-12) * scale if table.period else 0.0
         rules = self.relative_rounding, nodes.rounding, signed, whole_norm, self.grain, self.stale
         written = self.local_norm, self.bound, self.exact, self.seen

@@ -38,6 +38,11 @@ def combined(factors: FloatArray, rows: FloatArray) -> FloatArray:
     return np.asarray(np.multiply(factors[:, None], rows).sum(axis=0))
 
 
+def sum_rounding(size: int) -> float:
+    """Upper bound of the relative rounding of a sum of ``size`` terms, added in pairs, in units of the sum of their sizes."""
+    return 8 * EPSILON * (math.log2(size + 1) + 4)
+
+
 def value(residual: FloatArray) -> float:
     """Loss of a whitened residual of any shape."""
     return 0.5 * dot(residual, residual)
@@ -66,7 +71,7 @@ def best_dual_value(square: float, product: float, energy: float, size: int, lar
     """
     scale = 0.0 if square == 0.0 else min(max(-product / square, 0.0), largest_scale)
     terms = 0.5 * scale**2 * square + scale * math.sqrt(square * energy)
-    allowance = 8 * EPSILON * (math.log2(size + 1) + 4) * terms
+    allowance = sum_rounding(size) * terms
     return -0.5 * scale**2 * square - scale * product, allowance
 
 
@@ -86,4 +91,4 @@ def poisson_dual_value(complement: FloatArray, values: FloatArray) -> tuple[floa
         return float("-inf"), 0.0
     terms = values[counted] * np.log(complement[counted])
     size = float(np.abs(terms).sum() + values.sum())
-    return float(terms.sum()), float(8 * EPSILON * (np.log2(values.size + 1) + 4) * size)
+    return float(terms.sum()), sum_rounding(values.size) * size

@@ -24,7 +24,6 @@ from blasso_flow.whitening import Whitening, whitening
 
 SPIKES_PIECE = 1 << 11  # spikes whose responses a thread adds at a time
 PIECE = 1 << 15  # samples whose residual a thread computes at a time
-EPSILON = float(np.finfo(np.float64).eps)
 GRAIN = 1 << 9  # samples, or 4 filters: whose residual is taken over where the spikes are the same
 
 
@@ -323,9 +322,9 @@ class Problem:
         """
         responses = math.sqrt(sums.overlap * sums.weight_square) * self.filter.response_bound * self.largest_root
         curves = math.sqrt(self.energy) + float(np.abs(baseline) @ self.baseline_lengths)
-        off = EPSILON * (sums.overlap + 24) * (responses + curves)
+        off = losses.EPSILON * (sums.overlap + 24) * (responses + curves)
         terms = 0.5 * sums.square + self.strength * sums.mass
-        return math.sqrt(sums.square) * off + 0.5 * off**2 + 8 * EPSILON * (math.log2(sums.size + 1) + 4) * terms
+        return math.sqrt(sums.square) * off + 0.5 * off**2 + losses.sum_rounding(sums.size) * terms
 
 
 def padding(filter: Filter, samples: int, margin: tuple[int, int]) -> tuple[int, int]:

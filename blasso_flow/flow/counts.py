@@ -14,11 +14,11 @@ import numpy as np
 
 from blasso_flow import losses
 from blasso_flow.errors import DataError, UsageError
+from blasso_flow.losses import EPSILON
 from blasso_flow.problem import Problem
 from blasso_flow.signals import FloatArray
 
 NEGATIVE = 1e-9  # of the filter's peak: a table's rounding, no negative response
-EPSILON = float(np.finfo(np.float64).eps)
 FIRST_STEPS = 200
 FEWEST_COUNTS = 0.1  # of a spike to start with
 SILENT = 1e-6  # counts that a spike makes: as good as none

@@ -31,7 +31,6 @@ POWER_STEPS = 20  # of the estimate of the curvature
 DROPPED = 0.01  # of the violation: what one particle left out may change in the certificate
 LEAST_VIOLATION = 1e-9
 MERGE = 0.5  # widths within which particles are written as one, where the objective does not rise
-EPSILON = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ class Descent:
         for _ in range(iterations):
             eta, slope = eta_and_slopes(problem, places, residual)
             force, drift = units.ratio * eta, units.ratio * units.length * slope
-            noise = EPSILON * energy * float(np.sqrt(losses.dot(residual, residual))) / units.objective
+            noise = losses.EPSILON * energy * float(np.sqrt(losses.dot(residual, residual))) / units.objective
             for _trial in range(TRIALS):
                 after, shift = self.flow.move(weights, force, drift, units.ratio, step, problem.positive)
                 moved, shift = frame.moved(places, shift, units.length)

@@ -13,9 +13,10 @@ import numpy as np
 
 from blasso_flow import losses
 from blasso_flow.certificate import Certifier, sample_eta
-from blasso_flow.flow.counts import EPSILON, CountProblem, State
+from blasso_flow.flow.counts import CountProblem, State
 from blasso_flow.flow.ledger import Ledger, Solution
 from blasso_flow.flow.loop import BIRTH_SHARE
+from blasso_flow.losses import EPSILON
 from blasso_flow.problem import Problem
 from blasso_flow.signals import FloatArray
 from blasso_flow.spikes import TraceRow
@@ -119,4 +120,4 @@ def _rounding(counts: CountProblem, state: State) -> float:
     model = counts.model(state.position, state.weight, state.baseline)
     each = EPSILON * (state.position.size + counts.problem.filter.taps.bit_length() + 64)
     size = float(np.abs(model).sum() + counts.values.sum()) + counts.problem.strength * float(state.weight.sum())
-    return each * size + 8 * EPSILON * (np.log2(model.size + 1) + 4) * (abs(state.objective) + size)
+    return each * size + losses.sum_rounding(model.size) * (abs(state.objective) + size)
