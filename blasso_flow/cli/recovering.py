@@ -118,14 +118,11 @@ def _carry_out(job: Job, manner: Manner, several: bool) -> None:
 
 def _prepare_kernels(run: Run) -> None:
     from blasso_flow.batches import plan
-    from blasso_flow.kernels import is_cached
-
-    settings = run.task.settings
-    if is_cached() or run.manner.scheduler is not None or settings.loss != "squared" or settings.width_law is not None:
-        return
     from blasso_flow.first_run import prepare
 
-    prepare(run.filter, plan.available_cores())
+    settings = run.task.settings
+    if run.manner.scheduler is None and settings.loss == "squared" and settings.width_law is None:
+        prepare(run.filter, plan.available_cores())
 
 
 def _prepared(job: Job, manner: Manner, file: SignalFile) -> Run:

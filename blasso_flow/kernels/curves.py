@@ -1,7 +1,7 @@
 """Kernels on curves: residuals with a baseline, and the sums over samples that objective and dual value are made of.
 
 Curves live on the padded record (M,), ``columns`` (B, M) are the whitened baseline. A sum is made of blocks whose sums are
-added in pairs, so that its rounding grows with the logarithm of its length. Each kernel takes the samples first to last - 1.
+added in pairs, so that its rounding grows with the logarithm of its length.
 """
 
 from __future__ import annotations
@@ -95,9 +95,9 @@ def weigh(position, weight, reach):
 
 @compiled
 def sums(residual, values, columns, baseline, orthonormal, first, last, out):
-    """Sums over some samples of r r, r a, a a and r q_c, with a = values - sum_b baseline_b columns_b, into out (3 + C,).
+    """Sums of r r, r a, a a and r q_c, with a = values - sum_b baseline_b columns_b, into out (3 + C,).
 
-    ``orthonormal`` (C, M) holds the curves q_c.
+    Over samples first to last - 1; ``orthonormal`` (C, M) holds the curves q_c.
     """
     count = orthonormal.shape[0]
     parts = np.zeros((3 + count, (last - first) // BLOCK + 1))
