@@ -95,6 +95,7 @@ class Certifier:
         grains = -(-(self.blocks + 1) // self.grain)
         self.stale = np.ones(grains, dtype=np.bool_)  # in whose windows the gradient is not that of the last evaluation
         self.seen = np.zeros(grains)  # largest value at the nodes of each grain
+        self.highest = np.zeros(grains)  # largest bound of each grain
 
     def __call__(self, residual: FloatArray, sums: Sums, objective: float, birth_level: float = 1.0) -> Certificate:
         """Certificate of a measure from its whitened residual (M,), the sums of that with its baseline, and its objective.
@@ -126,18 +127,18 @@ class Certifier:
         curves = gradient, self.begin, table.taps, scale, EPSILON, *ends, table.edges, table.fourth_bound, *self.jumps
         whole_norm = float(np.linalg.norm(gradient)) * (1 + 1e-12) * scale if table.period else 0.0
         rules = self.relative_rounding, nodes.rounding, signed, whole_norm, self.grain, self.stale
-        written = self.local_norm, self.bound, self.exact, self.seen
+        written = self.local_norm, self.bound, self.exact, self.seen, self.highest
         threads.each(lambda first, last: kernel.screen(*curves, *rules, first, last, *written), self._pieces())
         target = max(1.0, float(self.seen.max()))
         taken = gradient, self.begin, table.period, table.coefficients, table.edges, TO_BERNSTEIN, -scale
-        cells = self.relative_rounding, self.local_norm, signed, *ends, self.bound, self.exact
+        cells = self.relative_rounding, self.local_norm, signed, *ends, self.grain, self.bound, self.exact, self.highest
 
         def searched(first: int, last: int) -> tuple[float, FloatArray, FloatArray]:
-            place, eta = np.empty(last - first), np.empty(last - first)
+            place, eta = np.empty((2, (last - first) * self.grain * self.cells))
             largest, count = kernel.search(first, last, target, SLACK, birth_level, *taken, *cells, place, eta)
             return largest, place[:count] + self.low, eta[:count].copy()
 
-        found = threads.each(searched, threads.pieces(self.bound.size, PIECE * self.cells))
+        found = threads.each(searched, threads.pieces(self.highest.size, max(1, PIECE // self.grain)))
         sup = max(largest for largest, _, _ in found)
         _, position, eta = found[0]
         if len(found) > 1:

@@ -160,7 +160,7 @@ def _settle(free: Problem, particles: Particles) -> Particles:
             break
         if stationarity(free, particles.position, particles.weight, particles.residual).max() <= TOLERANCE:
             break
-        particles = WindowedNewton().step(free, particles, anywhere)
+        particles = WindowedNewton().advance(free, particles, anywhere)
     return particles
 
 

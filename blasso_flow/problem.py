@@ -225,23 +225,24 @@ class Problem:
         """Whitened residual root * (phi * mu + B b - y) on the padded record, shape (M,)."""
         return self.residual_of(self.model(position, weight), baseline)
 
-    def residual_of(self, model: FloatArray, baseline: FloatArray) -> FloatArray:
-        """The same from phi * mu on the padded record, shape (M,)."""
+    def residual_of(self, model: FloatArray, baseline: FloatArray, out: FloatArray | None = None) -> FloatArray:
+        """The same from phi * mu on the padded record, shape (M,); ``out`` (M,) takes it."""
         from blasso_flow.kernels.curves import fill_residual
 
-        residual = np.empty(self.root.size)
+        residual = np.empty(self.root.size) if out is None else out
         columns = self.whitened_baseline[: baseline.size]
         fill_residual(model, self.root, self.whitened_values, columns, baseline, residual)
         return residual
 
-    def refitted(self, model: FloatArray, baseline: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def refitted(self, model: FloatArray, baseline: FloatArray, out: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
         """Weighted least squares of the baseline beside phi * mu (M,): its coefficients (B,), and the whitened residual (M,).
 
-        Afterwards B^T W (model - y) = 0, as the dual point needs. ``baseline`` is where to start.
+        Afterwards B^T W (model - y) = 0, as the dual point needs. ``baseline`` is where to start, ``out`` (M,) takes the
+        residual.
         """
         from blasso_flow.kernels.curves import refit_baseline
 
-        baseline, residual = baseline.copy(), np.empty(self.root.size)
+        baseline, residual = baseline.copy(), np.empty(self.root.size) if out is None else out
         curves = model, self.root, self.whitened_values, self.whitened_baseline
         refit_baseline(*curves, self.whitening.inverse, baseline, residual)
         return baseline, residual
@@ -270,19 +271,23 @@ class Problem:
         )
 
     def residual_without_baseline(
-        self, position: FloatArray, weight: FloatArray, before: tuple[FloatArray, FloatArray, FloatArray] | None = None
+        self,
+        position: FloatArray,
+        weight: FloatArray,
+        before: tuple[FloatArray, FloatArray, FloatArray] | None = None,
+        out: FloatArray | None = None,
     ) -> FloatArray:
         """root * (phi * mu - y) on the padded record, shape (M,), for sorted positions (samples) and weights of shape (K,).
 
         ``before`` is another measure, positions and weights, with this residual: it is taken over, to the last bit, where the
-        same spikes are near.
+        same spikes are near. ``out`` (M,) takes the residual.
         """
         from blasso_flow.kernels.spikes import fill_residual
 
         table = self.filter
         if table.period:
-            return self.residual_of(self.model(position, weight), np.empty(0))
-        residual = np.empty(self.root.size)
+            return self.residual_of(self.model(position, weight), np.empty(0), out)
+        residual = np.empty(self.root.size) if out is None else out
         grain = max(GRAIN, 4 * table.taps)
         none = np.empty(0)
         curves = self.root, self.whitened_values, table.coefficients, table.edges, self.offset, grain

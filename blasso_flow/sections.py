@@ -67,10 +67,14 @@ class SectionedProblem(Problem):
         return model
 
     def residual_without_baseline(
-        self, position: FloatArray, weight: FloatArray, before: tuple[FloatArray, FloatArray, FloatArray] | None = None
+        self,
+        position: FloatArray,
+        weight: FloatArray,
+        before: tuple[FloatArray, FloatArray, FloatArray] | None = None,
+        out: FloatArray | None = None,
     ) -> FloatArray:
         """root * (sum_s phi_s * mu_s - y) on the padded record, shape (M,); nothing is taken over."""
-        return self.residual_of(self.model(position, weight), np.empty(0))
+        return self.residual_of(self.model(position, weight), np.empty(0), out)
 
     def penalised(self, sums: Sums, position: FloatArray, weight: FloatArray) -> float:
         """J from the sums of a residual and the spikes."""

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from problems import FILTERS, make
 
-from blasso_flow.flow import largest_strength, solve
+from blasso_flow.certificate import Certificate, stationarity
+from blasso_flow.flow import Particles, largest_strength, solve
 from blasso_flow.flow.ledger import STALLED_ROUNDS, message
-from blasso_flow.flow.newton import windows
+from blasso_flow.flow.newton import LEAST, SWEPT, WindowedNewton, goal_of_sweeps, kkt_residuals, windows
 from blasso_flow.spikes import Status
 
 
@@ -161,3 +162,54 @@ def test_a_residual_is_taken_over_where_the_same_spikes_are_near(name, samples, 
         anew = np.isfinite(problem.residual_without_baseline(place, weight, marked))
         assert anew[scratch != residual].all()
         assert 0 < anew.sum() < residual.size / 2
+
+
+@pytest.mark.parametrize("change", ["none", "moved", "heavier", "dropped", "born"])
+def test_kkt_residuals_are_taken_over_where_no_spike_within_reach_has_changed(change):
+    problem = make("narrow", samples=900).problem
+    random = np.random.default_rng(0)
+    x, w = np.sort(random.uniform(*problem.domain, 60)), random.standard_normal(60)
+    before = Particles.evaluate(problem, x, w, np.empty(0))
+    before = replace(before, unrest=stationarity(problem, x, w, before.residual))
+    place, weight = x.copy(), w.copy()
+    if change == "moved":
+        place[30] += 1e-3
+    elif change == "heavier":
+        weight[30] *= 1.1
+    elif change == "dropped":
+        place, weight = np.delete(place, 30), np.delete(weight, 30)
+    elif change == "born":
+        place, weight = np.insert(place, 31, 0.5 * (place[30] + place[31])), np.insert(weight, 31, 1.0)
+    after = Particles.evaluate(problem, place, weight, np.empty(0))
+    scratch = stationarity(problem, place, weight, after.residual)
+    taken = kkt_residuals(problem, place, weight, after.residual, before)
+    np.testing.assert_allclose(taken, scratch, rtol=1e-9, atol=1e-9)
+    marked = replace(before, unrest=np.full(60, np.nan))
+    assert np.isnan(kkt_residuals(problem, place, weight, after.residual, marked)).sum() > 40
+
+
+def test_sweeps_end_where_most_candidates_ask_for_it_but_not_below_the_rounding_of_positions():
+    problem = make("narrow", samples=900).problem
+
+    def goal(*above: float) -> float:
+        return goal_of_sweeps(problem, Certificate(1 + max(above), 0.0, np.arange(float(len(above))), 1 + np.array(above)))
+
+    assert goal(10.0, 10.0, 1.0) == SWEPT
+    assert goal(10.0, 1e-5, 1e-5, 1e-6) == pytest.approx(1e-6)  # one place far from settled holds nobody up
+    assert goal(1e-12) == LEAST
+    long = replace(problem, values=np.zeros(10**7), sample_weights=np.ones(10**7), baseline=np.empty((10**7, 0)))
+    ulp = np.spacing(1e7) / problem.filter.width
+    assert ulp < goal_of_sweeps(long, Certificate(1 + 1e-12, 0.0, np.zeros(1), np.array([1 + 1e-12]))) < 100 * ulp
+
+
+def test_the_steps_leave_what_they_were_given():
+    problem = make("gaussian", seed=3, spikes=6).problem
+    method, none = WindowedNewton(), np.empty(0)
+    particles = method.start(problem)
+    for _ in range(3):
+        own = [curve.copy() for curve in (particles.position, particles.weight, particles.baseline, particles.residual)]
+        after = method.advance(problem, particles, Certificate(2.0, 0.0, np.array([30.0]), np.array([2.0])))
+        method.advance(problem, particles, Certificate(2.0, 0.0, none, none))
+        for curve, kept in zip(own, (particles.position, particles.weight, particles.baseline, particles.residual), strict=True):
+            np.testing.assert_array_equal(curve, kept)
+        particles = after

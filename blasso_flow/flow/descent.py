@@ -114,12 +114,8 @@ class Descent:
         none = np.zeros(problem.baseline.shape[1])
         return _cloud(problem, places, weights * units.weight, none, 0, units, step, 0.0)
 
-    def birth(self, problem: Problem, particles: Cloud, certificate: Certificate) -> Cloud:
-        """No births: the particles of the start have to do."""
-        return particles
-
-    def step(self, problem: Problem, particles: Cloud, certificate: Certificate) -> Cloud:
-        """Iterations until the next certificate is due."""
+    def advance(self, problem: Problem, particles: Cloud, certificate: Certificate) -> Cloud:
+        """Iterations until the next certificate is due. No births: the particles of the start have to do."""
         return self.iterated(problem, particles, self.every or interval(particles.rounds), certificate.sup - 1)
 
     def iterated(self, problem: Problem, cloud: Cloud, iterations: int, violation: float = np.inf) -> Cloud:

@@ -1,4 +1,4 @@
-"""The one loop: certificate, stop, birth, step. A method brings start, birth and step; everything proven is the ledger's."""
+"""The one loop: certificate, stop, births and steps. A method brings start and advance; everything proven is the ledger's."""
 
 from __future__ import annotations
 
@@ -53,8 +53,7 @@ def run(
             on_iterate(particles)
         if stop:
             break
-        particles = method.birth(problem, particles, certificate)
-        particles = method.step(problem, particles, certificate)
+        particles = method.advance(problem, particles, certificate)
     best = ledger.best.iterate
     return ledger.solution(
         best.position,

@@ -7,7 +7,7 @@ a filter whose tail couples everything, one more system holds all spikes and the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from blasso_flow import threads
 from blasso_flow.certificate import Certificate, stationarity
 from blasso_flow.flow.particles import Particles
 from blasso_flow.kernels import spikes as kernel
+from blasso_flow.losses import EPSILON
 from blasso_flow.problem import Problem
 from blasso_flow.signals import FloatArray, IntArray
 
@@ -30,7 +31,9 @@ ROOM = 4.0  # widths a spike may travel in one sweep
 BIRTH_DISTANCE = 0.5  # widths
 BIRTH_WEIGHT = 0.5  # of the exact one-step weight
 JOINT_BYTES = 800e6  # the joint system keeps six rows a spike
-ALONE = 3e-6  # KKT residual of one system for all spikes: its last steps cost less than another round
+LEAST = 1e-11  # KKT residual that is not sought to be bettered
+SWEPT, SWEPT_SHARE = 1e-3, 0.1  # KKT residual at which sweeps end: at most, and of what candidates exceed 1 by
+ALONE, ALONE_SHARE = 3e-6, 0.006  # the same for one system of all spikes, whose last steps cost less than another round
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,30 @@ class WindowedNewton:
         none = np.empty(0)
         return Particles.evaluate(problem, none, none, np.zeros(problem.baseline.shape[1]))
 
+    def advance(self, problem: Problem, particles: Particles, certificate: Certificate) -> Particles:
+        """Births, sweeps over windows of spikes that are not stationary, then the joint system where there is one."""
+        tolerance = goal_of_sweeps(problem, certificate)
+        born = self.birth(problem, particles, certificate)
+        x, w, baseline, residual = born.position, born.weight, born.baseline, born.residual
+        joint = self._joint_fits(problem, x.size)
+        alone = joint and (x.size <= WINDOW or self._couples_everything(problem))
+        unrest = None
+        if not alone:
+            x, w, unrest = self._sweeps(problem, x, w, residual, tolerance, particles)
+        if alone or (joint and baseline.size > 0):
+            goal, most = 0.3 * tolerance, ITERATIONS
+            if alone:
+                goal, most = min(max(ALONE_SHARE * (certificate.sup - 1), LEAST), ALONE), SWEEPS * ITERATIONS
+            count, _ = relax(problem, x, w, baseline, residual, tolerance=goal, iterations=most)
+            x, w, unrest = x[:count], w[:count], None
+        moved = Particles.evaluate(problem, x, w, baseline, particles.rounds + 1, particles, residual)
+        return replace(moved, unrest=unrest)
+
     def birth(self, problem: Problem, particles: Particles, certificate: Certificate) -> Particles:
-        """Insert all candidates at once with half their one-step weight, except beside a same-sign spike still on its way."""
+        """Insert all candidates at once with half their one-step weight, except beside a same-sign spike still on its way.
+
+        The arrays of what is returned are its own: steps may be made in place.
+        """
         position, eta = certificate.position, certificate.eta
         if particles.position.size and position.size:
             free = ~_beside_unconverged(problem, particles, position, eta)
@@ -52,27 +77,11 @@ class WindowedNewton:
         excess = eta - np.sign(eta)
         usable = (norms > 0) & (excess != 0)
         if not usable.any():
-            return particles
+            return particles.copied()
         weight = excess[usable] / norms[usable] * (problem.strength * BIRTH_WEIGHT)
         positions = np.concatenate([particles.position, position[usable]])
         weights = np.concatenate([particles.weight, weight])
         return Particles.evaluate(problem, positions, weights, particles.baseline, particles.rounds, particles)
-
-    def step(self, problem: Problem, particles: Particles, certificate: Certificate) -> Particles:
-        """Sweeps over windows of spikes that are not stationary, then the joint system where there is one."""
-        tolerance = min(max(0.02 * (certificate.sup - 1), 1e-10), 1e-3)
-        x, w = particles.position.copy(), particles.weight.copy()
-        residual, baseline = particles.residual.copy(), particles.baseline.copy()
-        joint = self._joint_fits(problem, x.size)
-        alone = joint and (x.size <= WINDOW or self._couples_everything(problem))
-        if not alone:
-            x, w = self._sweeps(problem, x, w, residual, tolerance)
-        if alone or (joint and baseline.size > 0):
-            goal, most = (min(0.3 * tolerance, ALONE), SWEEPS * ITERATIONS) if alone else (0.3 * tolerance, ITERATIONS)
-            count, _ = relax(problem, x, w, baseline, residual, tolerance=goal, iterations=most)
-            x, w = x[:count], w[:count]
-        del residual  # as long as the record, as is the one that is made now
-        return Particles.evaluate(problem, x, w, baseline, particles.rounds + 1, particles)
 
     @staticmethod
     def _couples_everything(problem: Problem) -> bool:
@@ -85,12 +94,13 @@ class WindowedNewton:
         return 48.0 * problem.filter.taps * count <= JOINT_BYTES
 
     def _sweeps(
-        self, problem: Problem, x: FloatArray, w: FloatArray, residual: FloatArray, tolerance: float
-    ) -> tuple[FloatArray, FloatArray]:
+        self, problem: Problem, x: FloatArray, w: FloatArray, residual: FloatArray, tolerance: float, before: Particles
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Positions, weights and KKT residuals of the spikes that are left, after sweeps that end when all are stationary."""
         table = problem.filter
         limit = LONG_TAIL_WINDOW if self._couples_everything(problem) else WINDOW
         reach = np.inf if self._couples_everything(problem) else REACH * table.width
-        unrest = stationarity(problem, x, w, residual)
+        unrest = kkt_residuals(problem, x, w, residual, before)
         for number in range(SWEEPS):
             bad = unrest > tolerance
             if not bad.any():
@@ -105,7 +115,7 @@ class WindowedNewton:
             x, w, unrest = x[left], w[left], unrest[left]
             touched = np.nonzero(_within(x, low, high))[0]
             unrest[touched] = stationarity(problem, x[touched], w[touched], residual)
-        return x, w
+        return x, w, unrest
 
 
 def _sweep(
@@ -187,6 +197,36 @@ def windows(
     cut = np.repeat(length > limit, length) & (inside >= first) & ((inside - first) % limit == 0)
     starts = np.nonzero((inside == 0) | cut)[0]
     return chosen[starts], chosen[np.append(starts[1:], chosen.size) - 1] + 1
+
+
+def goal_of_sweeps(problem: Problem, certificate: Certificate) -> float:
+    """KKT residual at which sweeps end: a share of what every second candidate exceeds 1 by.
+
+    A long record always has a few places that are far from settled; they do not hold up all the others. Positions are
+    rounded, and so is what their slopes can be brought down to.
+    """
+    excess = certificate.sup - 1
+    if certificate.eta.size:
+        half = certificate.eta.size // 2
+        excess = min(excess, float(np.partition(np.abs(certificate.eta), half)[half]) - 1)
+    rounding = 8 * EPSILON * problem.values.size / problem.filter.width
+    return min(max(SWEPT_SHARE * excess, LEAST, rounding), SWEPT)
+
+
+def kkt_residuals(problem: Problem, x: FloatArray, w: FloatArray, residual: FloatArray, before: Particles) -> FloatArray:
+    """KKT residuals (K,), those known ``before`` where no spike within reach is new, changed or gone."""
+    if before.unrest is None or not before.unrest.size:
+        return stationarity(problem, x, w, residual)
+    known = np.minimum(np.searchsorted(before.position, x), before.position.size - 1)
+    same = (before.position[known] == x) & (before.weight[known] == w)
+    gone = np.ones(before.position.size, dtype=np.bool_)
+    gone[known[same]] = False
+    changed = np.sort(np.concatenate([x[~same], before.position[gone]]))
+    reach = problem.filter.taps + 1.0
+    unrest = before.unrest[known]
+    touched = np.nonzero(_within(x, changed - reach, changed + reach))[0]
+    unrest[touched] = stationarity(problem, x[touched], w[touched], residual)
+    return unrest
 
 
 def _within(x: FloatArray, low: FloatArray, high: FloatArray) -> NDArray[np.bool_]:

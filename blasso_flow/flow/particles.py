@@ -17,7 +17,8 @@ class Particles:
     """The iterate: positions (samples, sorted) and weights of shape (K,), baseline coefficients (B,), and its residual.
 
     ``residual`` (M,) is whitened and belongs to exactly these particles, with the baseline refitted. ``rounds`` counts the
-    method's steps behind them, in the unit of the trace.
+    method's steps behind them, in the unit of the trace. ``unrest`` (K,) is the KKT residual of each, in the problem
+    that moved them, where it is known.
     """
 
     position: FloatArray
@@ -25,6 +26,7 @@ class Particles:
     baseline: FloatArray
     residual: FloatArray
     rounds: int = 0
+    unrest: FloatArray | None = None
 
     @classmethod
     def evaluate(
@@ -35,17 +37,25 @@ class Particles:
         baseline: FloatArray,
         rounds: int = 0,
         before: Particles | None = None,
+        out: FloatArray | None = None,
     ) -> Particles:
         """Sort, compute the residual from scratch, refit the baseline by weighted least squares.
 
         Without a baseline the residual is taken over from ``before``, of the same problem, where it is the same to the last bit.
+        ``out`` (M,) is an array to put the residual in, by default a new one.
         """
         order = np.argsort(position, kind="stable")
         position, weight = position[order], weight[order]
         if not baseline.size:
             known = (before.position, before.weight, before.residual) if before is not None else None
-            return Particles(position, weight, baseline, problem.residual_without_baseline(position, weight, known), rounds)
-        return Particles(position, weight, *problem.refitted(problem.model(position, weight), baseline), rounds)
+            residual = problem.residual_without_baseline(position, weight, known, out)
+            return Particles(position, weight, baseline, residual, rounds)
+        return Particles(position, weight, *problem.refitted(problem.model(position, weight), baseline, out), rounds)
+
+    def copied(self) -> Particles:
+        """The same particles in arrays of their own."""
+        own = self.position.copy(), self.weight.copy(), self.baseline.copy(), self.residual.copy()
+        return Particles(*own, self.rounds)
 
 
 Moved = TypeVar("Moved", bound=Particles)
@@ -57,11 +67,8 @@ class Method(Protocol[Moved]):
     def start(self, problem: Problem) -> Moved:
         """Initial particles."""
 
-    def birth(self, problem: Problem, particles: Moved, certificate: Certificate) -> Moved:
-        """Particles after insertions; a method without births returns them unchanged."""
-
-    def step(self, problem: Problem, particles: Moved, certificate: Certificate) -> Moved:
-        """Particles after one round of forward-backward steps, or several."""
+    def advance(self, problem: Problem, particles: Moved, certificate: Certificate) -> Moved:
+        """Particles after births, where the method has them, and one round of forward-backward steps, or several."""
 
 
 def largest_strength(problem: Problem) -> float:

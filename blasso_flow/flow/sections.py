@@ -128,7 +128,7 @@ def _pass(problem: SectionedProblem, particles: Particles, found: list[Certifica
         unrest = stationarity(part, local.position, local.weight, local.residual)
         worst = max(worst, float(unrest.max()) if x.size else np.inf)
         here = replace(certificate, position=certificate.position - start)
-        local = method.step(part, method.birth(part, local, here), here)
+        local = method.advance(part, local, here)
         x, w = problem.inside(local.position + start, number), local.weight
         baseline[columns] = local.baseline
         total += problem.unpadded(problem.model(x, w)) - mine

@@ -109,6 +109,12 @@ def filter_nodes(gradient, before, begin, taps, scale, grain, first, last, stale
 
 
 @inlined
+def _or_infinite(number):
+    """The number, infinity for a NaN: what cannot be told is unclear."""
+    return number if number < np.inf else np.inf
+
+
+@inlined
 def _local_norms(gradient, begin, taps, scale, epsilon, sums, out):
     """out[i] = scale * L2 norm of gradient[begin + i : begin + i + taps], rounded up; ``sums`` (out.size + taps + 1,) is work."""
     count = out.size
@@ -125,7 +131,7 @@ def _local_norms(gradient, begin, taps, scale, epsilon, sums, out):
 @compiled
 def screen(
     gradient, begin, taps, scale, epsilon, value, slope, right_value, right_slope, edges, fourth, value_jump, slope_jump,
-    rounding, nodes_rounding, signed, whole_norm, grain, stale, first, last, local_norm, bound, exact, seen,
+    rounding, nodes_rounding, signed, whole_norm, grain, stale, first, last, local_norm, bound, exact, seen, highest,
 ):  # fmt: skip
     """Upper bound of eta (of |eta| when signed) on every cell of stale grains from the cubic Hermite interpolant of its two ends.
 
@@ -133,7 +139,7 @@ def screen(
     (samples,), scale * the norm of gradient[begin + i : begin + i + taps] in sample i, ``whole_norm`` where that is not 0.
     ``value`` and ``slope`` (cells + 1,) are eta at nodes, rounded by at most ``nodes_rounding``; ``right_*`` (cells,) at the
     right end of each cell; jumps cover the case where those are the next cell's. ``exact`` (cells,) becomes False, seen[g] the
-    largest value at a node of grain g.
+    largest value at a node of grain g, highest[g] its largest bound.
     """
     p = edges.size - 1
     sums = np.empty(grain + taps + 1)
@@ -147,6 +153,7 @@ def screen(
         else:
             _local_norms(gradient, begin + start, taps, scale, epsilon, sums, local_norm[start:end])
         largest = 0.0
+        top_of_grain = -np.inf
         for i in range(start, end):
             for q in range(p):
                 j = i * p + q
@@ -165,7 +172,9 @@ def screen(
                 largest = max(largest, here)
                 bound[j] = top + remainder * local_norm[i] + nodes_rounding
                 exact[j] = False
+                top_of_grain = max(top_of_grain, _or_infinite(bound[j]))
         seen[g] = largest
+        highest[g] = top_of_grain
 
 
 @inlined
@@ -297,56 +306,69 @@ def _top_of_concave(bernstein, differences, enough):
     return _bernstein_value(bernstein, middle), above
 
 
+@inlined
+def _sup_on_cell(powers, to_bernstein, target, slack, signed, bernstein, stack, levels):
+    """Upper bound of a polynomial (of its modulus when signed) with coefficients ``powers`` on its cell, the rest work space."""
+    terms = powers.size
+    for a in range(terms):
+        total = 0.0
+        for b in range(terms):
+            total += to_bernstein[a, b] * powers[b]
+        bernstein[a] = total
+    top = _sup_of_polynomial(bernstein, target, slack, stack, levels)
+    if signed:
+        for a in range(terms):
+            bernstein[a] = -bernstein[a]
+        top = max(top, _sup_of_polynomial(bernstein, target, slack, stack, levels))
+    return top
+
+
 @compiled
 def search(
     first, last, target, slack, level, gradient, begin, period, table, edges, to_bernstein, scale, rounding, local_norm, signed,
-    value, slope, right_value, right_slope, bound, exact, place, eta,
+    value, slope, right_value, right_slope, grain, bound, exact, highest, place, eta,
 ):  # fmt: skip
-    """Decide the cells first to last - 1 that the screen left unclear, and find the local maxima above ``level`` inside them.
+    """Decide the cells of grains first to last - 1 left unclear by the screen, and find local maxima above ``level``.
 
-    Where ``bound`` exceeds ``target`` it becomes that of the exact polynomial, and ``exact`` True. Maxima are searched where the
-    slopes at a cell's ends point inwards, and in exact cells whatever their slopes: those are higher inside than at any node,
-    or may be. Returns the largest bound and the number of maxima, whose places (samples from the first cell) and values begin
-    ``place`` and ``eta`` (last - first,).
+    Where ``bound`` exceeds ``target`` it becomes that of the exact polynomial, and ``exact`` True; ``highest`` (grains,) is the
+    largest bound of each grain. Maxima are searched where the slopes at a cell's ends point inwards, and in exact cells whatever
+    their slopes: those are higher inside than at any node, or may be. Returns the largest bound and the number of maxima, whose
+    places (samples from the first cell) and values begin ``place`` and ``eta``, both as long as the grains have cells.
     """
     p, terms = table.shape[1], table.shape[2]
     powers = np.empty(terms)
     bernstein = np.empty(terms)
     stack = np.empty((DEPTH + 2, terms))
     levels = np.empty(DEPTH + 2, np.int64)
+    clear = min(target + slack, level)
     largest = -np.inf
     found = 0
-    for j in range(first, last):
-        if not bound[j] <= target + slack:  # a NaN is unclear too
-            i = j // p
-            _cell_polynomial(gradient, begin + i, period, table, j - i * p, scale, powers)
-            for a in range(terms):
-                total = 0.0
-                for b in range(terms):
-                    total += to_bernstein[a, b] * powers[b]
-                bernstein[a] = total
-            top = -np.inf
-            for side in range(2 if signed else 1):
-                if side == 1:
-                    for a in range(terms):
-                        bernstein[a] = -bernstein[a]
-                top = max(top, _sup_of_polynomial(bernstein, target, slack, stack, levels))
-            bound[j] = top + rounding * local_norm[i]
-            exact[j] = True
-        largest = max(largest, bound[j] if bound[j] < np.inf else np.inf)
-    for j in range(first, last):
-        if not bound[j] > level:
+    for g in range(first, last):
+        if highest[g] <= clear:
+            largest = max(largest, highest[g])
             continue
-        sign = -1.0 if signed and value[j] + right_value[j] < 0.0 else 1.0
-        if exact[j] or (slope[j] * sign > 0.0 and right_slope[j] * sign < 0.0):
+        top_of_grain = -np.inf
+        for j in range(g * grain * p, min((g + 1) * grain * p, bound.size)):
             i = j // p
             q = j - i * p
-            _cell_polynomial(gradient, begin + i, period, table, q, scale, powers)
-            v, top = _highest(powers, sign)
-            if top * sign > level:
-                place[found] = i + edges[q] + 0.5 * (edges[q + 1] - edges[q]) * (v + 1)
-                eta[found] = top
-                found += 1
+            if not bound[j] <= target + slack:  # a NaN is unclear too
+                _cell_polynomial(gradient, begin + i, period, table, q, scale, powers)
+                top = _sup_on_cell(powers, to_bernstein, target, slack, signed, bernstein, stack, levels)
+                bound[j] = top + rounding * local_norm[i]
+                exact[j] = True
+            top_of_grain = max(top_of_grain, _or_infinite(bound[j]))
+            if not bound[j] > level:
+                continue
+            sign = -1.0 if signed and value[j] + right_value[j] < 0.0 else 1.0
+            if exact[j] or (slope[j] * sign > 0.0 and right_slope[j] * sign < 0.0):
+                _cell_polynomial(gradient, begin + i, period, table, q, scale, powers)
+                v, top = _highest(powers, sign)
+                if top * sign > level:
+                    place[found] = i + edges[q] + 0.5 * (edges[q + 1] - edges[q]) * (v + 1)
+                    eta[found] = top
+                    found += 1
+        highest[g] = top_of_grain
+        largest = max(largest, top_of_grain)
     return largest, found
 
 
