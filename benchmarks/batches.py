@@ -4,8 +4,9 @@
 
 Channels have 1,000 samples and 10 spikes. ``rate`` is channels a second of wall time; on a machine that does something else
 meanwhile, CPU seconds say more: two jobs gain at most ``work`` / (``alone`` + (``work`` - ``alone``) / 2), ``alone`` being the
-first process's, which reads, writes and, with one job, solves too. ``--kills`` ends that many runs
-with SIGKILL at random moments, resumes them and compares every dataset with an uninterrupted run's.
+first process's, which reads, writes and, with one job, solves too. What this machine's second core is worth is seen from two
+whole runs of one job beside each other. ``--kills`` ends that many runs with SIGKILL at random moments, resumes them and
+compares every dataset with an uninterrupted run's.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ import h5py
 import numpy as np
 
 from benchmarks import channels, processes
-from benchmarks.tables import at_most, head, row
+from benchmarks.tables import at_least, at_most, head, row
 from blasso_flow import write_signal
 
 DIFFERENT = 500
 MANY = 10_000  # channels: with fewer, the start of the program counts
+ASKED_OF_TWO = 1.8  # times the rate of one job, where a second core doubles what is done
 
 
 def recording(folder: Path, number: int) -> Path:
@@ -47,11 +49,25 @@ def recording(folder: Path, number: int) -> Path:
     return path
 
 
+def command(path: Path, target: Path, jobs: int) -> list[str]:
+    """The command line of one run."""
+    run = [sys.executable, "-m", "blasso_flow", "recover", str(path), "-o", str(target)]
+    return [*run, "--jobs", str(jobs), "--force", "-q", "--no-plot"]
+
+
+def beside(path: Path, folder: Path) -> float:
+    """Wall seconds until two runs of one job, started together, have both ended."""
+    begun = perf_counter()
+    both = [subprocess.Popen(command(path, folder / f"beside-{number}.h5", 1)) for number in range(2)]
+    codes = [process.wait() for process in both]
+    assert set(codes) <= {0, 3}, codes
+    return perf_counter() - begun
+
+
 def timed(path: Path, target: Path, jobs: int) -> tuple[float, float, float, float]:
     """Wall seconds, CPU seconds of all processes, of the first one alone, and peak MB of one run."""
-    command = [sys.executable, "-m", "blasso_flow", "recover", str(path), "-o", str(target), "--jobs", str(jobs)]
     begun, peak, work = perf_counter(), 0.0, dict[int, float]()
-    with subprocess.Popen([*command, "--force", "-q", "--no-plot"]) as process:
+    with subprocess.Popen(command(path, target, jobs)) as process:
         while process.poll() is None:
             sleep(0.25)
             seen = processes.family(process.pid)
@@ -87,11 +103,11 @@ def killed(folder: Path, kills: int) -> int:
     equal = 0
     for number in range(kills):
         target = folder / "killed.h5"
-        command = [sys.executable, "-m", "blasso_flow", "recover", str(path), "-o", str(target), "--no-plot", "--jobs", "2", "-q"]
-        with subprocess.Popen(command) as process:
+        run = command(path, target, 2)
+        with subprocess.Popen(run) as process:
             sleep(moments.uniform(0.3, 1.0) * seconds)
             process.send_signal(signal.SIGKILL)
-        code = subprocess.run([*command, "--resume"], check=False).returncode
+        code = subprocess.run([*run, "--resume"], check=False).returncode
         equal += code == 0 and same_data(whole, target) and not Path(f"{target}.partial").exists()
         target.unlink()
         print(f"run {number + 1}: {equal} equal", file=sys.stderr)
@@ -128,14 +144,20 @@ def main() -> None:
         made = channels.recording(1)
         for number in options.channels:
             path = recording(folder, number)
+            wall: dict[int, float] = {}
             for jobs in options.jobs:
                 before = channels.one_pass(made)
                 seconds, work, alone, peak = timed(path, folder / "r.h5", jobs)
+                wall[jobs] = seconds
                 passes = work / number / (0.5 * (before + channels.one_pass(made)))
                 row(
                     *(f"{number:,}", jobs, f"{seconds:.1f}", f"{number / seconds:.0f}", f"{work:.1f}", f"{alone:.1f}"),
                     *(f"{peak:.0f}", f"{passes:.3g}", at_most(channels.ASKED, passes) if number >= MANY else ""),
                 )
+            if number >= MANY and {1, 2} <= wall.keys():
+                gain, most = wall[1] / wall[2], 2 * wall[1] / beside(path, folder)
+                print(f"\n{number:,} channels on two jobs: {gain:.2f} times the rate of one job; two runs of one job", end=" ")
+                print(f"beside each other: {most:.2f} times ({at_least(ASKED_OF_TWO / 2, gain / most, ' of that')}).")
             os.unlink(path)
 
 

@@ -89,8 +89,8 @@ class Block:
         """Number of spikes of each channel, (count,)."""
         return np.bincount(self.spikes.channel - self.first, minlength=self.count).astype(np.int64)
 
-    def reports(self) -> list[ChannelReport]:
-        """One report a channel."""
+    def reports(self, rows: Iterable[int] | None = None) -> list[ChannelReport]:
+        """One report a channel, or only those of some rows."""
         traces: list[list[TraceRow]] = [[] for _ in range(self.count)]
         for channel, *row in zip(*(self.trace[name].tolist() for name in ("channel", *TRACE)), strict=True):
             traces[channel - self.first].append(TraceRow(*row))
@@ -110,7 +110,7 @@ class Block:
                 **{name: self.texts[name][row] for name in TEXTS if name not in {"status", "notes"}},  # type: ignore[arg-type]
                 **{name: float(column[row]) for name, column in self.numbers.items()},  # type: ignore[arg-type]
             )
-            for row in range(self.count)
+            for row in (range(self.count) if rows is None else rows)
         ]
 
     def _paths(self, row: int) -> Paths | None:

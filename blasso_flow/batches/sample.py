@@ -34,9 +34,8 @@ class Sample:
         """Keep what belongs to the sample."""
         self._spikes.append(self._kept(block.spikes))
         self._optima.append(self._kept(block.optimum))
-        if any((block.first + row) % self.step == 0 for row in range(block.count)):
-            reports = block.reports()
-            self._reports += [report for row, report in enumerate(reports) if (block.first + row) % self.step == 0]
+        if rows := range(-block.first % self.step, block.count, self.step):
+            self._reports += block.reports(rows)
         if block.fit is not None and block.fit.model.ndim == 1:
             self._fit = block.fit
 

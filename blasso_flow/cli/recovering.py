@@ -251,7 +251,8 @@ def _write(run: Run, file: SignalFile, journal: Journal, account: Account) -> No
     for block in journal.blocks():
         totals = totals.plus(block)
         account.add(block)
-        sample.add(block)
+        if job.figure is not None:
+            sample.add(block)
     if account.failures == file.channels:
         raise DataError(f"{job.name}: no channel could be recovered", mend=account.first_message)
     provenance = {"argv": ["blasso-flow", *sys.argv[1:]], "input": file.identity}
