@@ -313,7 +313,7 @@ def _by_spikes(function: Callable[[slice], FloatArray], problem: Problem, positi
 
 
 def _eta_and_slopes(problem: Problem, position: FloatArray, residual: FloatArray, orders: int) -> FloatArray:
-    from blasso_flow.kernels import spikes
+    from blasso_flow.kernels import responses
 
     table = problem.filter
     curves = residual, problem.root, table.coefficients, table.edges
@@ -323,7 +323,7 @@ def _eta_and_slopes(problem: Problem, position: FloatArray, residual: FloatArray
 
         tails.correlate(position, *curves, table.tail, table.tail_tap, problem.offset, orders, out)
     else:
-        spikes.correlate(position, *curves, problem.offset, table.period or None, orders, out)
+        responses.correlate(position, *curves, problem.offset, table.period or None, orders, out)
     out *= -1 / problem.strength
     return out
 

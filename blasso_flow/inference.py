@@ -226,7 +226,7 @@ def _within(problem: Problem, x: FloatArray, centre: float, reach: float) -> sli
 
 def _increase(free: Problem, particles: Particles, i: int) -> float:
     """What leaving spike i out costs in twice the loss, its neighbours (and on a short record everything) fitted again."""
-    from blasso_flow.kernels import spikes as kernel
+    from blasso_flow.kernels.responses import add_responses
 
     table, x, w = free.filter, particles.position, particles.weight
     low, high = free.domain
@@ -242,7 +242,7 @@ def _increase(free: Problem, particles: Particles, i: int) -> float:
         columns = np.empty((0, last - first))
     gone = np.zeros(last - first)
     place = free.offset - (0 if table.period else first), table.period or None
-    kernel.add_responses(x[i : i + 1], -w[i : i + 1], table.coefficients, table.edges, *place, gone)
+    add_responses(x[i : i + 1], -w[i : i + 1], table.coefficients, table.edges, *place, gone)
     before = particles.residual[first:last]
     residual = before + gone * free.root[first:last]
     positions, weights = (np.concatenate([of[:i], of[i + 1 :]]) for of in (x, w))

@@ -203,7 +203,7 @@ class Problem:
 
     def model(self, position: FloatArray, weight: FloatArray) -> FloatArray:
         """phi * mu on the padded record, shape (M,), for positions (samples) and weights of shape (K,)."""
-        from blasso_flow.kernels.spikes import add_responses
+        from blasso_flow.kernels.responses import add_responses
 
         model = np.zeros(self.root.size)
         table = self.filter
@@ -282,7 +282,7 @@ class Problem:
         ``before`` is another measure, positions and weights, with this residual: it is taken over, to the last bit, where the
         same spikes are near. ``out`` (M,) takes the residual.
         """
-        from blasso_flow.kernels.spikes import fill_residual
+        from blasso_flow.kernels.responses import fill_residual
 
         table = self.filter
         if table.period:
@@ -300,7 +300,7 @@ class Problem:
 
     def squared_norms(self, position: FloatArray) -> FloatArray:
         """sum W phi(. - x)^2 at positions (samples) of shape (K,)."""
-        from blasso_flow.kernels.spikes import squared_norms
+        from blasso_flow.kernels.responses import squared_norms
 
         out = np.empty(position.size)
         table = self.filter

@@ -56,7 +56,7 @@ class SectionedProblem(Problem):
 
     def model(self, position: FloatArray, weight: FloatArray) -> FloatArray:
         """sum_s phi_s * mu_s on the padded record, shape (M,)."""
-        from blasso_flow.kernels.spikes import add_responses
+        from blasso_flow.kernels.responses import add_responses
 
         model = np.zeros(self.root.size)
         section = self.section_of(position)

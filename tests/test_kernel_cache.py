@@ -13,7 +13,7 @@ from command import ROOT
 CODE = """
 import numpy
 from blasso_flow.kernels import announce_compilation, is_cached
-from blasso_flow.kernels.spikes import squared_norms
+from blasso_flow.kernels.responses import squared_norms
 
 announce_compilation(lambda: print("compiling", end=" "))
 out = numpy.zeros(1)
@@ -51,5 +51,14 @@ def test_processes_side_by_side_compile_into_the_users_cache_and_later_ones_load
     home.mkdir()
     together = [started(installed, home) for _ in range(2)]
     assert [process.communicate() for process in together] == [("compiling False 8.0\n", "")] * 2
-    assert list(home.rglob("spikes.squared_norms-*.nbc"))
+    assert list(home.rglob("responses.squared_norms-*.nbc"))
     assert started(installed, home).communicate() == ("False 8.0\n", "")
+
+
+def test_a_change_of_what_a_kernel_calls_in_another_file_is_seen(installed):
+    home = installed / "home"
+    home.mkdir()
+    assert started(installed, home).communicate() == ("compiling False 8.0\n", "")
+    callee = installed / "blasso_flow/kernels/vectors.py"
+    callee.write_text(callee.read_text().replace("total = 0.0", "total = 1.0"))
+    assert started(installed, home).communicate() == ("compiling False 9.0\n", "")

@@ -12,7 +12,7 @@ from problems import FILTERS, make
 
 from blasso_flow import kernels
 from blasso_flow.certificate import Certifier, eta_and_slopes
-from blasso_flow.kernels import cells, particles, spikes
+from blasso_flow.kernels import cells, particles, spikes, systems
 
 
 @pytest.mark.parametrize("filter_name", FILTERS)
@@ -128,10 +128,10 @@ def test_banded_cholesky(size):
             band[j, k] = dense[j + k, j]
     sides = random.normal(size=(2, size))
     expected = np.linalg.solve(dense, sides.T).T
-    assert spikes._cholesky_solve(band.copy(), size, width, sides)
+    assert systems.cholesky_solve(band.copy(), size, width, sides)
     np.testing.assert_allclose(sides, expected, rtol=1e-10)
     band[-1, 0] = -100.0
-    assert not spikes._cholesky_solve(band, size, width, sides)
+    assert not systems.cholesky_solve(band, size, width, sides)
 
 
 def test_small_solve():
@@ -139,9 +139,9 @@ def test_small_solve():
     root = random.normal(size=(3, 3))
     matrix, side = root @ root.T + np.eye(3), random.normal(size=3)
     expected = np.linalg.solve(matrix, side)
-    assert spikes._solve_small(matrix.copy(), side)
+    assert systems.solve_small(matrix.copy(), side)
     np.testing.assert_allclose(side, expected)
-    assert not spikes._solve_small(-matrix, side)
+    assert not systems.solve_small(-matrix, side)
 
 
 def test_merging_two_particles_on_one_end():
@@ -163,11 +163,23 @@ def test_merging_two_particles_on_one_end():
             np.testing.assert_allclose(residual, problem.residual(x[:1], w[:1], np.empty(0)), atol=1e-12)
 
 
-@pytest.mark.parametrize("path", sorted(Path(kernels.__file__).parent.glob("[!_]*.py")), ids=lambda path: path.stem)
-def test_what_kernels_call_becomes_a_part_of_them(path):
+FILES = {path.stem: ast.parse(path.read_text()) for path in Path(kernels.__file__).parent.glob("[!_]*.py")}
+
+
+def functions_of(file: str) -> dict[str, ast.FunctionDef]:
+    return {node.name: node for node in FILES[file].body if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("file", sorted(FILES))
+def test_what_kernels_call_becomes_a_part_of_them(file):
     """Else it would be linked to whichever copy was loaded first, and copies round differently."""
-    functions = {node.name: node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
-    calls = [node.func for function in functions.values() for node in ast.walk(function) if isinstance(node, ast.Call)]
+    functions = functions_of(file)
+    for node in FILES[file].body:
+        if isinstance(node, ast.ImportFrom) and node.module.startswith(f"{kernels.__name__}."):
+            others = functions_of(node.module.rpartition(".")[2])
+            functions |= {name.name: others[name.name] for name in node.names if name.name in others}
+    own = functions_of(file).values()
+    calls = [node.func for function in own for node in ast.walk(function) if isinstance(node, ast.Call)]
     called = {call.id for call in calls if isinstance(call, ast.Name)} & functions.keys()
     inlined = {name for name, node in functions.items() if "inlined" in map(ast.unparse, node.decorator_list)}
     assert called <= inlined

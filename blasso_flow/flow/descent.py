@@ -17,7 +17,8 @@ from blasso_flow import losses
 from blasso_flow.certificate import Certificate, eta_and_slopes
 from blasso_flow.flow import starts
 from blasso_flow.flow.particles import Particles, largest_strength
-from blasso_flow.kernels import spikes as kernel
+from blasso_flow.kernels.responses import correlate
+from blasso_flow.kernels.spikes import condense
 from blasso_flow.problem import Problem
 from blasso_flow.signals import FloatArray
 
@@ -203,7 +204,7 @@ def _curvature_step(problem: Problem, places: FloatArray, units: Units) -> float
         response = problem.root * problem.model(places, vector / np.linalg.norm(vector))
         out = np.empty((1, places.size))
         curves = table.coefficients, table.edges, problem.offset, table.period or None
-        kernel.correlate(places, response, problem.root, *curves, 1, out)
+        correlate(places, response, problem.root, *curves, 1, out)
         vector, size = out[0], float(np.linalg.norm(out[0]))
         if not size > 0:
             return 1.0
@@ -227,7 +228,7 @@ def _cloud(
     position, weight = places[order], weights[order]
     every = Particles.evaluate(problem, position, weight, baseline)
     table = problem.filter
-    count = kernel.condense(
+    count = condense(
         position, weight, every.residual.copy(), problem.root, table.coefficients, table.edges, problem.offset,
         table.period or None, problem.strength, MERGE * table.width, DROPPED * max(violation, LEAST_VIOLATION),
     )  # fmt: skip

@@ -170,9 +170,9 @@ def relax(
     ends_and_scales = low, high, problem.strength, table.width, table.norm
     stretch = x, w, baseline, residual, first, problem.root, columns, table.coefficients, table.edges
     if table.tail.size:
-        from blasso_flow.kernels import tails
+        from blasso_flow.kernels import tail_spikes
 
-        count, _, kkt = tails.relax(
+        count, _, kkt = tail_spikes.relax(
             *stretch, table.tail, table.tail_tap, problem.offset, *ends_and_scales, table.kinks, iterations, tolerance
         )
     else:

@@ -1,14 +1,19 @@
 """Compiled code only: the loops over samples, spikes and cells. No validation, no units, no files.
 
-Each kernel file is self-contained: numba's cache of a caller does not notice a change of a callee in another file.
+A caller's compiled code holds that of its callees, and numba's cache does not notice when those change in another file: so
+compiled kernels are kept in a folder named by the contents of all kernel files.
 An array is copied element by element: for ``a[:] = b`` numba would compile its message about shapes too, seconds of a first run.
 Positions are in samples; `residual`, `root` and baseline columns live on the padded record of `problem.Problem`.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, TypeVar, cast
 
 import numba
@@ -16,6 +21,7 @@ from numba.core import event
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
+config: Any = numba.config
 FAST = {"reassoc", "contract", "nsz", "arcp"}  # reorders sums for SIMD, keeps NaN and infinity meaningful
 
 
@@ -36,10 +42,42 @@ def inlined(function: Function) -> Function:
 def _jit(function: Function, *, forceinline: bool) -> Function:
     options: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy"}
     options |= {"forceinline": forceinline, "no_cfunc_wrapper": True}
+    folder = _folder()
+    if folder is None:
+        return cast(Function, numba.njit(function, **options))
+    elsewhere, config.CACHE_DIR = config.CACHE_DIR, folder
     try:
         return cast(Function, numba.njit(function, cache=True, **options))
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return cast(Function, numba.njit(function, **options))
+    finally:
+        config.CACHE_DIR = elsewhere
+
+
+@cache
+def _folder() -> str | None:
+    """Where compiled kernels are kept: where NUMBA_CACHE_DIR says, else beside the package, else in the user's cache.
+
+    None where nothing can be written.
+    """
+    here = Path(__file__).parent
+    contents = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(here.glob("*.py")))).hexdigest()
+    for place in filter(None, (config.CACHE_DIR, here / "__pycache__", _users_cache())):
+        folder = Path(place) / f"kernels-{contents[:16]}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            TemporaryFile(dir=folder).close()
+        except OSError:
+            continue
+        return str(folder)
+    return None
+
+
+def _users_cache() -> Path | None:
+    """The user's folder for what can be made again, or None where there is no home."""
+    given = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
+    try:
+        return (Path(given) if given else Path.home() / ".cache") / "blasso-flow"
+    except RuntimeError:
+        return None
 
 
 class _FirstCompilation(event.Listener):
@@ -63,17 +101,10 @@ def announce_compilation(notify: Callable[[], None]) -> None:
 
 def is_cached() -> bool:
     """Whether kernels were compiled before on this machine: the solver's is found in the cache."""
-    place = _cache()
-    return place is not None and any(Path(place).glob("spikes.relax-*.nbi"))
+    folder = _folder()
+    return folder is not None and any(Path(folder).rglob("spikes.relax-*.nbi"))
 
 
 def can_be_cached() -> bool:
     """Whether there is a place where compiled kernels can be written, for other processes too."""
-    return _cache() is not None
-
-
-def _cache() -> str | None:
-    from blasso_flow.kernels import spikes
-
-    place: str | None = cast(Any, spikes.relax).stats.cache_path
-    return place
+    return _folder() is not None

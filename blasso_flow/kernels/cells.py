@@ -11,18 +11,10 @@ from __future__ import annotations
 import numpy as np
 
 from blasso_flow.kernels import compiled, inlined
+from blasso_flow.kernels.vectors import dot
 
 DEPTH = 60
 PIECES = 8  # of a cell, searched for a maximum each
-
-
-@inlined
-def _dot(a, b):
-    """Sum of products of two rows."""
-    total = 0.0
-    for k in range(a.size):
-        total += a[k] * b[k]
-    return total
 
 
 @inlined
@@ -103,8 +95,8 @@ def filter_nodes(gradient, before, begin, taps, scale, grain, first, last, stale
         while i < end:
             part = gradient[begin + i : begin + i + width]
             for q in range(cells):
-                out[0, i, q] = scale * _dot(taps[q, 0], part)
-                out[1, i, q] = scale * _dot(taps[q, 1], part)
+                out[0, i, q] = scale * dot(taps[q, 0], part)
+                out[1, i, q] = scale * dot(taps[q, 1], part)
             i += 1
 
 
@@ -185,9 +177,9 @@ def _cell_polynomial(gradient, start, period, table, cell, scale, powers):
     for power in range(terms):
         row = table[0, cell, power]
         if period > 0:
-            total = _dot(row[: taps - turn], gradient[turn:taps]) + _dot(row[taps - turn :], gradient[:turn])
+            total = dot(row[: taps - turn], gradient[turn:taps]) + dot(row[taps - turn :], gradient[:turn])
         else:
-            total = _dot(row, gradient[start : start + taps])
+            total = dot(row, gradient[start : start + taps])
         powers[power] = scale * total
 
 

@@ -2,7 +2,7 @@
 
 Unknowns are scaled so that their columns have norm 1: w_i ||root phi_i|| and w_i x_i ||root phi_i'||, interleaved. The matrix
 is banded, its Cholesky factor too, and the entries of the inverse inside the band follow from the factor by recursion
-(Takahashi, Fagan & Chin 1973). Arrays as in `kernels.spikes`.
+(Takahashi, Fagan & Chin 1973). Arrays as in `kernels.responses`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from blasso_flow.kernels import compiled, inlined
+from blasso_flow.kernels.responses import cell_of
+from blasso_flow.kernels.systems import bandwidth
 
 SINGULAR = 1e-9  # of a column's squared norm: less than this left over means that its parameter cannot be told
 FIXED = 1e150  # pivot of a parameter that does not move
@@ -26,16 +28,11 @@ def _horner(c, v, out):
 @inlined
 def _unit_rows(position, root, table, edges, offset, period, rows, begin, norms):
     """Responses and slopes times root, scaled to norm 1: rows (K, 2, W), first padded sample begin (K,), norms (K, 2)."""
-    cells = table.shape[1]
     taps = table.shape[3]
     turned = np.empty(taps)
     for i in range(position.size):
         base = int(np.floor(position[i]))
-        fraction = position[i] - base
-        cell = 0
-        while cell < cells - 1 and fraction >= edges[cell + 1]:
-            cell += 1
-        v = (2 * fraction - edges[cell] - edges[cell + 1]) / (edges[cell + 1] - edges[cell])
+        cell, v, _ = cell_of(position[i] - base, edges)
         start = base + offset
         begin[i] = 0 if period > 0 else start
         weights = root[begin[i] : begin[i] + taps]
@@ -58,18 +55,6 @@ def _unit_rows(position, root, table, edges, offset, period, rows, begin, norms)
             if total > 0.0:
                 for k in range(taps):
                     row[k] /= norm
-
-
-@inlined
-def _half_bandwidth(begin, taps):
-    """Half bandwidth of the interleaved system."""
-    widest = 1
-    j = 0
-    for i in range(begin.size):
-        while j + 1 < begin.size and begin[j + 1] - begin[i] < taps:
-            j += 1
-        widest = max(widest, 2 * (j - i) + 1)
-    return widest
 
 
 @inlined
@@ -123,7 +108,7 @@ def inverse_blocks(
     rows = np.empty((count, 2, taps))
     begin = np.empty(count, np.int64)
     _unit_rows(position, root, table, edges, offset, period, rows, begin, norms)
-    width = _half_bandwidth(begin, taps)
+    width = bandwidth(begin, begin.size, taps)
     if size * (width + 1) > most:
         lost[:] = True
         blocks[:] = np.nan

@@ -9,17 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from blasso_flow.kernels import compiled, inlined
+from blasso_flow.kernels.vectors import dot
 
 BLOCK = 128  # samples summed in one go
-
-
-@inlined
-def _dot(a, b):
-    """Sum of products of two rows."""
-    total = 0.0
-    for k in range(a.size):
-        total += a[k] * b[k]
-    return total
 
 
 @inlined
@@ -68,7 +60,7 @@ def refit_baseline(model, root, values, columns, inverse, baseline, residual):
             for block in range(parts.size):
                 low = block * BLOCK
                 high = min(low + BLOCK, residual.size)
-                parts[block] = _dot(columns[b, low:high], residual[low:high])
+                parts[block] = dot(columns[b, low:high], residual[low:high])
             products[b] = _added_in_pairs(parts, parts.size)
         for a in range(count):
             for b in range(count):
@@ -83,7 +75,7 @@ def weigh(position, weight, reach):
     for block in range(parts.shape[1]):
         part = weight[block * BLOCK : (block + 1) * BLOCK]
         parts[0, block] = np.sum(np.abs(part))
-        parts[1, block] = _dot(part, part)
+        parts[1, block] = dot(part, part)
     most = 0
     last = 0
     for i in range(position.size):
@@ -113,11 +105,11 @@ def sums(residual, values, columns, baseline, orthonormal, first, last, out):
             factor = baseline[b]
             for n in range(low, high):
                 rest[n - low] -= factor * columns[b, n]
-        parts[0, block] = _dot(part, part)
-        parts[1, block] = _dot(part, rest)
-        parts[2, block] = _dot(rest, rest)
+        parts[0, block] = dot(part, part)
+        parts[1, block] = dot(part, rest)
+        parts[2, block] = dot(rest, rest)
         for c in range(count):
-            parts[3 + c, block] = _dot(part, orthonormal[c, low:high])
+            parts[3 + c, block] = dot(part, orthonormal[c, low:high])
         block += 1
     for row in range(3 + count):
         out[row] = _added_in_pairs(parts[row], block)

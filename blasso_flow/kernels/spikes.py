@@ -1,9 +1,6 @@
-"""Kernels on spikes: responses from the table, residuals, inner products, and Newton on windows of spikes.
+"""Newton steps on windows of spikes, for filters with a finite response: weights, positions and the baseline together.
 
-Arrays: ``table`` (3+, p, degree + 1, W) polynomials of response, slope and curvature; ``edges`` (p + 1,) cell edges;
-``offset`` padded index of tap 0 for a particle in [0, 1); ``root`` (M,) square roots of the sample weights on the padded
-record; ``residual`` (M,) = root * (model - values). On a periodic record M = ``period`` and every window is the whole record.
-Other records have the period None, and filters without kinks None for them: what these alone need is then not compiled.
+Arrays as in `kernels.responses`. Filters without kinks have None for them: what these alone need is then not compiled.
 """
 
 from __future__ import annotations
@@ -11,317 +8,23 @@ from __future__ import annotations
 import numpy as np
 
 from blasso_flow.kernels import compiled, inlined
-
-DEGREE = 9  # of the table's polynomials
-TRIALS = 15
-TRUSTED = 0.75  # of the change that the quadratic model foresees: from there on, less damping
-BESIDE = 1e-9  # samples: how far beside a kink its one-sided slopes are taken
-MERGE = 1e-2  # widths
-STRAIGHT = 1e-3  # widths: shorter steps need no second order
-FAR = 2.0  # widths: longer ones have no use for it
-MOST_BENT = 0.75  # of the first order
-
-
-@inlined
-def _dot(a, b):
-    """Sum of products of two rows."""
-    total = 0.0
-    for k in range(a.size):
-        total += a[k] * b[k]
-    return total
-
-
-@inlined
-def _add(factor, row, target):
-    """target += factor * row."""
-    for k in range(row.size):
-        target[k] += factor * row[k]
-
-
-@inlined
-def _cell(fraction, edges):
-    """Cell of a fraction of a sample: its number, the local coordinate v in it, and dv / dposition."""
-    cells = edges.size - 1
-    cell = min(int(fraction * cells), cells - 1)
-    while cell > 0 and fraction < edges[cell]:
-        cell -= 1
-    while cell < cells - 1 and fraction >= edges[cell + 1]:
-        cell += 1
-    length = edges[cell + 1] - edges[cell]
-    return cell, (2 * fraction - edges[cell] - edges[cell + 1]) / length, 2 / length
-
-
-@inlined
-def _turned(row, turn, out):
-    """out[k + turn] = row[k] on a record as long as the row, which closes on itself."""
-    rest = row.size - turn
-    for k in range(rest):
-        out[k + turn] = row[k]
-    for k in range(turn):
-        out[k] = row[k + rest]
-
-
-@inlined
-def fill(x, table, edges, offset, period, out):
-    """Response of one particle into out (W,); returns the padded index of out[0]."""
-    base = int(np.floor(x))
-    cell, v, _ = _cell(x - base, edges)
-    c = table[0, cell]
-    for k in range(out.size):
-        value = c[DEGREE, k]
-        for degree in range(DEGREE - 1, -1, -1):
-            value = value * v + c[degree, k]
-        out[k] = value
-    start = base + offset
-    if period is not None:  # the window is the record itself: turn the taps to where they fall
-        _turned(out.copy(), start % period, out)
-        start = 0
-    return start
-
-
-@inlined
-def _responses(c, v, weights, out):
-    """Polynomials with coefficients c (10, W) at v, times weights (W,), into out (1, W)."""
-    for k in range(weights.size):
-        value = c[DEGREE, k]
-        for degree in range(DEGREE - 1, -1, -1):
-            value = value * v + c[degree, k]
-        out[0, k] = value * weights[k]
-
-
-@inlined
-def _slopes(c, v, scale, weights, out):
-    """The same with the derivative by position into out (2, W); ``scale`` = dv / dposition."""
-    for k in range(weights.size):
-        value = c[DEGREE, k]
-        slope = 0.0
-        for degree in range(DEGREE - 1, -1, -1):
-            slope = slope * v + value
-            value = value * v + c[degree, k]
-        out[0, k] = value * weights[k]
-        out[1, k] = slope * (scale * weights[k])
-
-
-@inlined
-def _curvatures(c, v, scale, weights, out):
-    """The same with two derivatives into out (3, W): the coefficients are read once."""
-    twice = 2 * scale**2
-    for k in range(weights.size):
-        value = c[DEGREE, k]
-        slope = 0.0
-        curvature = 0.0
-        for degree in range(DEGREE - 1, -1, -1):
-            curvature = curvature * v + slope
-            slope = slope * v + value
-            value = value * v + c[degree, k]
-        out[0, k] = value * weights[k]
-        out[1, k] = slope * (scale * weights[k])
-        out[2, k] = curvature * (twice * weights[k])
-
-
-@inlined
-def _rows(x, table, edges, offset, period, root, orders, first, out, begin):
-    """Weighted responses root * d^o phi of all particles into out (count, orders, W); begin[i] counts from ``first``."""
-    taps = table.shape[3]
-    for i in range(x.size):
-        base = int(np.floor(x[i]))
-        cell, v, scale = _cell(x[i] - base, edges)
-        start = base + offset
-        if period is not None:
-            turn = start % period
-            weights = np.empty(taps)
-            _turned(root, taps - turn, weights)
-            start = 0
-        else:
-            turn = 0
-            weights = root[start : start + taps]
-        if orders == 1:
-            _responses(table[0, cell], v, weights, out[i])
-        elif orders == 2:
-            _slopes(table[0, cell], v, scale, weights, out[i])
-        else:
-            _curvatures(table[0, cell], v, scale, weights, out[i])
-        if period is not None:
-            for order in range(orders):
-                _turned(out[i, order].copy(), turn, out[i, order])
-        begin[i] = start - first
-
-
-@compiled
-def add_responses(position, weight, table, edges, offset, period, model):
-    """Add sum_i weight_i phi(. - position_i) to ``model`` (M,), unweighted."""
-    taps = table.shape[3]
-    row = np.empty(taps)
-    for i in range(position.size):
-        start = fill(position[i], table, edges, offset, period, row)
-        _add(weight[i], row, model[start : start + taps])
-
-
-@compiled
-def fill_residual(
-    position, weight, root, values, table, edges, offset, grain, first, last, before_position, before_weight, before, residual
-):  # fmt: skip
-    """residual = root * sum_i weight_i phi(. - position_i) - values on the grains first to last - 1 of ``grain`` samples each.
-
-    Taken over from ``before`` (M,), the residual of another measure, where the same spikes reach the grain. Positions sorted.
-    """
-    taps = table.shape[3]
-    row = np.empty(taps)
-    model = np.empty(grain)
-    for g in range(first, last):
-        low = g * grain
-        high = min(low + grain, residual.size)
-        a = np.searchsorted(position, float(low - offset - taps + 1))
-        b = np.searchsorted(position, float(high - offset))
-        c = np.searchsorted(before_position, float(low - offset - taps + 1))
-        same = before.size > 0 and np.searchsorted(before_position, float(high - offset)) - c == b - a
-        for i in range(b - a):
-            if not same:
-                break
-            same = position[a + i] == before_position[c + i] and weight[a + i] == before_weight[c + i]
-        if same:
-            for n in range(low, high):
-                residual[n] = before[n]
-            continue
-        model[:] = 0.0
-        for i in range(a, b):
-            start = fill(position[i], table, edges, offset, None, row)
-            begin = max(start, low)
-            end = min(start + taps, high)
-            _add(weight[i], row[begin - start : end - start], model[begin - low : end - low])
-        for n in range(low, high):
-            residual[n] = root[n] * model[n - low] - values[n]
-
-
-@compiled
-def correlate(position, residual, root, table, edges, offset, period, orders, out):
-    """out[o, i] = <residual, root * d^o phi(. - position_i)>, shape (orders, K), at most three orders."""
-    taps = table.shape[3]
-    rows = np.empty((1, orders, taps))
-    begin = np.empty(1, np.int64)
-    for i in range(position.size):
-        _rows(position[i : i + 1], table, edges, offset, period, root, orders, 0, rows, begin)
-        for order in range(orders):
-            out[order, i] = _dot(rows[0, order], residual[begin[0] : begin[0] + taps])
-
-
-@compiled
-def squared_norms(position, root, table, edges, offset, period, out):
-    """out[i] = ||root * phi(. - position_i)||^2, shape (K,)."""
-    row = np.empty((1, 1, table.shape[3]))
-    begin = np.empty(1, np.int64)
-    for i in range(position.size):
-        _rows(position[i : i + 1], table, edges, offset, period, root, 1, 0, row, begin)
-        out[i] = _dot(row[0, 0], row[0, 0])
-
-
-@inlined
-def _subtract_four(band, i, j, width, target):
-    """Subtract what columns i to i + 3 of the factor contribute to column j, in one pass over it."""
-    reach = i + width + 1 - j  # of column i below row j; each next column reaches one further
-    a0 = band[i, j - i :]
-    a1 = band[i + 1, j - i - 1 :]
-    a2 = band[i + 2, j - i - 2 :]
-    a3 = band[i + 3, j - i - 3 :]
-    f0, f1, f2, f3 = a0[0], a1[0], a2[0], a3[0]
-    for k in range(reach):
-        target[k] -= f0 * a0[k] + f1 * a1[k] + f2 * a2[k] + f3 * a3[k]
-    for k in range(reach, min(reach + 3, target.size)):
-        target[k] -= f3 * a3[k]
-        if k < reach + 2:
-            target[k] -= f2 * a2[k]
-        if k < reach + 1:
-            target[k] -= f1 * a1[k]
-
-
-@inlined
-def _substitute(band, size, width, side):
-    """Solve for one right-hand side (size,) in place with the factor that `_cholesky_solve` left in ``band``."""
-    for j in range(size):
-        reach = min(width, size - 1 - j)
-        side[j] /= band[j, 0]
-        _add(-side[j], band[j, 1 : reach + 1], side[j + 1 : j + 1 + reach])
-    for j in range(size - 1, -1, -1):
-        reach = min(width, size - 1 - j)
-        value = side[j] - _dot(band[j, 1 : reach + 1], side[j + 1 : j + 1 + reach])
-        side[j] = value / band[j, 0]
-
-
-@inlined
-def _cholesky_solve(band, size, width, sides):
-    """Factor the banded matrix band[j, k] = H[j + k, j] in place and solve for all rows of ``sides`` (S, size) in place.
-
-    Column by column, four earlier columns at a time: the column at work stays in the nearest cache. Entries of ``band``
-    beyond the matrix are zero. Returns how little of a diagonal entry is left as its pivot, at the worst column, or 0,
-    leaving garbage, if the matrix is not positive definite.
-    """
-    least = 1.0
-    for j in range(size):
-        target = band[j]
-        whole = target[0]
-        i = max(0, j - width)
-        while i + 3 < j:
-            _subtract_four(band, i, j, width, target)
-            i += 4
-        while i < j:
-            reach = i + width + 1 - j
-            _add(-band[i, j - i], band[i, j - i :], target[:reach])
-            i += 1
-        pivot = target[0]
-        if not pivot > 0.0:
-            return 0.0
-        least = min(least, pivot / whole)
-        pivot = np.sqrt(pivot)
-        target[0] = pivot
-        for k in range(1, width + 1):
-            target[k] /= pivot
-    for s in range(sides.shape[0]):
-        _substitute(band, size, width, sides[s])
-    return least
-
-
-@inlined
-def _substitute_small(matrix, side):
-    """Solve in place with the factor that `_solve_small` left in ``matrix``."""
-    size = side.size
-    for j in range(size):
-        for i in range(j):
-            side[j] -= matrix[j, i] * side[i]
-        side[j] /= matrix[j, j]
-    for j in range(size - 1, -1, -1):
-        for i in range(j + 1, size):
-            side[j] -= matrix[i, j] * side[i]
-        side[j] /= matrix[j, j]
-
-
-@inlined
-def _solve_small(matrix, side):
-    """Solve a small symmetric positive definite system in place (Cholesky); False if it is not one."""
-    size = side.size
-    for j in range(size):
-        for i in range(j):
-            matrix[j, j] -= matrix[j, i] ** 2
-        if not matrix[j, j] > 0.0:
-            return False
-        matrix[j, j] = np.sqrt(matrix[j, j])
-        for k in range(j + 1, size):
-            for i in range(j):
-                matrix[k, j] -= matrix[k, i] * matrix[j, i]
-            matrix[k, j] /= matrix[j, j]
-    _substitute_small(matrix, side)
-    return True
-
-
-@inlined
-def _bandwidth(begin, count, taps):
-    """Half bandwidth of the interleaved (weight, position) system."""
-    width = 1
-    j = 0
-    for i in range(count):
-        while j + 1 < count and begin[j + 1] - begin[i] < taps:
-            j += 1
-        width = max(width, 2 * (j - i) + 1)
-    return width
+from blasso_flow.kernels.responses import fill, whitened_rows
+from blasso_flow.kernels.steps import (
+    BESIDE,
+    MERGE,
+    TRIALS,
+    TRUSTED,
+    add_bend,
+    at_kink,
+    bends,
+    more_damping,
+    outward,
+    sort,
+    stopped_at_kink,
+    with_baseline,
+)
+from blasso_flow.kernels.systems import bandwidth, cholesky_solve, substitute
+from blasso_flow.kernels.vectors import add, dot
 
 
 @inlined
@@ -356,70 +59,25 @@ def _assemble(rows, begin, w, count, band):
 
 
 @inlined
-def _outward(x, slope, w, low, high):
-    """True if the particle sits on an end of the domain and the loss pulls it further out: only its weight may move."""
-    return (x <= low and w * slope > 0.0) or (x >= high and w * slope < 0.0)
-
-
-@inlined
-def _at_kink(x, kinks):
-    """True if the particle sits where the filter's slope jumps (``kinks``: those fractions of a sample)."""
-    fraction = x - np.floor(x)
-    for kink in kinks:
-        away = abs(fraction - kink)
-        if min(away, 1.0 - away) < 0.5 * BESIDE:
-            return True
-    return False
-
-
-@inlined
-def _stopped_at_kink(x, moved, kinks):
-    """Where a step from ``x`` to ``moved`` ends: at the first kink that it would cross."""
-    for kink in kinks:
-        if moved > x:
-            there = np.ceil(x + 2 * BESIDE - kink) + kink
-            moved = min(moved, there)
-        else:
-            there = np.floor(x - 2 * BESIDE - kink) + kink
-            moved = max(moved, there)
-    return moved
-
-
-@inlined
-def _sort(x, w):
-    """Sort particles by position in place; they are nearly sorted."""
-    for i in range(1, x.size):
-        xi = x[i]
-        wi = w[i]
-        j = i - 1
-        while j >= 0 and x[j] > xi:
-            x[j + 1] = x[j]
-            w[j + 1] = w[j]
-            j -= 1
-        x[j + 1] = xi
-        w[j + 1] = wi
-
-
-@inlined
 def _leave_kinks(x, w, count, residual, table, edges, offset, period, root, first, low, high, kinks, row, begin):
     """Put particles on kinks to the side where the loss falls, unless both one-sided slopes hold them; True if any moved."""
     slopes = np.empty(2)
     taps = table.shape[3]
     left = False
     for i in range(count):
-        if low < x[i] < high and _at_kink(x[i], kinks):
+        if low < x[i] < high and at_kink(x[i], kinks):
             place = x[i]
             for side in range(2):
                 x[i] = place + (2 * side - 1) * BESIDE
-                _rows(x[i : i + 1], table, edges, offset, period, root, 2, first, row, begin)
-                slopes[side] = w[i] * _dot(row[0, 1], residual[begin[0] : begin[0] + taps])
+                whitened_rows(x[i : i + 1], table, edges, offset, period, root, 2, first, row, begin)
+                slopes[side] = w[i] * dot(row[0, 1], residual[begin[0] : begin[0] + taps])
             if slopes[0] <= 0.0 <= slopes[1]:
                 x[i] = place
             else:
                 x[i] = place + BESIDE if -slopes[1] > slopes[0] else place - BESIDE
                 left = True
     if left:
-        _sort(x[:count], w[:count])
+        sort(x[:count], w[:count])
     return left
 
 
@@ -439,7 +97,7 @@ def _merge(x, w, residual, root, table, edges, offset, period, first, row, stren
             step[:length] = 0.0
             for place, weight in ((x[kept], -w[kept]), (x[i], -w[i]), (middle, total)):
                 shift = fill(place, table, edges, offset, period, row) - first - begin
-                _add(weight, row, step[shift : shift + taps])
+                add(weight, row, step[shift : shift + taps])
             part = residual[begin : begin + length]
             weights = root[begin + first : begin + first + length]
             for n in range(length):
@@ -448,7 +106,7 @@ def _merge(x, w, residual, root, table, edges, offset, period, first, row, stren
             for n in range(length):
                 change += step[n] * (part[n] + 0.5 * step[n])
             if change <= 1e-14 * strength * abs(total):
-                _add(1.0, step[:length], part)
+                add(1.0, step[:length], part)
                 x[kept] = middle
                 w[kept] = total
                 merged = True
@@ -457,15 +115,6 @@ def _merge(x, w, residual, root, table, edges, offset, period, first, row, stren
             x[kept] = x[i]
             w[kept] = w[i]
     return kept + 1 if x.size > 0 else 0
-
-
-@inlined
-def _bends(shifts, width):
-    """Whether positions move so far that the model bends on the way, and not so far that they are cut off."""
-    far = 0.0
-    for i in range(shifts.size):
-        far = max(far, abs(shifts[i]))
-    return STRAIGHT * width < far < FAR * width
 
 
 @inlined
@@ -522,7 +171,7 @@ def relax(
     square = np.empty((borders, borders))
     for a in range(borders):
         for b in range(a + 1):
-            square[a, b] = _dot(columns[a], columns[b])
+            square[a, b] = dot(columns[a], columns[b])
             square[b, a] = square[a, b]
         if square[a, a] == 0.0:  # a column without samples keeps its coefficient
             square[a, a] = 1.0
@@ -537,15 +186,15 @@ def relax(
         ):
             known = False
         if not known:
-            _rows(x[:count], table, edges, offset, period, root, 3, first, rows, begin)
+            whitened_rows(x[:count], table, edges, offset, period, root, 3, first, rows, begin)
         kkt = 0.0
         for i in range(count):
             part = residual[begin[i] : begin[i] + taps]
             for order in range(3):
-                c[order, i] = _dot(rows[i, order], part)
+                c[order, i] = dot(rows[i, order], part)
             sign = 1.0 if w[i] > 0 else -1.0
-            fixed[i] = period is None and _outward(x[i], c[1, i], w[i], low, high)
-            if kinks is not None and low < x[i] < high and _at_kink(x[i], kinks):
+            fixed[i] = period is None and outward(x[i], c[1, i], w[i], low, high)
+            if kinks is not None and low < x[i] < high and at_kink(x[i], kinks):
                 fixed[i] = True
             worst = abs(c[0, i] + strength * sign)
             if not fixed[i]:
@@ -559,14 +208,14 @@ def relax(
             break
         used += 1
         size = 2 * count
-        width_of_band = _bandwidth(begin, count, taps)
+        width_of_band = bandwidth(begin, count, taps)
         gauss = np.empty((size, width_of_band + 1))
         _assemble(rows, begin, w, count, gauss)
         for i in range(count):
             for a in range(borders):
                 part = columns[a, begin[i] : begin[i] + taps]
-                coupling[a, 2 * i] = _dot(rows[i, 0], part)
-                coupling[a, 2 * i + 1] = 0.0 if fixed[i] else _dot(rows[i, 1], part) * w[i]
+                coupling[a, 2 * i] = dot(rows[i, 0], part)
+                coupling[a, 2 * i + 1] = 0.0 if fixed[i] else dot(rows[i, 1], part) * w[i]
         for i in range(count):
             if fixed[i]:
                 j = 2 * i + 1
@@ -594,62 +243,32 @@ def relax(
                 for a in range(borders):
                     sides[1 + a, 2 * i] = coupling[a, 2 * i]
                     sides[1 + a, j] = coupling[a, j]
-            least = _cholesky_solve(band, size, width_of_band, sides[:, :size])
+            least = cholesky_solve(band, size, width_of_band, sides[:, :size])
             solved = least > 0.0
             if solved and borders > 0:
-                # block elimination of the border: S = E - C^T H^-1 C
-                for a in range(borders):
-                    step[a] = -gradient[a]
-                    for j in range(size):
-                        step[a] -= coupling[a, j] * sides[0, j]
-                    for b in range(borders):
-                        small[a, b] = square[a, b] * (1 + damping) if a == b else square[a, b]
-                        for j in range(size):
-                            small[a, b] -= coupling[a, j] * sides[1 + b, j]
-                solved = _solve_small(small, step)
-                if solved:
-                    for a in range(borders):
-                        for j in range(size):
-                            sides[0, j] -= step[a] * sides[1 + a, j]
-            if solved and _bends(sides[0, 1:size:2], width):
+                solved = with_baseline(sides, size, coupling, gradient, square, damping, small, step)
+            if solved and bends(sides[0, 1:size:2], width):
                 _curve(rows, begin[:count], w, sides[0], r2)
                 for i in range(count):
                     part = r2[begin[i] : begin[i] + taps]
-                    bend[2 * i] = -_dot(rows[i, 0], part)
-                    bend[2 * i + 1] = 0.0 if fixed[i] else -w[i] * _dot(rows[i, 1], part)
-                _substitute(band, size, width_of_band, bend[:size])
-                for a in range(borders):
-                    bend_step[a] = -_dot(columns[a], r2)
-                    for j in range(size):
-                        bend_step[a] -= coupling[a, j] * bend[j]
-                _substitute_small(small, bend_step)
-                for a in range(borders):
-                    for j in range(size):
-                        bend[j] -= bend_step[a] * sides[1 + a, j]
-                straight = 0.0
-                bent = 0.0
-                for i in range(count):
-                    straight += sides[0, 2 * i] ** 2 + (w[i] * sides[0, 2 * i + 1] / width) ** 2
-                    bent += bend[2 * i] ** 2 + (w[i] * bend[2 * i + 1] / width) ** 2
-                if bent <= MOST_BENT**2 * straight:
-                    for j in range(size):
-                        sides[0, j] += bend[j]
-                    for a in range(borders):
-                        step[a] += bend_step[a]
+                    bend[2 * i] = -dot(rows[i, 0], part)
+                    bend[2 * i + 1] = 0.0 if fixed[i] else -w[i] * dot(rows[i, 1], part)
+                substitute(band, size, width_of_band, bend[:size])
+                add_bend(bend[:size], r2, w, width, columns, coupling, sides, small, step, bend_step)
             if solved:
                 change = 0.0
                 foreseen = 0.0
                 for n in range(length):
                     r2[n] = residual[n]
                 for a in range(borders):
-                    _add(step[a], columns[a], r2)
+                    add(step[a], columns[a], r2)
                     foreseen += 0.5 * gradient[a] * step[a]
                 for i in range(count):
                     sign = 1.0 if w[i] > 0 else -1.0
                     foreseen += 0.5 * (c[0, i] + strength * sign) * sides[0, 2 * i] + 0.5 * w[i] * c[1, i] * sides[0, 2 * i + 1]
                     w2[i] = w[i] + sides[0, 2 * i]
                     shift = min(max(sides[0, 2 * i + 1], -0.5 * width), 0.5 * width)
-                    x2[i] = x[i] + shift if kinks is None else _stopped_at_kink(x[i], x[i] + shift, kinks)
+                    x2[i] = x[i] + shift if kinks is None else stopped_at_kink(x[i], x[i] + shift, kinks)
                     if period is not None:
                         x2[i] -= period * np.floor(x2[i] / period)
                         if x2[i] >= period:
@@ -658,11 +277,11 @@ def relax(
                         x2[i] = min(max(x2[i], low), high)
                     if w2[i] * w[i] <= 0:
                         w2[i] = 0.0
-                    _add(-w[i], rows[i, 0], r2[begin[i] : begin[i] + taps])
+                    add(-w[i], rows[i, 0], r2[begin[i] : begin[i] + taps])
                     if w2[i] != 0.0:
                         own = slice(i, i + 1)
-                        _rows(x2[own], table, edges, offset, period, root, 3, first, rows2[own], begin2[own])
-                        _add(w2[i], rows2[i, 0], r2[begin2[i] : begin2[i] + taps])
+                        whitened_rows(x2[own], table, edges, offset, period, root, 3, first, rows2[own], begin2[own])
+                        add(w2[i], rows2[i, 0], r2[begin2[i] : begin2[i] + taps])
                     change += strength * (abs(w2[i]) - abs(w[i]))
                 for n in range(length):
                     change += 0.5 * (r2[n] - residual[n]) * (r2[n] + residual[n])
@@ -670,9 +289,7 @@ def relax(
                     accepted = True
                     break
             if trial > 0 or least > 0.0:
-                damping = max(damping * 20, 1e-10)
-                while damping < 0.1 * least:  # so little would change nothing
-                    damping *= 20
+                damping = more_damping(damping, least)
         if not accepted:
             break
         if trial == 0 or change < TRUSTED * foreseen:
@@ -690,7 +307,7 @@ def relax(
                 w[count] = w2[i]
                 ordered = ordered and (count == 0 or x[count - 1] <= x[count])
                 count += 1
-        _sort(x[:count], w[:count])
+        sort(x[:count], w[:count])
         count = _merge(x[:count], w[:count], residual, root, table, edges, offset, period, first, single, strength, MERGE * width)
         known = ordered and count == before
         if known:
