@@ -56,9 +56,8 @@ class WindowedNewton:
         if not alone:
             x, w, unrest = self._sweeps(problem, x, w, residual, tolerance, particles)
         if alone or (joint and baseline.size > 0):
-            goal, most = 0.3 * tolerance, ITERATIONS
-            if alone:
-                goal, most = min(max(ALONE_SHARE * (certificate.sup - 1), LEAST), ALONE), SWEEPS * ITERATIONS
+            goal = min(max(ALONE_SHARE * (certificate.sup - 1), LEAST), ALONE) if alone else 0.3 * tolerance
+            most = SWEEPS * ITERATIONS if alone else ITERATIONS
             count, _ = relax(problem, x, w, baseline, residual, tolerance=goal, iterations=most)
             x, w, unrest = x[:count], w[:count], None
         moved = Particles.evaluate(problem, x, w, baseline, particles.rounds + 1, particles, residual)
