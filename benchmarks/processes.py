@@ -1,10 +1,12 @@
-"""CPU time and memory of processes, as Linux counts them."""
+"""CPU time and memory of processes, as Linux counts them, and work beside one's own."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -50,6 +52,38 @@ def peak_of(function: Callable[[], T]) -> tuple[float, T]:
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
     result = function()
     return _status("VmHWM"), result
+
+
+class Neighbour:
+    """Another process that does the same work at the same time: what two get done shows what a second core is worth.
+
+    ``command`` starts it; its work is to call `on_demand`.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        self.beside(lambda: 0.0)  # it has loaded everything by then
+
+    def __enter__(self) -> Neighbour:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def beside(self, function: Callable[[], float]) -> tuple[float, float]:
+        """The seconds that a call says it took, and those of the other process, side by side."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return function(), float(self._process.stdout.readline())
+
+
+def on_demand(function: Callable[[], float]) -> None:
+    """What a neighbour does: for every line of its input a call, whose seconds it prints."""
+    for _ in sys.stdin:
+        print(function(), flush=True)
 
 
 def _status(name: str) -> float:

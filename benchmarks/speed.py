@@ -4,9 +4,10 @@
 
 Gaussians of WIDTH samples; width "1500 decay" is a decay of 1,500 samples behind a rise 30 times shorter. A pass is
 ``scipy.signal.fftconvolve(y, taps, "same")``. Each case runs in a process of its own, for its peak memory; passes and times
-are medians of warm runs, taken in turn: CPU time on one thread, and the wall time of one thread over that of two. Memory a
-sample counts what the process took for the problem and one solve, in doubles of 8 bytes; small cases say nothing about it.
-Growth is the time of one case over that of a smaller one on one thread, medians of runs taken in turn in one process.
+are medians of warm runs, taken in turn: CPU time on one thread, and the wall time of one thread over that of two, where it
+matters beside what a second core is worth: how much more two processes get done that both solve the case. Memory a sample
+counts what the process took for the problem and one solve, in doubles of 8 bytes; small cases say nothing about it. Growth is
+the time of one case over that of a smaller one on one thread, medians of runs taken in turn in one process.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
@@ -43,21 +45,25 @@ LONG = 100_000  # samples: shorter cases say nothing about memory
 ASKED: dict[str, dict[str, float]] = {  # of what `Figures` holds
     "1000,10,20,signed": {"passes": 20},
     "10000,100,20,signed": {"passes": 60},
-    "1000000,20000,5,positive": {"passes": 45, "faster": 1.6},
+    "1000000,20000,5,positive": {"passes": 45, "share": 0.8},  # 1.6 times faster by two threads, of 2
     "2000000,2000,100,signed": {"passes": 40, "doubles": 12},
     "10000000,200000,5,positive": {"memory": 3000},
 }
 ASKED_GROWTH = 11
-WORDS = {"passes": "passes", "faster": "times faster", "doubles": "doubles", "memory": "MB"}
+WORDS = {"passes": "passes", "share": "of what two processes gain", "doubles": "doubles", "memory": "MB"}
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one case: times in seconds, ``memory`` in MB, ``doubles`` a sample; ``same``: two threads find the same."""
+    """Of one case: times in seconds, ``memory`` in MB, ``doubles`` a sample; ``same``: two threads find the same.
+
+    ``most`` is what two processes beside each other gain, NaN where that was not measured.
+    """
 
     one_pass: float
     solve: float
     faster: float
+    most: float
     same: bool
     gap: float
     rounds: int
@@ -69,6 +75,11 @@ class Figures:
     def passes(self) -> float:
         """The time of a solve in filtering passes."""
         return self.solve / self.one_pass
+
+    @property
+    def share(self) -> float:
+        """What two threads gain of what two processes do."""
+        return self.faster / self.most
 
 
 def shape(case: str) -> tuple[float, bool, bool]:
@@ -120,15 +131,21 @@ def measure(case: str) -> Figures:
     problem = prepared(case)
     peak, solution = processes.peak_of(partial(solved, problem))
     size = problem.values.size
-    passes, alone, both = [], [], []
-    for _ in range(RUNS if size > SHORT else RUNS_OF_SHORT):
-        passes.append(pass_seconds(problem.values, problem.filter))
-        alone.append(timed(partial(solved, problem), size))
-        both.append(timed(partial(solved, problem, 2), size))
+    passes, alone, both, beside = [], [], [], []
+    judged = "share" in ASKED.get(case, {})
+    with processes.Neighbour(neighbour_of(case)) if judged else nullcontext() as neighbour:
+        for _ in range(RUNS_OF_SHORT if size <= SHORT or judged else RUNS):
+            passes.append(pass_seconds(problem.values, problem.filter))
+            alone.append(timed(partial(solved, problem), size))
+            both.append(timed(partial(solved, problem, 2), size))
+            if neighbour is not None:
+                beside.append(neighbour.beside(partial(wall_seconds, problem)))
+    wall = float(np.median([run.wall for run in alone]))
     return Figures(
         one_pass=float(np.median(passes)),
         solve=float(np.median([run.cpu for run in alone])),
-        faster=float(np.median([run.wall for run in alone]) / np.median([run.wall for run in both])),
+        faster=wall / float(np.median([run.wall for run in both])),
+        most=float(wall * np.sum(1 / np.median(beside, axis=0))) if beside else np.nan,
         same=all(same(solution, run.result) for run in (*alone, *both)),
         gap=solution.gap,
         rounds=solution.rounds,
@@ -138,9 +155,19 @@ def measure(case: str) -> Figures:
     )
 
 
+def wall_seconds(problem: Problem) -> float:
+    """Wall time of one solve on one thread."""
+    return timed(partial(solved, problem), problem.values.size).wall
+
+
+def neighbour_of(case: str) -> list[str]:
+    """The command of a process that solves the case when it is told to."""
+    return [sys.executable, "-m", "benchmarks.speed", "--neighbour", "--case", case]
+
+
 def verdicts(case: str, figures: Figures) -> str:
     """What was asked of a case, and whether it holds."""
-    judges = {"faster": at_least}
+    judges = {"share": at_least}
     asked = ASKED.get(case, {}).items()
     return "; ".join(judges.get(name, at_most)(limit, getattr(figures, name), f" {WORDS[name]}") for name, limit in asked)
 
@@ -152,10 +179,14 @@ def main() -> None:
     parser.add_argument("--case", action="append", help="SAMPLES,SPIKES,WIDTH,signed|positive")
     parser.add_argument("--growth", action="store_true", help="only how the time grows from one million samples to ten")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--neighbour", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.growth:
         samples, factor = " to ".join(f"{int(case.split(',')[0]):,}" for case in GROWTH), growth()
         print(f"Growth from {samples} samples: {factor:.1f} times the time, on one thread ({at_most(ASKED_GROWTH, factor)}).")
+        return
+    if options.neighbour:
+        processes.on_demand(partial(wall_seconds, prepared(options.case[0])))
         return
     if options.child:
         print(json.dumps(asdict(measure(options.case[0]))))
@@ -173,6 +204,7 @@ def main() -> None:
             "proven gap",
             "passes",
             "two threads faster by",
+            "two processes",
             "same on two",
         ),
         *("time (ms)", "pass (ms)", "peak memory (MB)", "doubles a sample", "asked"),
@@ -183,7 +215,8 @@ def main() -> None:
         samples, spikes, width, sign = case.split(",")
         row(
             *(f"{int(samples):,}", f"{int(spikes):,}", width, sign, f"{figures.found:,}", figures.rounds, f"{figures.gap:.1e}"),
-            *(f"{figures.passes:.3g}", f"{figures.faster:.2f}", "yes" if figures.same else "NO"),
+            *(f"{figures.passes:.3g}", f"{figures.faster:.2f}", f"{figures.most:.2f}" if np.isfinite(figures.most) else ""),
+            "yes" if figures.same else "NO",
             *(f"{1e3 * figures.solve:.4g}", f"{1e3 * figures.one_pass:.3g}", f"{figures.memory:.0f}"),
             f"{figures.doubles:.1f}" if int(samples) >= LONG else "",
             verdicts(case, figures),
