@@ -42,12 +42,11 @@ def inlined(function: Function) -> Function:
 def _jit(function: Function, *, forceinline: bool) -> Function:
     options: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy"}
     options |= {"forceinline": forceinline, "no_cfunc_wrapper": True}
-    folder = _folder()
-    if folder is None:
-        return cast(Function, numba.njit(function, **options))
-    elsewhere, config.CACHE_DIR = config.CACHE_DIR, folder
+    elsewhere, config.CACHE_DIR = config.CACHE_DIR, _folder()
     try:
-        return cast(Function, numba.njit(function, cache=True, **options))
+        return cast(Function, numba.njit(function, cache=config.CACHE_DIR is not None, **options))
+    except RuntimeError:  # a package without sources, as in a frozen program
+        return cast(Function, numba.njit(function, **options))
     finally:
         config.CACHE_DIR = elsewhere
 
