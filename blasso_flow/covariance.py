@@ -51,7 +51,7 @@ class Covariance:
 
             tails.inverse_blocks(*given, table.tail, table.tail_tap, problem.offset, *out)
         else:
-            told = covariance.inverse_blocks(*given, problem.offset, table.period, MOST_NUMBERS, *out)
+            told = covariance.inverse_blocks(*given, problem.offset, table.period or None, MOST_NUMBERS, *out)
         if told and columns.size:
             rest = np.empty(products.shape)
             covariance.border(products, coupling, solved, rest)

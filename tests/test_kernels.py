@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import naive
+import numba
 import numpy as np
 import pytest
 from problems import FILTERS, make
@@ -13,6 +14,16 @@ from problems import FILTERS, make
 from blasso_flow import kernels
 from blasso_flow.certificate import Certifier, eta_and_slopes
 from blasso_flow.kernels import cells, particles, spikes, systems
+
+
+def called(part):
+    """A part of kernels as a kernel of its own, which Python can call."""
+
+    @numba.njit
+    def kernel(*arguments):
+        return part(*arguments)
+
+    return kernel
 
 
 @pytest.mark.parametrize("filter_name", FILTERS)
@@ -102,7 +113,7 @@ def test_sup_of_polynomial_bounds_and_is_tight(seed):
     if seed % 3 == 0:  # nearly flat tops, the case at a converged spike
         bernstein = 1 - 1e-9 * np.abs(bernstein)
     stack, levels = np.empty((cells.DEPTH + 2, 10)), np.empty(cells.DEPTH + 2, dtype=np.int64)
-    bound = cells._sup_of_polynomial(bernstein.copy(), -np.inf, 1e-10, stack, levels)
+    bound = called(cells._sup_of_polynomial)(bernstein.copy(), -np.inf, 1e-10, stack, levels)
     s = np.linspace(0, 1, 20001)
     values = np.zeros_like(s)
     weight = 1.0
@@ -128,10 +139,11 @@ def test_banded_cholesky(size):
             band[j, k] = dense[j + k, j]
     sides = random.normal(size=(2, size))
     expected = np.linalg.solve(dense, sides.T).T
-    assert systems.cholesky_solve(band.copy(), size, width, sides)
+    solve = called(systems.cholesky_solve)
+    assert solve(band.copy(), size, width, sides)
     np.testing.assert_allclose(sides, expected, rtol=1e-10)
     band[-1, 0] = -100.0
-    assert not systems.cholesky_solve(band, size, width, sides)
+    assert not solve(band, size, width, sides)
 
 
 def test_small_solve():
@@ -139,22 +151,24 @@ def test_small_solve():
     root = random.normal(size=(3, 3))
     matrix, side = root @ root.T + np.eye(3), random.normal(size=3)
     expected = np.linalg.solve(matrix, side)
-    assert systems.solve_small(matrix.copy(), side)
+    solve = called(systems.solve_small)
+    assert solve(matrix.copy(), side)
     np.testing.assert_allclose(side, expected)
-    assert not systems.solve_small(-matrix, side)
+    assert not solve(-matrix, side)
 
 
 def test_merging_two_particles_on_one_end():
     """Equal positions whose weighted mean rounds below them must not reach outside the window."""
     problem = make("gaussian", spikes=0).problem
     table = problem.filter
+    merge = called(spikes._merge)
     for position in (159.0, 23.0, 0.0):
         for seed in range(50):
             weight = np.random.default_rng(seed).uniform(0.1, 1.0, 2)
             x, w = np.full(2, position), weight.copy()
             residual = problem.residual(x, w, np.empty(0))
-            count = spikes._merge(
-                x, w, residual, problem.root, table.coefficients, table.edges, problem.offset, None, 0,
+            count = merge(
+                x, w, residual, problem.root, table.coefficients, table.edges, problem.offset, None,
                 np.empty(table.taps), problem.strength, table.width,
             )  # fmt: skip
             assert count == 1
@@ -164,6 +178,10 @@ def test_merging_two_particles_on_one_end():
 
 
 FILES = {path.stem: ast.parse(path.read_text()) for path in Path(kernels.__file__).parent.glob("[!_]*.py")}
+
+
+def decorators(function: ast.FunctionDef) -> set[str]:
+    return set(map(ast.unparse, function.decorator_list))
 
 
 def functions_of(file: str) -> dict[str, ast.FunctionDef]:
@@ -181,8 +199,23 @@ def test_what_kernels_call_becomes_a_part_of_them(file):
     own = functions_of(file).values()
     calls = [node.func for function in own for node in ast.walk(function) if isinstance(node, ast.Call)]
     called = {call.id for call in calls if isinstance(call, ast.Name)} & functions.keys()
-    inlined = {name for name, node in functions.items() if "inlined" in map(ast.unparse, node.decorator_list)}
-    assert called <= inlined
+    assert called <= {name for name, node in functions.items() if {"inlined", "compiled_and_inlined"} & decorators(node)}
+
+
+def test_parts_of_kernels_are_called_by_kernels_only():
+    """Python cannot call them."""
+    parts = {name for file in FILES for name, node in functions_of(file).items() if "inlined" in decorators(node)}
+    package = Path(kernels.__file__).parents[1]
+    for path in package.rglob("*.py"):
+        if path.parent.name == "kernels":
+            continue
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        found = {}
+        for node in nodes:
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(kernels.__name__):
+                found |= {name.asname or name.name: name.name for name in node.names}
+        used = {node.attr for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node.value) in found}
+        assert not (used | set(found.values())) & parts, path
 
 
 @pytest.mark.parametrize("samples", [90, 128, 700])

@@ -167,18 +167,17 @@ def relax(
     low, high = domain or problem.domain
     columns = problem.whitened_baseline if columns is None else columns
     ends_and_scales = low, high, problem.strength, table.width, table.norm
-    stretch = x, w, baseline, residual, first, problem.root, columns, table.coefficients, table.edges
+    root, offset = problem.root[first : first + residual.size], problem.offset - first
+    stretch = x, w, baseline, residual, root, columns, table.coefficients, table.edges
     if table.tail.size:
         from blasso_flow.kernels import tail_spikes
 
         count, _, kkt = tail_spikes.relax(
-            *stretch, table.tail, table.tail_tap, problem.offset, *ends_and_scales, table.kinks, iterations, tolerance
+            *stretch, table.tail, table.tail_tap, offset, *ends_and_scales, table.kinks, iterations, tolerance
         )
     else:
         kinks = table.kinks if table.kinks.size else None
-        count, _, kkt = kernel.relax(
-            *stretch, problem.offset, table.period or None, *ends_and_scales, kinks, iterations, tolerance
-        )
+        count, _, kkt = kernel.relax(*stretch, offset, table.period or None, *ends_and_scales, kinks, iterations, tolerance)
     return count, kkt
 
 

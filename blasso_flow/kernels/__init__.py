@@ -27,21 +27,26 @@ FAST = {"reassoc", "contract", "nsz", "arcp"}  # reorders sums for SIMD, keeps N
 
 def compiled(function: Function) -> Function:
     """Compile without the interpreter lock, cached on disk where a place for the cache is writable."""
-    return _jit(function, forceinline=False)
+    return _jit(function, forceinline=False, no_cpython_wrapper=False)
 
 
 def inlined(function: Function) -> Function:
-    """The same for a function that kernels call: it becomes a part of each caller.
+    """The same for a function that only kernels call: it becomes a part of each caller. Python cannot call it: that crashes.
 
     A call would be linked to whichever compiled copy of the function the process has loaded first, its own or that inside
     another kernel, and copies round differently: the last digits would depend on what had been compiled or called before.
+    What Python needs to call it would be a tenth of the time of a first run.
     """
-    return _jit(function, forceinline=True)
+    return _jit(function, forceinline=True, no_cpython_wrapper=True)
 
 
-def _jit(function: Function, *, forceinline: bool) -> Function:
-    options: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy"}
-    options |= {"forceinline": forceinline, "no_cfunc_wrapper": True}
+def compiled_and_inlined(function: Function) -> Function:
+    """For a function that both Python and kernels call."""
+    return _jit(function, forceinline=True, no_cpython_wrapper=False)
+
+
+def _jit(function: Function, **how: bool) -> Function:
+    options: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy", "no_cfunc_wrapper": True} | how
     elsewhere, config.CACHE_DIR = config.CACHE_DIR, _folder()
     try:
         return cast(Function, numba.njit(function, cache=config.CACHE_DIR is not None, **options))

@@ -301,17 +301,13 @@ def _top_of_concave(bernstein, differences, enough):
 @inlined
 def _sup_on_cell(powers, to_bernstein, target, slack, signed, bernstein, stack, levels):
     """Upper bound of a polynomial (of its modulus when signed) with coefficients ``powers`` on its cell, the rest work space."""
-    terms = powers.size
-    for a in range(terms):
-        total = 0.0
-        for b in range(terms):
-            total += to_bernstein[a, b] * powers[b]
-        bernstein[a] = total
-    top = _sup_of_polynomial(bernstein, target, slack, stack, levels)
-    if signed:
-        for a in range(terms):
-            bernstein[a] = -bernstein[a]
+    top = -np.inf
+    sign = 1.0
+    for _ in range(2 if signed else 1):
+        for a in range(powers.size):
+            bernstein[a] = sign * dot(to_bernstein[a], powers)
         top = max(top, _sup_of_polynomial(bernstein, target, slack, stack, levels))
+        sign = -1.0
     return top
 
 
@@ -343,17 +339,17 @@ def search(
         for j in range(g * grain * p, min((g + 1) * grain * p, bound.size)):
             i = j // p
             q = j - i * p
-            if not bound[j] <= target + slack:  # a NaN is unclear too
+            unclear = not bound[j] <= target + slack  # a NaN is unclear too
+            sign = -1.0 if signed and value[j] + right_value[j] < 0.0 else 1.0
+            inwards = exact[j] or (slope[j] * sign > 0.0 and right_slope[j] * sign < 0.0)
+            if unclear or (inwards and bound[j] > level):
                 _cell_polynomial(gradient, begin + i, period, table, q, scale, powers)
+            if unclear:
                 top = _sup_on_cell(powers, to_bernstein, target, slack, signed, bernstein, stack, levels)
                 bound[j] = top + rounding * local_norm[i]
                 exact[j] = True
             top_of_grain = max(top_of_grain, _or_infinite(bound[j]))
-            if not bound[j] > level:
-                continue
-            sign = -1.0 if signed and value[j] + right_value[j] < 0.0 else 1.0
-            if exact[j] or (slope[j] * sign > 0.0 and right_slope[j] * sign < 0.0):
-                _cell_polynomial(gradient, begin + i, period, table, q, scale, powers)
+            if (unclear or inwards) and bound[j] > level:
                 v, top = _highest(powers, sign)
                 if top * sign > level:
                     place[found] = i + edges[q] + 0.5 * (edges[q + 1] - edges[q]) * (v + 1)

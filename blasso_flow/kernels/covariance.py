@@ -9,86 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from blasso_flow.kernels import compiled, inlined
-from blasso_flow.kernels.responses import cell_of
-from blasso_flow.kernels.systems import bandwidth
-
-SINGULAR = 1e-9  # of a column's squared norm: less than this left over means that its parameter cannot be told
-FIXED = 1e150  # pivot of a parameter that does not move
-
-
-@inlined
-def _horner(c, v, out):
-    """Polynomials of degree 9 with coefficients c (10, W) at v, into out (W,). Written out, so that it becomes SIMD."""
-    for k in range(out.size):
-        high = (((c[9, k] * v + c[8, k]) * v + c[7, k]) * v + c[6, k]) * v + c[5, k]
-        out[k] = ((((high * v + c[4, k]) * v + c[3, k]) * v + c[2, k]) * v + c[1, k]) * v + c[0, k]
-
-
-@inlined
-def _unit_rows(position, root, table, edges, offset, period, rows, begin, norms):
-    """Responses and slopes times root, scaled to norm 1: rows (K, 2, W), first padded sample begin (K,), norms (K, 2)."""
-    taps = table.shape[3]
-    turned = np.empty(taps)
-    for i in range(position.size):
-        base = int(np.floor(position[i]))
-        cell, v, _ = cell_of(position[i] - base, edges)
-        start = base + offset
-        begin[i] = 0 if period > 0 else start
-        weights = root[begin[i] : begin[i] + taps]
-        for order in range(2):
-            row = rows[i, order]
-            _horner(table[order, cell], v, row)
-            if period > 0:
-                for k in range(taps):
-                    turned[(k + start) % period] = row[k]
-                for k in range(taps):
-                    row[k] = turned[k]
-            for k in range(taps):
-                row[k] *= weights[k]
-            # A loop that both stores and sums would be reordered or not depending on where the arrays lie in memory.
-            total = 0.0
-            for k in range(taps):
-                total += row[k] * row[k]
-            norm = np.sqrt(total)
-            norms[i, order] = norm
-            if total > 0.0:
-                for k in range(taps):
-                    row[k] /= norm
-
-
-@inlined
-def _assemble(rows, begin, fixed, band):
-    """Products of the rows, band[p, k] = <row p, row p + k>; those with another that is ``fixed`` are left out."""
-    taps = rows.shape[2]
-    for i in range(begin.size):
-        for j in range(i, begin.size):
-            lag = begin[j] - begin[i]
-            if lag >= taps:
-                break
-            a0 = rows[i, 0, lag:]
-            a1 = rows[i, 1, lag:]
-            b0 = rows[j, 0, : taps - lag]
-            b1 = rows[j, 1, : taps - lag]
-            g00 = 0.0
-            g01 = 0.0
-            g10 = 0.0
-            g11 = 0.0
-            for k in range(taps - lag):
-                g00 += a0[k] * b0[k]
-                g01 += a0[k] * b1[k]
-                g10 += a1[k] * b0[k]
-                g11 += a1[k] * b1[k]
-            p = 2 * i
-            q = 2 * j
-            if i == j or not (fixed[p] or fixed[q]):
-                band[p, q - p] = g00
-            if not (fixed[p] or fixed[q + 1]):
-                band[p, q + 1 - p] = g01
-            if i < j and not (fixed[p + 1] or fixed[q]):
-                band[p + 1, q - p - 1] = g10
-            if i == j or not (fixed[p + 1] or fixed[q + 1]):
-                band[p + 1, q - p] = g11
+from blasso_flow.kernels import compiled
+from blasso_flow.kernels.responses import whitened_rows
+from blasso_flow.kernels.systems import HELD, SINGULAR, bandwidth, gram, substitute
+from blasso_flow.kernels.vectors import add, dot
 
 
 @compiled
@@ -107,30 +31,32 @@ def inverse_blocks(
     taps = table.shape[3]
     rows = np.empty((count, 2, taps))
     begin = np.empty(count, np.int64)
-    _unit_rows(position, root, table, edges, offset, period, rows, begin, norms)
+    scale = np.zeros(size)
+    whitened_rows(position, table, edges, offset, period, root, rows, begin)
+    for i in range(count):
+        for order in range(2):
+            norm = np.sqrt(dot(rows[i, order], rows[i, order]))
+            norms[i, order] = norm
+            if norm > 0.0 and not fixed[2 * i + order]:
+                scale[2 * i + order] = 1.0 / norm
     width = bandwidth(begin, begin.size, taps)
     if size * (width + 1) > most:
         lost[:] = True
         blocks[:] = np.nan
         near[:] = np.nan
         return False
-    band = np.zeros((size, width + 1))
-    _assemble(rows, begin, fixed, band)
+    band = np.empty((size, width + 1))
+    gram(rows, begin, scale, band)
     for c in range(columns.shape[0]):
         for p in range(size):
-            row = rows[p // 2, p % 2]
-            column = columns[c, begin[p // 2] : begin[p // 2] + taps]
-            total = 0.0
-            if not fixed[p]:
-                for k in range(taps):
-                    total += row[k] * column[k]
-            coupling[c, p] = total
+            start = begin[p // 2]
+            coupling[c, p] = scale[p] * dot(rows[p // 2, p % 2], columns[c, start : start + taps])
     # Cholesky: band[j, k] becomes L[j + k, j]; a parameter that cannot be told is held
     for j in range(size):
         pivot = band[j, 0]
         if fixed[j] or not pivot > SINGULAR:
             lost[j] = lost[j] or not fixed[j]
-            pivot = FIXED
+            pivot = HELD
             band[j, 1:] = 0.0
             for c in range(columns.shape[0]):
                 coupling[c, j] = 0.0
@@ -140,23 +66,11 @@ def inverse_blocks(
         for k in range(1, reach + 1):
             band[j, k] /= pivot
         for k in range(1, reach + 1):
-            factor = band[j, k]
-            if factor != 0.0:
-                for q in range(k, reach + 1):
-                    band[j + k, q - k] -= band[j, q] * factor
+            add(-band[j, k], band[j, k : reach + 1], band[j + k, : reach + 1 - k])
     for c in range(columns.shape[0]):
-        side = solved[c]
         for j in range(size):
-            side[j] = coupling[c, j]
-        for j in range(size):
-            side[j] /= band[j, 0]
-            for k in range(1, min(width, size - 1 - j) + 1):
-                side[j + k] -= band[j, k] * side[j]
-        for j in range(size - 1, -1, -1):
-            value = side[j]
-            for k in range(1, min(width, size - 1 - j) + 1):
-                value -= band[j, k] * side[j + k]
-            side[j] = value / band[j, 0]
+            solved[c, j] = coupling[c, j]
+        substitute(band, size, width, solved[c])
     inverse = np.zeros((size, width + 1))
     for j in range(size - 1, -1, -1):
         reach = min(width, size - 1 - j)

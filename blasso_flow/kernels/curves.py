@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from blasso_flow.kernels import compiled, inlined
-from blasso_flow.kernels.vectors import dot
+from blasso_flow.kernels.vectors import dot, mass
 
 BLOCK = 128  # samples summed in one go
 
@@ -74,7 +74,7 @@ def weigh(position, weight, reach):
     parts = np.empty((2, (weight.size + BLOCK - 1) // BLOCK + 1))
     for block in range(parts.shape[1]):
         part = weight[block * BLOCK : (block + 1) * BLOCK]
-        parts[0, block] = np.sum(np.abs(part))
+        parts[0, block] = mass(part)
         parts[1, block] = dot(part, part)
     most = 0
     last = 0
@@ -94,8 +94,8 @@ def sums(residual, values, columns, baseline, orthonormal, first, last, out):
     count = orthonormal.shape[0]
     parts = np.zeros((3 + count, (last - first) // BLOCK + 1))
     above = np.empty(BLOCK)
-    block = 0
     for low in range(first, last, BLOCK):
+        block = (low - first) // BLOCK
         high = min(low + BLOCK, last)
         part = residual[low:high]
         rest = above[: high - low]
@@ -110,6 +110,5 @@ def sums(residual, values, columns, baseline, orthonormal, first, last, out):
         parts[2, block] = dot(rest, rest)
         for c in range(count):
             parts[3 + c, block] = dot(part, orthonormal[c, low:high])
-        block += 1
     for row in range(3 + count):
-        out[row] = _added_in_pairs(parts[row], block)
+        out[row] = _added_in_pairs(parts[row], parts.shape[1])

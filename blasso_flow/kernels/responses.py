@@ -98,9 +98,10 @@ def _curvatures(c, v, scale, weights, out):
 
 
 @inlined
-def whitened_rows(x, table, edges, offset, period, root, orders, first, out, begin):
-    """Weighted responses root * d^o phi of all particles into out (count, orders, W); begin[i] counts from ``first``."""
+def whitened_rows(x, table, edges, offset, period, root, out, begin):
+    """Weighted responses root * d^o phi of all particles into out (count, orders, W); begin[i] is where they start."""
     taps = table.shape[3]
+    orders = out.shape[1]
     for i in range(x.size):
         base = int(np.floor(x[i]))
         cell, v, scale = cell_of(x[i] - base, edges)
@@ -122,7 +123,7 @@ def whitened_rows(x, table, edges, offset, period, root, orders, first, out, beg
         if period is not None:
             for order in range(orders):
                 _turned(out[i, order].copy(), turn, out[i, order])
-        begin[i] = start - first
+        begin[i] = start
 
 
 @compiled
@@ -178,7 +179,7 @@ def correlate(position, residual, root, table, edges, offset, period, orders, ou
     rows = np.empty((1, orders, taps))
     begin = np.empty(1, np.int64)
     for i in range(position.size):
-        whitened_rows(position[i : i + 1], table, edges, offset, period, root, orders, 0, rows, begin)
+        whitened_rows(position[i : i + 1], table, edges, offset, period, root, rows, begin)
         for order in range(orders):
             out[order, i] = dot(rows[0, order], residual[begin[0] : begin[0] + taps])
 
@@ -189,5 +190,5 @@ def squared_norms(position, root, table, edges, offset, period, out):
     row = np.empty((1, 1, table.shape[3]))
     begin = np.empty(1, np.int64)
     for i in range(position.size):
-        whitened_rows(position[i : i + 1], table, edges, offset, period, root, 1, 0, row, begin)
+        whitened_rows(position[i : i + 1], table, edges, offset, period, root, row, begin)
         out[i] = dot(row[0, 0], row[0, 0])

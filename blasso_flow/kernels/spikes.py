@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from blasso_flow.kernels import compiled, inlined
+from blasso_flow.kernels import compiled, compiled_and_inlined, inlined
 from blasso_flow.kernels.responses import fill, whitened_rows
 from blasso_flow.kernels.steps import (
     BESIDE,
@@ -23,43 +23,12 @@ from blasso_flow.kernels.steps import (
     stopped_at_kink,
     with_baseline,
 )
-from blasso_flow.kernels.systems import bandwidth, cholesky_solve, substitute
-from blasso_flow.kernels.vectors import add, dot
+from blasso_flow.kernels.systems import bandwidth, cholesky_solve, gram, substitute
+from blasso_flow.kernels.vectors import add, dot, mass
 
 
 @inlined
-def _assemble(rows, begin, w, count, band):
-    """Gauss-Newton matrix of the interleaved (weight, position) unknowns, band[j, k] = H[j + k, j]."""
-    taps = rows.shape[2]
-    band[:] = 0.0
-    for i in range(count):
-        for j in range(i, count):
-            lag = begin[j] - begin[i]
-            if lag >= taps:
-                break
-            g00 = 0.0
-            g01 = 0.0
-            g10 = 0.0
-            g11 = 0.0
-            a0 = rows[i, 0, lag:]
-            a1 = rows[i, 1, lag:]
-            b0 = rows[j, 0, : taps - lag]
-            b1 = rows[j, 1, : taps - lag]
-            for k in range(taps - lag):
-                g00 += a0[k] * b0[k]
-                g01 += a0[k] * b1[k]
-                g10 += a1[k] * b0[k]
-                g11 += a1[k] * b1[k]
-            d = 2 * (j - i)
-            band[2 * i, d] = g00
-            band[2 * i, d + 1] = g01 * w[j]
-            if j > i:
-                band[2 * i + 1, d - 1] = g10 * w[i]
-            band[2 * i + 1, d] = g11 * w[i] * w[j]
-
-
-@inlined
-def _leave_kinks(x, w, count, residual, table, edges, offset, period, root, first, low, high, kinks, row, begin):
+def _leave_kinks(x, w, count, residual, table, edges, offset, period, root, low, high, kinks, row, begin):
     """Put particles on kinks to the side where the loss falls, unless both one-sided slopes hold them; True if any moved."""
     slopes = np.empty(2)
     taps = table.shape[3]
@@ -69,7 +38,7 @@ def _leave_kinks(x, w, count, residual, table, edges, offset, period, root, firs
             place = x[i]
             for side in range(2):
                 x[i] = place + (2 * side - 1) * BESIDE
-                whitened_rows(x[i : i + 1], table, edges, offset, period, root, 2, first, row, begin)
+                whitened_rows(x[i : i + 1], table, edges, offset, period, root, row, begin)
                 slopes[side] = w[i] * dot(row[0, 1], residual[begin[0] : begin[0] + taps])
             if slopes[0] <= 0.0 <= slopes[1]:
                 x[i] = place
@@ -82,7 +51,7 @@ def _leave_kinks(x, w, count, residual, table, edges, offset, period, root, firs
 
 
 @inlined
-def _merge(x, w, residual, root, table, edges, offset, period, first, row, strength, reach):
+def _merge(x, w, residual, root, table, edges, offset, period, row, strength, reach):
     """Merge same-sign neighbours closer than ``reach`` where the objective does not rise; returns the new count."""
     taps = table.shape[3]
     step = np.empty(3 * taps)
@@ -92,14 +61,14 @@ def _merge(x, w, residual, root, table, edges, offset, period, first, row, stren
         if x[i] - x[kept] < reach and w[i] * w[kept] > 0.0:
             total = w[i] + w[kept]
             middle = min(x[kept] + (x[i] - x[kept]) * (w[i] / total), x[i])  # between them, rounding included
-            begin = (0 if period is not None else int(np.floor(x[kept])) + offset) - first
+            begin = 0 if period is not None else int(np.floor(x[kept])) + offset
             length = taps if period is not None else min(int(x[i] - x[kept]) + 2 + taps, residual.size - begin)
             step[:length] = 0.0
             for place, weight in ((x[kept], -w[kept]), (x[i], -w[i]), (middle, total)):
-                shift = fill(place, table, edges, offset, period, row) - first - begin
+                shift = fill(place, table, edges, offset, period, row) - begin
                 add(weight, row, step[shift : shift + taps])
             part = residual[begin : begin + length]
-            weights = root[begin + first : begin + first + length]
+            weights = root[begin : begin + length]
             for n in range(length):
                 step[n] *= weights[n]
             change = 0.0  # summed apart: a loop that stores too is reordered or not depending on where the arrays lie
@@ -130,15 +99,15 @@ def _curve(rows, begin, w, move, out):
             part[k] += turn * rows[i, 1, k] + curve * rows[i, 2, k]
 
 
-@inlined
+@compiled_and_inlined
 def relax(
-    x, w, baseline, residual, first, root, columns, table, edges, offset, period, low, high, strength, width, norm, kinks,
+    x, w, baseline, residual, root, columns, table, edges, offset, period, low, high, strength, width, norm, kinks,
     iterations, tolerance,
 ):  # fmt: skip
     """Newton on one window: weights and positions of ``count`` particles and the baseline's coefficients, all together.
 
-    ``x``, ``w`` (K,) sorted by position, ``baseline`` (B,), ``residual`` (L,) are updated in place; ``residual[0]`` is
-    sample ``first`` of the padded record, ``root`` is that whole record, ``columns`` (B, L) are whitened baseline columns.
+    ``x``, ``w`` (K,) sorted by position, ``baseline`` (B,), ``residual`` (L,) are updated in place. ``root`` (L,) and
+    the whitened baseline ``columns`` (B, L) cover the same samples as ``residual``, and ``offset`` counts from their first.
     Positions stay in [low, high] and stop at ``kinks``, the fractions of a sample where the filter's slope jumps. A weight
     that would cross zero is dropped (the prox of the penalty). Steps are accepted only if the objective falls. They follow
     the model to second order: close spikes that trade weight for position move in narrow curved valleys, where straight steps
@@ -165,7 +134,7 @@ def relax(
     bend = np.empty(2 * count)
     bend_step = np.empty(borders)
     r2 = np.empty(length)
-    sides = np.empty((1 + borders, 2 * count))
+    scale = np.empty(2 * count)
     coupling = np.empty((borders, 2 * count))
     small = np.empty((borders, borders))
     square = np.empty((borders, borders))
@@ -182,11 +151,11 @@ def relax(
     known = False  # whether rows are those of x
     while count > 0:
         if kinks is not None and _leave_kinks(
-            x, w, count, residual, table, edges, offset, period, root, first, low, high, kinks, pair, beside
+            x, w, count, residual, table, edges, offset, period, root, low, high, kinks, pair, beside
         ):
             known = False
         if not known:
-            whitened_rows(x[:count], table, edges, offset, period, root, 3, first, rows, begin)
+            whitened_rows(x[:count], table, edges, offset, period, root, rows, begin)
         kkt = 0.0
         for i in range(count):
             part = residual[begin[i] : begin[i] + taps]
@@ -197,11 +166,13 @@ def relax(
             if kinks is not None and low < x[i] < high and at_kink(x[i], kinks):
                 fixed[i] = True
             worst = abs(c[0, i] + strength * sign)
+            scale[2 * i] = 1.0
+            scale[2 * i + 1] = 0.0 if fixed[i] else w[i]
             if not fixed[i]:
                 worst = max(worst, abs(c[1, i]) * width)
             kkt = max(kkt, worst / strength)
         for a in range(borders):
-            gradient[a] = np.sum(columns[a] * residual)
+            gradient[a] = dot(columns[a], residual)
             if square[a, a] > 0.0:
                 kkt = max(kkt, abs(gradient[a]) / np.sqrt(square[a, a]) * norm / strength)
         if kkt < tolerance or used >= iterations:
@@ -210,18 +181,13 @@ def relax(
         size = 2 * count
         width_of_band = bandwidth(begin, count, taps)
         gauss = np.empty((size, width_of_band + 1))
-        _assemble(rows, begin, w, count, gauss)
+        sides = np.empty((1 + borders, size))
+        gram(rows, begin, scale[:size], gauss)
         for i in range(count):
             for a in range(borders):
                 part = columns[a, begin[i] : begin[i] + taps]
-                coupling[a, 2 * i] = dot(rows[i, 0], part)
-                coupling[a, 2 * i + 1] = 0.0 if fixed[i] else dot(rows[i, 1], part) * w[i]
-        for i in range(count):
-            if fixed[i]:
-                j = 2 * i + 1
-                gauss[j, 1:] = 0.0
-                for k in range(1, min(width_of_band, j) + 1):
-                    gauss[j - k, k] = 0.0
+                for order in range(2):
+                    coupling[a, 2 * i + order] = scale[2 * i + order] * dot(rows[i, order], part)
         accepted = False
         for trial in range(TRIALS):
             band = gauss.copy()
@@ -239,20 +205,20 @@ def relax(
                     band[j, 0] = band[j, 0] * (1 + damping) + curvature + damping * strength * abs(w[i]) / width**2 + 1e-300
                 sign = 1.0 if w[i] > 0 else -1.0
                 sides[0, 2 * i] = -(c[0, i] + strength * sign)
-                sides[0, j] = 0.0 if fixed[i] else -(w[i] * c[1, i])
+                sides[0, j] = -(scale[j] * c[1, i])
                 for a in range(borders):
                     sides[1 + a, 2 * i] = coupling[a, 2 * i]
                     sides[1 + a, j] = coupling[a, j]
-            least = cholesky_solve(band, size, width_of_band, sides[:, :size])
+            least = cholesky_solve(band, size, width_of_band, sides)
             solved = least > 0.0
             if solved and borders > 0:
                 solved = with_baseline(sides, size, coupling, gradient, square, damping, small, step)
-            if solved and bends(sides[0, 1:size:2], width):
+            if solved and bends(sides[0, 1::2], width):
                 _curve(rows, begin[:count], w, sides[0], r2)
                 for i in range(count):
                     part = r2[begin[i] : begin[i] + taps]
-                    bend[2 * i] = -dot(rows[i, 0], part)
-                    bend[2 * i + 1] = 0.0 if fixed[i] else -w[i] * dot(rows[i, 1], part)
+                    for order in range(2):
+                        bend[2 * i + order] = -scale[2 * i + order] * dot(rows[i, order], part)
                 substitute(band, size, width_of_band, bend[:size])
                 add_bend(bend[:size], r2, w, width, columns, coupling, sides, small, step, bend_step)
             if solved:
@@ -280,12 +246,12 @@ def relax(
                     add(-w[i], rows[i, 0], r2[begin[i] : begin[i] + taps])
                     if w2[i] != 0.0:
                         own = slice(i, i + 1)
-                        whitened_rows(x2[own], table, edges, offset, period, root, 3, first, rows2[own], begin2[own])
+                        whitened_rows(x2[own], table, edges, offset, period, root, rows2[own], begin2[own])
                         add(w2[i], rows2[i, 0], r2[begin2[i] : begin2[i] + taps])
                     change += strength * (abs(w2[i]) - abs(w[i]))
                 for n in range(length):
                     change += 0.5 * (r2[n] - residual[n]) * (r2[n] + residual[n])
-                if change <= 1e-14 * strength * np.sum(np.abs(w[:count])):
+                if change <= 1e-14 * strength * mass(w[:count]):
                     accepted = True
                     break
             if trial > 0 or least > 0.0:
@@ -308,7 +274,7 @@ def relax(
                 ordered = ordered and (count == 0 or x[count - 1] <= x[count])
                 count += 1
         sort(x[:count], w[:count])
-        count = _merge(x[:count], w[:count], residual, root, table, edges, offset, period, first, single, strength, MERGE * width)
+        count = _merge(x[:count], w[:count], residual, root, table, edges, offset, period, single, strength, MERGE * width)
         known = ordered and count == before
         if known:
             rows, rows2 = rows2, rows
@@ -345,7 +311,7 @@ def condense(x, w, residual, root, table, edges, offset, period, strength, reach
             x[count] = x[i]
             w[count] = w[i]
             count += 1
-    return _merge(x[:count], w[:count], residual, root, table, edges, offset, period, 0, row, strength, reach)
+    return _merge(x[:count], w[:count], residual, root, table, edges, offset, period, row, strength, reach)
 
 
 @compiled
@@ -373,8 +339,8 @@ def sweep(
         x = position[a:e].copy()
         w = weight[a:e].copy()
         count, used, _ = relax(
-            x, w, baseline, part, first, root, columns, table, edges, offset, None, lowest, highest, strength, width, norm,
-            kinks, iterations, tolerance,
+            x, w, baseline, part, root[first:last], columns, table, edges, offset - first, None, lowest, highest, strength,
+            width, norm, kinks, iterations, tolerance,
         )  # fmt: skip
         for i in range(count):
             position[a + i] = x[i]

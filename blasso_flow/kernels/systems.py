@@ -7,6 +7,9 @@ import numpy as np
 from blasso_flow.kernels import inlined
 from blasso_flow.kernels.vectors import add, dot
 
+SINGULAR = 1e-9  # of a column's squared norm: less than this left over means that its parameter cannot be told
+HELD = 1e150  # pivot of a parameter that does not move
+
 
 @inlined
 def bandwidth(begin, count, taps):
@@ -18,6 +21,42 @@ def bandwidth(begin, count, taps):
             j += 1
         width = max(width, 2 * (j - i) + 1)
     return width
+
+
+@inlined
+def gram(rows, begin, scale, band):
+    """Inner products of responses and slopes, ``rows`` (K, 2+, W) from samples ``begin`` (K,): band[j, k] = H[j + k, j].
+
+    Response and slope of each spike by turns, times ``scale`` (2 K,), which is 0 for what does not move.
+    """
+    taps = rows.shape[2]
+    count = scale.size // 2
+    band[:] = 0.0
+    for i in range(count):
+        p = 2 * i
+        for j in range(i, count):
+            lag = begin[j] - begin[i]
+            if lag >= taps:
+                break
+            g00 = 0.0
+            g01 = 0.0
+            g10 = 0.0
+            g11 = 0.0
+            a0 = rows[i, 0, lag:]
+            a1 = rows[i, 1, lag:]
+            b0 = rows[j, 0, : taps - lag]
+            b1 = rows[j, 1, : taps - lag]
+            for k in range(taps - lag):
+                g00 += a0[k] * b0[k]
+                g01 += a0[k] * b1[k]
+                g10 += a1[k] * b0[k]
+                g11 += a1[k] * b1[k]
+            q = 2 * j
+            band[p, q - p] = g00 * scale[p] * scale[q]
+            band[p, q - p + 1] = g01 * scale[p] * scale[q + 1]
+            if j > i:
+                band[p + 1, q - p - 1] = g10 * scale[p + 1] * scale[q]
+            band[p + 1, q - p] = g11 * scale[p + 1] * scale[q + 1]
 
 
 @inlined

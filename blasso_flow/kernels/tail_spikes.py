@@ -20,21 +20,22 @@ from blasso_flow.kernels.steps import (
     with_baseline,
 )
 from blasso_flow.kernels.tails import assemble, backward, factor, first_overlaps, heads, inner, powers, solve, tail_products
+from blasso_flow.kernels.vectors import dot, mass
 
 
 @inlined
-def _add_tails(inject, root, first, power, target):
+def _add_tails(inject, root, power, target):
     """Add root times the tails that start with amplitudes ``inject`` (E, L + 1) to ``target`` (L,)."""
     for e in range(inject.shape[0]):
         decay = power[e, 1]
         total = 0.0
         for n in range(target.size):
             total = total * decay + inject[e, n]
-            target[n] += root[first + n] * total
+            target[n] += root[n] * total
 
 
 @inlined
-def _leave_kinks(x, w, count, residual, back, table, edges, tail, offset, root, first, low, high, kinks, row, end, begin):
+def _leave_kinks(x, w, count, residual, back, table, edges, tail, offset, root, low, high, kinks, row, end, begin):
     """Put particles on kinks to the side where the loss falls, unless both one-sided slopes hold them; True if any moved."""
     slopes = np.empty(2)
     left = False
@@ -43,7 +44,7 @@ def _leave_kinks(x, w, count, residual, back, table, edges, tail, offset, root, 
             place = x[i]
             for side in range(2):
                 x[i] = place + (2 * side - 1) * BESIDE
-                heads(x[i : i + 1], 1, table, edges, tail, offset, root, first, row, end, begin)
+                heads(x[i : i + 1], 1, table, edges, tail, offset, root, row, end, begin)
                 slopes[side] = w[i] * inner(row[0, 1], end[0, 1], begin[0], back, residual)
             if slopes[0] <= 0.0 <= slopes[1]:
                 x[i] = place
@@ -56,7 +57,7 @@ def _leave_kinks(x, w, count, residual, back, table, edges, tail, offset, root, 
 
 
 @inlined
-def _merge(x, w, count, residual, table, edges, tail, offset, root, first, power, strength, width, row, end, begin):
+def _merge(x, w, count, residual, table, edges, tail, offset, root, power, strength, width, row, end, begin):
     """Merge same-sign neighbours closer than MERGE widths where the objective does not rise; returns the new count."""
     head = row.shape[2]
     step = np.empty(residual.size)
@@ -72,14 +73,14 @@ def _merge(x, w, count, residual, table, edges, tail, offset, root, first, power
             for p in range(3):
                 place[0] = x[kept] if p == 0 else (x[i] if p == 1 else middle)
                 weight = -w[kept] if p == 0 else (-w[i] if p == 1 else total)
-                heads(place, 1, table, edges, tail, offset, root, first, row, end, begin)
+                heads(place, 1, table, edges, tail, offset, root, row, end, begin)
                 nearest = min(nearest, begin[0])
                 for k in range(head):
                     step[begin[0] + k] += weight * row[0, 0, k]
                 for e in range(power.shape[0]):
                     amplitude = weight * end[0, 0, e]
                     for n in range(begin[0] + head, residual.size):
-                        step[n] += amplitude * root[first + n]
+                        step[n] += amplitude * root[n]
                         amplitude *= power[e, 1]
             change = 0.0
             for n in range(nearest, residual.size):
@@ -114,7 +115,7 @@ def _curve(rows, ends, begin, count, w, move, tail_tap, inject, out):
 
 @compiled
 def relax(
-    x, w, baseline, residual, first, root, columns, table, edges, tail, tail_tap, offset, low, high, strength, width, norm,
+    x, w, baseline, residual, root, columns, table, edges, tail, tail_tap, offset, low, high, strength, width, norm,
     kinks, iterations, tolerance,
 ):  # fmt: skip
     """Newton on the weights and positions of all spikes of a stretch and the baseline's coefficients together.
@@ -129,7 +130,7 @@ def relax(
     terms = tail.shape[1]
     borders = columns.shape[0]
     power = powers(tail, length)
-    products = tail_products(root, first, length, power)
+    products = tail_products(root, length, power)
     rows = np.empty((count, 3, tail_tap))
     ends = np.empty((count, 3, terms))
     begin = np.empty(count, np.int64)
@@ -159,9 +160,9 @@ def relax(
     square = np.empty((borders, borders))
     column_back = np.empty((borders, terms, length + 1))
     for a in range(borders):
-        backward(columns[a], root, first, power, column_back[a])
+        backward(columns[a], root, power, column_back[a])
         for b in range(a + 1):
-            square[a, b] = np.sum(columns[a] * columns[b])
+            square[a, b] = dot(columns[a], columns[b])
             square[b, a] = square[a, b]
         if square[a, a] == 0.0:  # a column without samples keeps its coefficient
             square[a, a] = 1.0
@@ -169,10 +170,10 @@ def relax(
     kkt = 0.0
     used = 0
     while count > 0:
-        backward(residual, root, first, power, back)
+        backward(residual, root, power, back)
         if kinks.size > 0:
-            _leave_kinks(x, w, count, residual, back, table, edges, tail, offset, root, first, low, high, kinks, row, end, begin2)
-        heads(x, count, table, edges, tail, offset, root, first, rows, ends, begin)
+            _leave_kinks(x, w, count, residual, back, table, edges, tail, offset, root, low, high, kinks, row, end, begin2)
+        heads(x, count, table, edges, tail, offset, root, rows, ends, begin)
         kkt = 0.0
         for i in range(count):
             for order in range(3):
@@ -186,7 +187,7 @@ def relax(
                 worst = max(worst, abs(c[1, i]) * width)
             kkt = max(kkt, worst / strength)
         for a in range(borders):
-            gradient[a] = np.sum(columns[a] * residual)
+            gradient[a] = dot(columns[a], residual)
             if square[a, a] > 0.0:
                 kkt = max(kkt, abs(gradient[a]) / np.sqrt(square[a, a]) * norm / strength)
         if kkt < tolerance or used >= iterations:
@@ -194,7 +195,7 @@ def relax(
         used += 1
         size = 2 * count
         gauss = np.zeros((size, first_overlaps(begin, count, tail_tap, near)))
-        assemble(rows, ends, begin, near, w, count, root, first, power, products, gauss, left, right)
+        assemble(rows, ends, begin, near, w, count, root, power, products, gauss, left, right)
         for i in range(count):
             j = 2 * i + 1
             for a in range(borders):
@@ -243,8 +244,8 @@ def relax(
                 solved = with_baseline(sides, size, coupling, gradient, square, damping, small, step)
             if solved and bends(sides[0, 1:size:2], width):
                 _curve(rows, ends, begin, count, w, sides[0], tail_tap, inject, r2)
-                _add_tails(inject, root, first, power, r2)
-                backward(r2, root, first, power, bent_back)
+                _add_tails(inject, root, power, r2)
+                backward(r2, root, power, bent_back)
                 for i in range(count):
                     bend[2 * i] = -inner(rows[i, 0], ends[i, 0], begin[i], bent_back, r2)
                     bend[2 * i + 1] = 0.0 if fixed[i] else -w[i] * inner(rows[i, 1], ends[i, 1], begin[i], bent_back, r2)
@@ -273,16 +274,16 @@ def relax(
                     for e in range(terms):
                         inject[e, begin[i] + tail_tap] -= w[i] * ends[i, 0, e]
                     if w2[i] != 0.0:
-                        heads(x2[i : i + 1], 1, table, edges, tail, offset, root, first, row, end, begin2)
+                        heads(x2[i : i + 1], 1, table, edges, tail, offset, root, row, end, begin2)
                         for k in range(tail_tap):
                             r2[begin2[0] + k] += w2[i] * row[0, 0, k]
                         for e in range(terms):
                             inject[e, begin2[0] + tail_tap] += w2[i] * end[0, 0, e]
                     change += strength * (abs(w2[i]) - abs(w[i]))
-                _add_tails(inject, root, first, power, r2)
+                _add_tails(inject, root, power, r2)
                 for n in range(length):
                     change += 0.5 * (r2[n] - residual[n]) * (r2[n] + residual[n])
-                if change <= 1e-14 * strength * np.sum(np.abs(w[:count])):
+                if change <= 1e-14 * strength * mass(w[:count]):
                     accepted = True
                     break
             if trial > 0 or least > 0.0:
@@ -302,5 +303,5 @@ def relax(
                 kept += 1
         count = kept
         sort(x[:count], w[:count])
-        count = _merge(x, w, count, residual, table, edges, tail, offset, root, first, power, strength, width, row, end, begin2)
+        count = _merge(x, w, count, residual, table, edges, tail, offset, root, power, strength, width, row, end, begin2)
     return count, used, kkt

@@ -16,9 +16,7 @@ import numpy as np
 
 from blasso_flow.kernels import compiled, inlined
 from blasso_flow.kernels.responses import DEGREE, cell_of
-
-SINGULAR = 1e-9  # of a column's squared norm: less than this left over means that its parameter cannot be told
-HELD = 1e150  # pivot of a parameter that does not move
+from blasso_flow.kernels.systems import HELD, SINGULAR
 
 
 @inlined
@@ -32,8 +30,8 @@ def powers(tail, length):
 
 
 @inlined
-def heads(x, count, table, edges, tail, offset, root, first, rows, ends, begin):
-    """Heads and tails' amplitudes of the particles; begin[i], the sample of the first tap, counts from ``first``."""
+def heads(x, count, table, edges, tail, offset, root, rows, ends, begin):
+    """Heads and tails' amplitudes of the particles; begin[i] is the sample of the first tap."""
     head = rows.shape[2]
     for i in range(count):
         base = int(np.floor(x[i]))
@@ -52,11 +50,11 @@ def heads(x, count, table, edges, tail, offset, root, first, rows, ends, begin):
             for order in range(rows.shape[1]):
                 ends[i, order, e] = value
                 value *= tail[0, e]
-        begin[i] = start - first
+        begin[i] = start
 
 
 @inlined
-def backward(values, root, first, power, out):
+def backward(values, root, power, out):
     """out[e, n] = sum over m >= n of root_m values_m exp(-rate_e (m - n)); shape (E, L + 1)."""
     length = values.size
     for e in range(out.shape[0]):
@@ -64,12 +62,12 @@ def backward(values, root, first, power, out):
         total = 0.0
         out[e, length] = 0.0
         for n in range(length - 1, -1, -1):
-            total = total * decay + root[first + n] * values[n]
+            total = total * decay + root[n] * values[n]
             out[e, n] = total
 
 
 @inlined
-def tail_products(root, first, length, power):
+def tail_products(root, length, power):
     """products[e, f, n] = sum over m >= n of root_m^2 exp(-(rate_e + rate_f) (m - n)), shape (E, E, length + 1)."""
     terms = power.shape[0]
     products = np.empty((terms, terms, length + 1))
@@ -79,7 +77,7 @@ def tail_products(root, first, length, power):
             total = 0.0
             products[e, f, length] = 0.0
             for n in range(length - 1, -1, -1):
-                total = total * decay + root[first + n] ** 2
+                total = total * decay + root[n] ** 2
                 products[e, f, n] = total
     return products
 
@@ -109,7 +107,7 @@ def first_overlaps(begin, count, head, near):
 
 
 @inlined
-def assemble(rows, ends, begin, near, w, count, root, first, power, products, band, left, right):
+def assemble(rows, ends, begin, near, w, count, root, power, products, band, left, right):
     """Gauss-Newton matrix of the interleaved (weight, position) unknowns.
 
     ``band[j, k]`` = H[j, 2 near + k] where heads overlap. Elsewhere, for spike i well before spike j, entries are
@@ -124,7 +122,7 @@ def assemble(rows, ends, begin, near, w, count, root, first, power, products, ba
             for e in range(terms):
                 total = 0.0
                 for k in range(head):
-                    total += rows[j, p, k] * root[first + begin[j] + k] * power[e, k]
+                    total += rows[j, p, k] * root[begin[j] + k] * power[e, k]
                 for f in range(terms):
                     total += ends[j, p, f] * power[e, head] * products[e, f, after]
                 right[2 * j + p, e] = total * scale
@@ -141,7 +139,7 @@ def assemble(rows, ends, begin, near, w, count, root, first, power, products, ba
                     for e in range(terms):
                         part = 0.0
                         for k in range(head - lag, head):
-                            part += power[e, k + lag - head] * root[first + begin[j] + k] * rows[j, p, k]
+                            part += power[e, k + lag - head] * root[begin[j] + k] * rows[j, p, k]
                         for f in range(terms):
                             part += power[e, lag] * ends[j, p, f] * products[e, f, after]
                         total += ends[i, o, e] * part
@@ -269,11 +267,11 @@ def correlate(position, residual, root, table, edges, tail, tail_tap, offset, or
     count = position.size
     power = powers(tail, residual.size)
     back = np.empty((tail.shape[1], residual.size + 1))
-    backward(residual, root, 0, power, back)
+    backward(residual, root, power, back)
     rows = np.empty((count, orders, tail_tap))
     ends = np.empty((count, orders, tail.shape[1]))
     begin = np.empty(count, np.int64)
-    heads(position, count, table, edges, tail, offset, root, 0, rows, ends, begin)
+    heads(position, count, table, edges, tail, offset, root, rows, ends, begin)
     for i in range(count):
         for order in range(orders):
             out[order, i] = inner(rows[i, order], ends[i, order], begin[i], back, residual)
@@ -363,7 +361,7 @@ def inverse_blocks(
     length = root.size
     terms = tail.shape[1]
     power = powers(tail, length)
-    products = tail_products(root, 0, length, power)
+    products = tail_products(root, length, power)
     rows = np.empty((count, 2, tail_tap))
     ends = np.empty((count, 2, terms))
     begin = np.empty(count, np.int64)
@@ -373,9 +371,9 @@ def inverse_blocks(
     lower = np.empty((size, terms))
     back = np.empty((terms, length + 1))
     scale = np.ones(size)
-    heads(position, count, table, edges, tail, offset, root, 0, rows, ends, begin)
+    heads(position, count, table, edges, tail, offset, root, rows, ends, begin)
     band = np.zeros((size, first_overlaps(begin, count, tail_tap, near)))
-    assemble(rows, ends, begin, near, np.ones(count), count, root, 0, power, products, band, left, right)
+    assemble(rows, ends, begin, near, np.ones(count), count, root, power, products, band, left, right)
     for j in range(size):
         norm = np.sqrt(band[j, j - 2 * near[j // 2]])
         norms[j // 2, j % 2] = norm
@@ -391,7 +389,7 @@ def inverse_blocks(
             left[j, e] *= scale[j]
             right[j, e] *= scale[j]
     for a in range(columns.shape[0]):
-        backward(columns[a], root, 0, power, back)
+        backward(columns[a], root, power, back)
         for j in range(size):
             i = j // 2
             coupling[a, j] = inner(rows[i, j % 2], ends[i, j % 2], begin[i], back, columns[a]) * scale[j]

@@ -15,6 +15,15 @@ def dot(a, b):
 
 
 @inlined
+def mass(row):
+    """Sum of absolute values."""
+    total = 0.0
+    for k in range(row.size):
+        total += abs(row[k])
+    return total
+
+
+@inlined
 def add(factor, row, target):
     """target += factor * row."""
     for k in range(row.size):
