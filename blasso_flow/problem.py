@@ -164,7 +164,9 @@ class Problem:
     @cached_property
     def whitened_values(self) -> FloatArray:
         """root * y on the padded record, shape (M,)."""
-        return self.root * self.padded(self.values)
+        values = self.padded(self.values)
+        values *= self.root
+        return values
 
     @cached_property
     def energy(self) -> float:

@@ -36,7 +36,8 @@ class Whitening:
     @cached_property
     def root(self) -> FloatArray:
         """Square roots of the sample weights, shape (M,)."""
-        return self.padded(np.sqrt(self.sample_weights))
+        root = self.padded(self.sample_weights)
+        return np.sqrt(root, out=root)
 
     @cached_property
     def largest_root(self) -> float:
