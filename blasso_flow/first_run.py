@@ -1,6 +1,6 @@
 """The first run: kernels that a recovery needs, compiled by two processes at once into the cache that both share.
 
-Nearly half of the time goes into one kernel, the Newton steps. Where anything of this fails, a kernel is compiled when it is
+Half of the time goes into one kernel, the Newton steps. Where anything of this fails, a kernel is compiled when it is
 first called, as any other.
 """
 
@@ -24,28 +24,23 @@ from blasso_flow.problem import Problem
 from blasso_flow.signals import Axis, Signal
 
 SAMPLES = 64
+FINITE, ENDING_IN_EXPONENTIALS = "gaussian:sd=2", "decay:rise=0.5,decay=2"
 
 
 def prepare(filter: Filter, cores: int) -> None:
     """Compile what least squares with such a filter call, unless that was done before or cannot be kept.
 
-    Filters that end in exponentials, that have kinks or are periodic call other kernels: nothing is compiled for those.
+    Filters that have kinks or are periodic call other kernels: nothing is compiled for those.
     """
-    if (
-        not sys.executable
-        or cores < 2
-        or is_cached()
-        or not can_be_cached()
-        or filter.tail.size
-        or filter.kinks.size
-        or filter.period
-    ):
+    tail = filter.tail.size > 0
+    if not sys.executable or cores < 2 or is_cached(tail) or not can_be_cached() or filter.kinks.size or filter.period:
         return
-    code = f"import sys; sys.path[:] = {sys.path!r}; from blasso_flow.first_run import compile_newton; compile_newton()"
+    example = ENDING_IN_EXPONENTIALS if tail else FINITE
+    code = f"import sys; sys.path[:] = {sys.path!r}; from blasso_flow import first_run; first_run.compile_newton({example!r})"
     silent = subprocess.DEVNULL
     with subprocess.Popen([sys.executable, "-c", code], stdin=silent, stdout=silent, stderr=silent) as other:
         try:
-            compile_others()
+            compile_others(example)
             other.wait()
         finally:
             other.kill()
@@ -64,17 +59,17 @@ def _collecting_nothing() -> Iterator[None]:
 
 
 @_collecting_nothing()
-def compile_newton() -> None:
+def compile_newton(filter: str = FINITE) -> None:
     """Compile the Newton steps of a small problem."""
-    problem = _example()
+    problem = _example(filter)
     position, weight, residual = np.array([20.0, 40.0]), np.ones(2), np.zeros(problem.root.size)
     relax(problem, position, weight, np.zeros(1), residual, tolerance=1.0, iterations=1)
 
 
 @_collecting_nothing()
-def compile_others() -> None:
+def compile_others(filter: str = FINITE) -> None:
     """Compile what else a small problem calls, from the certificate to the error bars."""
-    problem, method = _example(), WindowedNewton()
+    problem, method = _example(filter), WindowedNewton()
     certifier, particles = Certifier(problem), method.start(problem)
     for _ in range(2):
         sums = problem.sums(particles.residual, particles.position, particles.weight, particles.baseline)
@@ -88,10 +83,10 @@ def compile_others() -> None:
     resolved_groups(position, errors, common, problem.filter.width)
 
 
-def _example() -> Problem:
+def _example(filter: str) -> Problem:
     """Two spikes on a constant."""
     axis = Axis(0.0, 1.0, SAMPLES)
-    table = filters.build(filters.describe("gaussian:sd=2"), axis)
+    table = filters.build(filters.describe(filter), axis)
     samples = np.arange(SAMPLES, dtype=np.float64)
     signal = Signal(table.response(samples - 20.3) + table.response(samples - 40.6), axis)
     return Problem.from_signal(signal, table, strength=0.1, noise_sd=0.1)

@@ -169,14 +169,14 @@ def relax(
     ends_and_scales = low, high, problem.strength, table.width, table.norm
     root, offset = problem.root[first : first + residual.size], problem.offset - first
     stretch = x, w, baseline, residual, root, columns, table.coefficients, table.edges
+    kinks = table.kinks if table.kinks.size else None
     if table.tail.size:
         from blasso_flow.kernels import tail_spikes
 
         count, _, kkt = tail_spikes.relax(
-            *stretch, table.tail, table.tail_tap, offset, *ends_and_scales, table.kinks, iterations, tolerance
+            *stretch, table.tail, table.tail_tap, offset, *ends_and_scales, kinks, iterations, tolerance
         )
     else:
-        kinks = table.kinks if table.kinks.size else None
         count, _, kkt = kernel.relax(*stretch, offset, table.period or None, *ends_and_scales, kinks, iterations, tolerance)
     return count, kkt
 

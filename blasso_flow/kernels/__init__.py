@@ -103,10 +103,10 @@ def announce_compilation(notify: Callable[[], None]) -> None:
     )
 
 
-def is_cached() -> bool:
-    """Whether kernels were compiled before on this machine: the solver's is found in the cache."""
-    folder = _folder()
-    return folder is not None and any(Path(folder).rglob("spikes.relax-*.nbi"))
+def is_cached(tail: bool = False) -> bool:
+    """Whether kernels were compiled before on this machine: the solver's for filters with or without ``tail`` is in the cache."""
+    folder, file = _folder(), "tail_spikes" if tail else "spikes"
+    return folder is not None and any(Path(folder).rglob(f"{file}.relax-*.nbi"))
 
 
 def can_be_cached() -> bool:

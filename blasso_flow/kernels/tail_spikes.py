@@ -20,7 +20,7 @@ from blasso_flow.kernels.steps import (
     with_baseline,
 )
 from blasso_flow.kernels.tails import assemble, backward, factor, first_overlaps, heads, inner, powers, solve, tail_products
-from blasso_flow.kernels.vectors import dot, mass
+from blasso_flow.kernels.vectors import add, dot, mass
 
 
 @inlined
@@ -44,7 +44,7 @@ def _leave_kinks(x, w, count, residual, back, table, edges, tail, offset, root, 
             place = x[i]
             for side in range(2):
                 x[i] = place + (2 * side - 1) * BESIDE
-                heads(x[i : i + 1], 1, table, edges, tail, offset, root, row, end, begin)
+                heads(x[i : i + 1], table, edges, tail, offset, root, row, end, begin)
                 slopes[side] = w[i] * inner(row[0, 1], end[0, 1], begin[0], back, residual)
             if slopes[0] <= 0.0 <= slopes[1]:
                 x[i] = place
@@ -57,12 +57,12 @@ def _leave_kinks(x, w, count, residual, back, table, edges, tail, offset, root, 
 
 
 @inlined
-def _merge(x, w, count, residual, table, edges, tail, offset, root, power, strength, width, row, end, begin):
+def _merge(x, w, residual, table, edges, tail, offset, root, power, strength, width, row, end, begin):
     """Merge same-sign neighbours closer than MERGE widths where the objective does not rise; returns the new count."""
     head = row.shape[2]
     step = np.empty(residual.size)
     kept = 0
-    for i in range(1, count):
+    for i in range(1, x.size):
         merged = False
         if x[i] - x[kept] < MERGE * width and w[i] * w[kept] > 0.0:
             total = w[i] + w[kept]
@@ -73,7 +73,7 @@ def _merge(x, w, count, residual, table, edges, tail, offset, root, power, stren
             for p in range(3):
                 place[0] = x[kept] if p == 0 else (x[i] if p == 1 else middle)
                 weight = -w[kept] if p == 0 else (-w[i] if p == 1 else total)
-                heads(place, 1, table, edges, tail, offset, root, row, end, begin)
+                heads(place, table, edges, tail, offset, root, row, end, begin)
                 nearest = min(nearest, begin[0])
                 for k in range(head):
                     step[begin[0] + k] += weight * row[0, 0, k]
@@ -95,16 +95,17 @@ def _merge(x, w, count, residual, table, edges, tail, offset, root, power, stren
             kept += 1
             x[kept] = x[i]
             w[kept] = w[i]
-    return kept + 1 if count > 0 else 0
+    return kept + 1 if x.size > 0 else 0
 
 
 @inlined
-def _curve(rows, ends, begin, count, w, move, tail_tap, inject, out):
+def _curve(rows, ends, begin, w, move, inject, out):
     """Half the model's second derivative along a ``move`` of weights and positions (2 K,): heads into out (L,), tails left in
     ``inject``."""
+    tail_tap = rows.shape[2]
     out[:] = 0.0
     inject[:] = 0.0
-    for i in range(count):
+    for i in range(begin.size):
         turn = move[2 * i] * move[2 * i + 1]
         curve = 0.5 * w[i] * move[2 * i + 1] ** 2
         for k in range(tail_tap):
@@ -149,7 +150,7 @@ def relax(
     right = np.empty((2 * count, terms))
     lower = np.empty((2 * count, terms))
     lost = np.zeros(0, np.bool_)
-    sides = np.empty((1 + borders, 2 * count))
+    scale = np.empty(2 * count)
     coupling = np.empty((borders, 2 * count))
     step = np.empty(borders)
     bend = np.empty(2 * count)
@@ -171,17 +172,19 @@ def relax(
     used = 0
     while count > 0:
         backward(residual, root, power, back)
-        if kinks.size > 0:
+        if kinks is not None:
             _leave_kinks(x, w, count, residual, back, table, edges, tail, offset, root, low, high, kinks, row, end, begin2)
-        heads(x, count, table, edges, tail, offset, root, rows, ends, begin)
+        heads(x[:count], table, edges, tail, offset, root, rows, ends, begin)
         kkt = 0.0
         for i in range(count):
             for order in range(3):
                 c[order, i] = inner(rows[i, order], ends[i, order], begin[i], back, residual)
             sign = 1.0 if w[i] > 0 else -1.0
             fixed[i] = outward(x[i], c[1, i], w[i], low, high)
-            if kinks.size > 0 and low < x[i] < high and at_kink(x[i], kinks):
+            if kinks is not None and low < x[i] < high and at_kink(x[i], kinks):
                 fixed[i] = True
+            scale[2 * i] = 1.0
+            scale[2 * i + 1] = 0.0 if fixed[i] else w[i]
             worst = abs(c[0, i] + strength * sign)
             if not fixed[i]:
                 worst = max(worst, abs(c[1, i]) * width)
@@ -195,23 +198,13 @@ def relax(
         used += 1
         size = 2 * count
         gauss = np.zeros((size, first_overlaps(begin, count, tail_tap, near)))
-        assemble(rows, ends, begin, near, w, count, root, power, products, gauss, left, right)
-        for i in range(count):
-            j = 2 * i + 1
-            for a in range(borders):
-                coupling[a, j - 1] = inner(rows[i, 0], ends[i, 0], begin[i], column_back[a], columns[a])
-                coupling[a, j] = inner(rows[i, 1], ends[i, 1], begin[i], column_back[a], columns[a]) * w[i]
-        for i in range(count):
-            if fixed[i]:
-                j = 2 * i + 1
-                gauss[j] = 0.0
-                for k in range(j + 1, size):
-                    if near[k // 2] > i:
-                        break
-                    gauss[k, j - 2 * near[k // 2]] = 0.0
-                left[j] = 0.0
-                right[j] = 0.0
-                coupling[:, j] = 0.0
+        sides = np.empty((1 + borders, size))
+        assemble(rows, ends, begin, near, scale[:size], root, power, products, gauss, left, right)
+        for a in range(borders):
+            for j in range(size):
+                i = j // 2
+                own = inner(rows[i, j % 2], ends[i, j % 2], begin[i], column_back[a], columns[a])
+                coupling[a, j] = scale[j] * own
         accepted = False
         for trial in range(TRIALS):
             band = gauss.copy()
@@ -231,7 +224,7 @@ def relax(
                     band[j + 1, own + 1] = band[j + 1, own + 1] * (1 + damping) + extra
                 sign = 1.0 if w[i] > 0 else -1.0
                 sides[0, j] = -(c[0, i] + strength * sign)
-                sides[0, j + 1] = 0.0 if fixed[i] else -(w[i] * c[1, i])
+                sides[0, j + 1] = -(scale[j + 1] * c[1, i])
                 for a in range(borders):
                     sides[1 + a, j] = coupling[a, j]
                     sides[1 + a, j + 1] = coupling[a, j + 1]
@@ -242,41 +235,39 @@ def relax(
                     solve(band, begin, near, count, tail_tap, power, right, lower, sides[a])
             if solved and borders > 0:
                 solved = with_baseline(sides, size, coupling, gradient, square, damping, small, step)
-            if solved and bends(sides[0, 1:size:2], width):
-                _curve(rows, ends, begin, count, w, sides[0], tail_tap, inject, r2)
+            if solved and bends(sides[0, 1::2], width):
+                _curve(rows, ends, begin[:count], w, sides[0], inject, r2)
                 _add_tails(inject, root, power, r2)
                 backward(r2, root, power, bent_back)
-                for i in range(count):
-                    bend[2 * i] = -inner(rows[i, 0], ends[i, 0], begin[i], bent_back, r2)
-                    bend[2 * i + 1] = 0.0 if fixed[i] else -w[i] * inner(rows[i, 1], ends[i, 1], begin[i], bent_back, r2)
+                for j in range(size):
+                    i = j // 2
+                    bend[j] = -scale[j] * inner(rows[i, j % 2], ends[i, j % 2], begin[i], bent_back, r2)
                 solve(band, begin, near, count, tail_tap, power, right, lower, bend)
                 add_bend(bend[:size], r2, w, width, columns, coupling, sides, small, step, bend_step)
             if solved:
                 change = 0.0
                 foreseen = 0.0
-                r2[:] = residual
+                for n in range(length):
+                    r2[n] = residual[n]
                 inject[:] = 0.0
                 for a in range(borders):
                     foreseen += 0.5 * gradient[a] * step[a]
-                    for n in range(length):
-                        r2[n] += step[a] * columns[a, n]
+                    add(step[a], columns[a], r2)
                 for i in range(count):
                     sign = 1.0 if w[i] > 0 else -1.0
                     foreseen += 0.5 * (c[0, i] + strength * sign) * sides[0, 2 * i] + 0.5 * w[i] * c[1, i] * sides[0, 2 * i + 1]
                     w2[i] = w[i] + sides[0, 2 * i]
                     shift = min(max(sides[0, 2 * i + 1], -0.5 * width), 0.5 * width)
-                    x2[i] = x[i] + shift if kinks.size == 0 else stopped_at_kink(x[i], x[i] + shift, kinks)
+                    x2[i] = x[i] + shift if kinks is None else stopped_at_kink(x[i], x[i] + shift, kinks)
                     x2[i] = min(max(x2[i], low), high)
                     if w2[i] * w[i] <= 0:
                         w2[i] = 0.0
-                    for k in range(tail_tap):
-                        r2[begin[i] + k] -= w[i] * rows[i, 0, k]
+                    add(-w[i], rows[i, 0], r2[begin[i] : begin[i] + tail_tap])
                     for e in range(terms):
                         inject[e, begin[i] + tail_tap] -= w[i] * ends[i, 0, e]
                     if w2[i] != 0.0:
-                        heads(x2[i : i + 1], 1, table, edges, tail, offset, root, row, end, begin2)
-                        for k in range(tail_tap):
-                            r2[begin2[0] + k] += w2[i] * row[0, 0, k]
+                        heads(x2[i : i + 1], table, edges, tail, offset, root, row, end, begin2)
+                        add(w2[i], row[0, 0], r2[begin2[0] : begin2[0] + tail_tap])
                         for e in range(terms):
                             inject[e, begin2[0] + tail_tap] += w2[i] * end[0, 0, e]
                     change += strength * (abs(w2[i]) - abs(w[i]))
@@ -292,16 +283,17 @@ def relax(
             break
         if trial == 0 or change < TRUSTED * foreseen:
             damping = max(damping * 0.1, 1e-15)
-        residual[:] = r2
+        for n in range(length):
+            residual[n] = r2[n]
         for a in range(borders):
             baseline[a] += step[a]
-        kept = 0
-        for i in range(count):
+        before = count
+        count = 0
+        for i in range(before):
             if w2[i] != 0.0:
-                x[kept] = x2[i]
-                w[kept] = w2[i]
-                kept += 1
-        count = kept
+                x[count] = x2[i]
+                w[count] = w2[i]
+                count += 1
         sort(x[:count], w[:count])
-        count = _merge(x, w, count, residual, table, edges, tail, offset, root, power, strength, width, row, end, begin2)
+        count = _merge(x[:count], w[:count], residual, table, edges, tail, offset, root, power, strength, width, row, end, begin2)
     return count, used, kkt

@@ -17,6 +17,7 @@ import numpy as np
 from blasso_flow.kernels import compiled, inlined
 from blasso_flow.kernels.responses import DEGREE, cell_of
 from blasso_flow.kernels.systems import HELD, SINGULAR
+from blasso_flow.kernels.vectors import dot
 
 
 @inlined
@@ -30,10 +31,10 @@ def powers(tail, length):
 
 
 @inlined
-def heads(x, count, table, edges, tail, offset, root, rows, ends, begin):
+def heads(x, table, edges, tail, offset, root, rows, ends, begin):
     """Heads and tails' amplitudes of the particles; begin[i] is the sample of the first tap."""
     head = rows.shape[2]
-    for i in range(count):
+    for i in range(x.size):
         base = int(np.floor(x[i]))
         fraction = x[i] - base
         cell, v, _ = cell_of(fraction, edges)
@@ -107,26 +108,25 @@ def first_overlaps(begin, count, head, near):
 
 
 @inlined
-def assemble(rows, ends, begin, near, w, count, root, power, products, band, left, right):
-    """Gauss-Newton matrix of the interleaved (weight, position) unknowns.
+def assemble(rows, ends, begin, near, scale, root, power, products, band, left, right):
+    """Inner products of responses and slopes by turns, times ``scale`` (2 K,), which is 0 for what does not move.
 
     ``band[j, k]`` = H[j, 2 near + k] where heads overlap. Elsewhere, for spike i well before spike j, entries are
     sum_e right[j, e] power[e, begin_j - begin_i - T] left[i, e].
     """
     head = rows.shape[2]
     terms = power.shape[0]
-    for j in range(count):
+    beyond = np.empty((2, terms))  # products of the tails of spike j with the exponentials
+    for j in range(scale.size // 2):
         after = begin[j] + head
         for p in range(2):
-            scale = w[j] if p == 1 else 1.0
             for e in range(terms):
-                total = 0.0
+                beyond[p, e] = dot(ends[j, p], products[e, :, after])
+                total = power[e, head] * beyond[p, e]
                 for k in range(head):
                     total += rows[j, p, k] * root[begin[j] + k] * power[e, k]
-                for f in range(terms):
-                    total += ends[j, p, f] * power[e, head] * products[e, f, after]
-                right[2 * j + p, e] = total * scale
-                left[2 * j + p, e] = ends[j, p, e] * scale
+                right[2 * j + p, e] = total * scale[2 * j + p]
+                left[2 * j + p, e] = ends[j, p, e] * scale[2 * j + p]
         for i in range(near[j], j + 1):
             lag = begin[j] - begin[i]
             for p in range(2):
@@ -137,14 +137,11 @@ def assemble(rows, ends, begin, near, w, count, root, power, products, band, lef
                     for k in range(lag, head):
                         total += rows[i, o, k] * rows[j, p, k - lag]
                     for e in range(terms):
-                        part = 0.0
+                        part = power[e, lag] * beyond[p, e]
                         for k in range(head - lag, head):
                             part += power[e, k + lag - head] * root[begin[j] + k] * rows[j, p, k]
-                        for f in range(terms):
-                            part += power[e, lag] * ends[j, p, f] * products[e, f, after]
                         total += ends[i, o, e] * part
-                    scale = (w[j] if p == 1 else 1.0) * (w[i] if o == 1 else 1.0)
-                    band[2 * j + p, 2 * (i - near[j]) + o] = total * scale
+                    band[2 * j + p, 2 * (i - near[j]) + o] = total * scale[2 * j + p] * scale[2 * i + o]
 
 
 @inlined
@@ -271,7 +268,7 @@ def correlate(position, residual, root, table, edges, tail, tail_tap, offset, or
     rows = np.empty((count, orders, tail_tap))
     ends = np.empty((count, orders, tail.shape[1]))
     begin = np.empty(count, np.int64)
-    heads(position, count, table, edges, tail, offset, root, rows, ends, begin)
+    heads(position, table, edges, tail, offset, root, rows, ends, begin)
     for i in range(count):
         for order in range(orders):
             out[order, i] = inner(rows[i, order], ends[i, order], begin[i], back, residual)
@@ -371,9 +368,9 @@ def inverse_blocks(
     lower = np.empty((size, terms))
     back = np.empty((terms, length + 1))
     scale = np.ones(size)
-    heads(position, count, table, edges, tail, offset, root, rows, ends, begin)
+    heads(position, table, edges, tail, offset, root, rows, ends, begin)
     band = np.zeros((size, first_overlaps(begin, count, tail_tap, near)))
-    assemble(rows, ends, begin, near, np.ones(count), count, root, power, products, band, left, right)
+    assemble(rows, ends, begin, near, scale, root, power, products, band, left, right)
     for j in range(size):
         norm = np.sqrt(band[j, j - 2 * near[j // 2]])
         norms[j // 2, j % 2] = norm
