@@ -131,7 +131,7 @@ def estimate_noise(values: FloatArray, filter: Filter | None = None) -> NoiseEst
     sqrt(12); data without visible noise get 1e-3 of their range. Both floors are told in the rule.
     """
     values = np.asarray(values, dtype=np.float64)
-    present = values[~np.isnan(values)]
+    present = _present(values)
     size = float(np.ptp(present)) if present.size else 0.0
     if size < SMALLEST:
         return _constant(present)
@@ -164,7 +164,7 @@ def estimate_from_residual(residual: FloatArray, previous: NoiseEstimate, parame
     of the residual go together: low-pass noise hides from differences, and spikes must stand out from all of it. A floor stays.
     """
     residual = np.asarray(residual, dtype=np.float64)
-    present = residual[~np.isnan(residual)]
+    present = _present(residual)
     free = present.size - parameters
     if previous.floor or present.size < ENOUGH or free < present.size / 2:
         return previous
@@ -178,6 +178,12 @@ def estimate_from_residual(residual: FloatArray, previous: NoiseEstimate, parame
         kept = tuple(note for note in kept if note != LOW_PASS)
         return NoiseEstimate(sd, "median absolute residual of a first fit: low-pass noise", (*kept, note), freedom=freedom)
     return previous
+
+
+def _present(values: FloatArray) -> FloatArray:
+    """Values without NaN, the array itself where it has none."""
+    missing = np.isnan(values)
+    return values[~missing] if missing.any() else values
 
 
 def _median_sd(values: FloatArray) -> float:
@@ -195,7 +201,7 @@ def _median(values: FloatArray) -> float:
 def _neighbours_correlation(residual: FloatArray) -> float:
     """Correlation of neighbouring samples (N,), NaN where missing, from median absolute sums and differences."""
     pairs = residual[:-1] + residual[1:], residual[:-1] - residual[1:]
-    squares = [_median_sd(pair[~np.isnan(pair)]) ** 2 if not np.isnan(pair).all() else 0.0 for pair in pairs]
+    squares = [_median_sd(_present(pair)) ** 2 if not np.isnan(pair).all() else 0.0 for pair in pairs]
     return (squares[0] - squares[1]) / sum(squares) if sum(squares) > 0 else 0.0
 
 
@@ -269,8 +275,7 @@ def _from_differences(
 
 def _difference_sd(differences: FloatArray, order: int, quantum: float = 0.0) -> float:
     """sd of white noise from the median absolute one of differences of one order; 0.0 with too few complete windows."""
-    size = np.abs(differences)
-    size = size[~np.isnan(size)]
+    size = _present(np.abs(differences))
     if size.size < (ENOUGH if order > 1 else 1):
         return 0.0
     middle = _median(size)
@@ -341,7 +346,7 @@ def _block_squares(differences: Sequence[FloatArray], lag: int, block: int) -> F
         rows[1:], (differences[1][3:], differences[2][3:], differences[8], values[lag:] - values[:-lag]), strict=True
     ):
         np.multiply(curve[:span], curve[:span], out=row)
-    counts, missing = np.full(blocks, block), np.zeros((blocks, block), dtype=np.bool_)
+    counts, missing = np.full(blocks, block), None
     if np.isnan(values).any():
         missing = np.asarray(np.isnan(squares).any(axis=0))
         counts = block - missing.sum(axis=1)
@@ -349,7 +354,8 @@ def _block_squares(differences: Sequence[FloatArray], lag: int, block: int) -> F
         squares, missing, counts = squares[:, kept], missing[kept], counts[kept]
         squares[:, missing] = 0.0
     centred = squares[0] - (squares[0].sum(axis=1) / counts)[:, None]
-    centred[missing] = 0.0
+    if missing is not None:
+        centred[missing] = 0.0
     np.multiply(centred, centred, out=squares[0])
     result: FloatArray = squares.sum(axis=2) / counts
     result[0] *= counts / (counts - 1)

@@ -328,7 +328,7 @@ class Problem:
         sum of the residual is off by at most a multiple of eps times these magnitudes.
         """
         responses = math.sqrt(sums.overlap * sums.weight_square) * self.filter.response_bound * self.largest_root
-        curves = math.sqrt(self.energy) + float(np.abs(baseline) @ self.baseline_lengths)
+        curves = math.sqrt(self.energy) + sum(map(abs, (baseline * self.baseline_lengths).tolist()))
         off = losses.EPSILON * (sums.overlap + 24) * (responses + curves)
         terms = 0.5 * sums.square + self.strength * sums.mass
         return math.sqrt(sums.square) * off + 0.5 * off**2 + losses.sum_rounding(sums.size) * terms

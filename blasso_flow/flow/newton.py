@@ -47,21 +47,21 @@ class WindowedNewton:
 
     def advance(self, problem: Problem, particles: Particles, certificate: Certificate) -> Particles:
         """Births, sweeps over windows of spikes that are not stationary, then the joint system where there is one."""
-        tolerance = goal_of_sweeps(problem, certificate)
         born = self.birth(problem, particles, certificate)
         x, w, baseline, residual = born.position, born.weight, born.baseline, born.residual
-        joint = self._joint_fits(problem, x.size)
-        alone = joint and (x.size <= WINDOW or self._couples_everything(problem))
         unrest = None
-        if not alone:
-            x, w, unrest = self._sweeps(problem, x, w, residual, tolerance, particles)
-        if alone or (joint and baseline.size > 0):
-            goal = min(max(ALONE_SHARE * (certificate.sup - 1), LEAST), ALONE) if alone else 0.3 * tolerance
-            most = SWEEPS * ITERATIONS if alone else ITERATIONS
+        if self._alone(problem, x.size):
+            goal, most = min(max(ALONE_SHARE * (certificate.sup - 1), LEAST), ALONE), SWEEPS * ITERATIONS
             count, _ = relax(problem, x, w, baseline, residual, tolerance=goal, iterations=most)
-            x, w, unrest = x[:count], w[:count], None
+            x, w = x[:count], w[:count]
+        else:
+            tolerance = goal_of_sweeps(problem, certificate)
+            x, w, unrest = self._sweeps(problem, x, w, residual, tolerance, particles)
+            if baseline.size > 0 and self._joint_fits(problem, born.position.size):
+                count, _ = relax(problem, x, w, baseline, residual, tolerance=0.3 * tolerance, iterations=ITERATIONS)
+                x, w, unrest = x[:count], w[:count], None
         moved = Particles.evaluate(problem, x, w, baseline, particles.rounds + 1, particles, residual)
-        return replace(moved, unrest=unrest)
+        return moved if unrest is None else replace(moved, unrest=unrest)
 
     def birth(self, problem: Problem, particles: Particles, certificate: Certificate) -> Particles:
         """Insert all candidates at once with half their one-step weight, except beside a same-sign spike still on its way.
@@ -78,9 +78,15 @@ class WindowedNewton:
         if not usable.any():
             return particles.copied()
         weight = excess[usable] / norms[usable] * (problem.strength * BIRTH_WEIGHT)
-        positions = np.concatenate([particles.position, position[usable]])
-        weights = np.concatenate([particles.weight, weight])
+        position = position[usable]
+        if particles.baseline.size and self._alone(problem, particles.position.size + position.size):
+            return particles.joined_by(problem, position, weight)
+        positions, weights = np.concatenate([particles.position, position]), np.concatenate([particles.weight, weight])
         return Particles.evaluate(problem, positions, weights, particles.baseline, particles.rounds, particles)
+
+    def _alone(self, problem: Problem, count: int) -> bool:
+        """Whether one system of all spikes and the baseline takes the place of sweeps."""
+        return self._joint_fits(problem, count) and (count <= WINDOW or self._couples_everything(problem))
 
     @staticmethod
     def _couples_everything(problem: Problem) -> bool:

@@ -52,6 +52,15 @@ class Particles:
             return Particles(position, weight, baseline, residual, rounds)
         return Particles(position, weight, *problem.refitted(problem.model(position, weight), baseline, out), rounds)
 
+    def joined_by(self, problem: Problem, position: FloatArray, weight: FloatArray) -> Particles:
+        """With more particles, in arrays of their own; the baseline stays as it is, for steps that move it too."""
+        residual = problem.model(position, weight)
+        residual *= problem.root
+        residual += self.residual
+        positions, weights = np.concatenate([self.position, position]), np.concatenate([self.weight, weight])
+        order = np.argsort(positions, kind="stable")
+        return Particles(positions[order], weights[order], self.baseline.copy(), residual, self.rounds)
+
     def copied(self) -> Particles:
         """The same particles in arrays of their own."""
         own = self.position.copy(), self.weight.copy(), self.baseline.copy(), self.residual.copy()
