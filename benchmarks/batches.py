@@ -142,7 +142,7 @@ def main() -> None:
                 passes = work / number / (0.5 * (before + channels.one_pass(made)))
                 row(
                     *(f"{number:,}", jobs, f"{seconds:.1f}", f"{number / seconds:.0f}", f"{work:.1f}", f"{alone:.1f}"),
-                    *(f"{peak:.0f}", f"{passes:.3g}", at_most(channels.ASKED, passes) if number >= MANY else ""),
+                    *(f"{peak:.0f}", f"{passes:.3g}", at_most(channels.ASKED, passes) if number >= MANY and jobs == 1 else ""),
                 )
             if number >= MANY and {1, 2} <= runs.keys():
                 seconds, work, alone = runs[2]

@@ -39,6 +39,7 @@ CASES = (
 )
 GROWTH = ("1000000,20000,5,positive", "10000000,200000,5,positive")
 SHORT, RUNS_OF_SHORT, RUNS = 10_000, 9, 3  # samples; how often those up to this length, and longer ones, are run
+RUNS_OF_GROWTH = 7
 WARM_SPIKES = 100
 LONG = 100_000  # samples: shorter cases say nothing about memory
 
@@ -114,7 +115,9 @@ def growth() -> float:
     """Time of the second case of GROWTH over that of the first, in this process."""
     warm_up(GROWTH[0])
     problems = [prepared(case) for case in GROWTH]
-    seconds = np.array([[timed(partial(solved, problem), problem.values.size).cpu for problem in problems] for _ in range(RUNS)])
+    seconds = np.array(
+        [[timed(partial(solved, problem), problem.values.size).cpu for problem in problems] for _ in range(RUNS_OF_GROWTH)]
+    )
     small, large = np.median(seconds, axis=0)
     return float(large / small)
 
