@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from problems import FILTERS, make
 
-from blasso_flow.certificate import Certificate, stationarity
+from blasso_flow.certificate import Certificate, sample_eta, stationarity
 from blasso_flow.flow import Particles, largest_strength, solve
 from blasso_flow.flow.ledger import STALLED_ROUNDS, message
+from blasso_flow.flow.loop import run
 from blasso_flow.flow.newton import LEAST, SWEPT, WindowedNewton, goal_of_sweeps, kkt_residuals, windows
 from blasso_flow.spikes import Status
 
@@ -213,3 +214,23 @@ def test_the_steps_leave_what_they_were_given():
         for curve, kept in zip(own, (particles.position, particles.weight, particles.baseline, particles.residual), strict=True):
             np.testing.assert_array_equal(curve, kept)
         particles = after
+
+
+class Worsening(WindowedNewton):
+    """Newton that forgets all spikes but one from the third round on."""
+
+    def advance(self, problem, particles, certificate, spare=None):
+        after = super().advance(problem, particles, certificate, spare)
+        if after.rounds < 3:
+            return after
+        return Particles.evaluate(problem, after.position[:1], after.weight[:1], after.baseline, after.rounds, out=after.residual)
+
+
+def test_the_best_iterate_keeps_its_residual():
+    """Residuals of other iterates are written over by those that follow."""
+    problem = make("gaussian", seed=3, spikes=6, baseline="none").problem
+    solution = run(problem, Worsening(), tol=1e-30, tol_noise=1e-30, max_rounds=8)
+    assert len(solution.trace) > 5
+    residual = problem.residual(solution.position, solution.weight, solution.baseline)
+    np.testing.assert_allclose(solution.eta, sample_eta(problem, solution.position, residual), rtol=1e-9)
+    assert solution.objective == pytest.approx(problem.objective(residual, solution.weight), rel=1e-12)

@@ -115,7 +115,7 @@ class Descent:
         none = np.zeros(problem.baseline.shape[1])
         return _cloud(problem, places, weights * units.weight, none, 0, units, step, 0.0)
 
-    def advance(self, problem: Problem, particles: Cloud, certificate: Certificate) -> Cloud:
+    def advance(self, problem: Problem, particles: Cloud, certificate: Certificate, spare: FloatArray | None = None) -> Cloud:
         """Iterations until the next certificate is due. No births: the particles of the start have to do."""
         return self.iterated(problem, particles, self.every or interval(particles.rounds), certificate.sup - 1)
 

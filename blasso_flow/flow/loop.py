@@ -34,6 +34,7 @@ def run(
         lambda objective: absolute_tolerance(problem, objective, tol, tol_noise), max_rounds, on_round, remedies
     )
     certifier = Certifier(problem)
+    before: Moved | None = None
     particles = method.start(problem)
     while True:
         sums = problem.sums(particles.residual, particles.position, particles.weight, particles.baseline)
@@ -53,7 +54,10 @@ def run(
             on_iterate(particles)
         if stop:
             break
-        particles = method.advance(problem, particles, certificate)
+        spare = None  # what the iterate before this one leaves to be overwritten
+        if before is not None and before is not ledger.best.iterate and on_iterate is None:
+            spare = before.residual
+        before, particles = particles, method.advance(problem, particles, certificate, spare)
     best = ledger.best.iterate
     return ledger.solution(
         best.position,

@@ -45,9 +45,11 @@ class WindowedNewton:
         none = np.empty(0)
         return Particles.evaluate(problem, none, none, np.zeros(problem.baseline.shape[1]))
 
-    def advance(self, problem: Problem, particles: Particles, certificate: Certificate) -> Particles:
+    def advance(
+        self, problem: Problem, particles: Particles, certificate: Certificate, spare: FloatArray | None = None
+    ) -> Particles:
         """Births, sweeps over windows of spikes that are not stationary, then the joint system where there is one."""
-        born = self.birth(problem, particles, certificate)
+        born = self.birth(problem, particles, certificate, spare)
         x, w, baseline, residual = born.position, born.weight, born.baseline, born.residual
         unrest = None
         if self._alone(problem, x.size):
@@ -63,7 +65,9 @@ class WindowedNewton:
         moved = Particles.evaluate(problem, x, w, baseline, particles.rounds + 1, particles, residual)
         return moved if unrest is None else replace(moved, unrest=unrest)
 
-    def birth(self, problem: Problem, particles: Particles, certificate: Certificate) -> Particles:
+    def birth(
+        self, problem: Problem, particles: Particles, certificate: Certificate, spare: FloatArray | None = None
+    ) -> Particles:
         """Insert all candidates at once with half their one-step weight, except beside a same-sign spike still on its way.
 
         The arrays of what is returned are its own: steps may be made in place.
@@ -82,7 +86,7 @@ class WindowedNewton:
         if particles.baseline.size and self._alone(problem, particles.position.size + position.size):
             return particles.joined_by(problem, position, weight)
         positions, weights = np.concatenate([particles.position, position]), np.concatenate([particles.weight, weight])
-        return Particles.evaluate(problem, positions, weights, particles.baseline, particles.rounds, particles)
+        return Particles.evaluate(problem, positions, weights, particles.baseline, particles.rounds, particles, spare)
 
     def _alone(self, problem: Problem, count: int) -> bool:
         """Whether one system of all spikes and the baseline takes the place of sweeps."""

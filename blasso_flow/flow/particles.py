@@ -76,8 +76,11 @@ class Method(Protocol[Moved]):
     def start(self, problem: Problem) -> Moved:
         """Initial particles."""
 
-    def advance(self, problem: Problem, particles: Moved, certificate: Certificate) -> Moved:
-        """Particles after births, where the method has them, and one round of forward-backward steps, or several."""
+    def advance(self, problem: Problem, particles: Moved, certificate: Certificate, spare: FloatArray | None = None) -> Moved:
+        """Particles after births, where the method has them, and one round of forward-backward steps, or several.
+
+        ``spare`` (M,) is the residual of an earlier iterate that nobody needs any more: it may be overwritten.
+        """
 
 
 def largest_strength(problem: Problem) -> float:
