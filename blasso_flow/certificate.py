@@ -227,8 +227,9 @@ class Certifier:
 
 
 def _stale_pieces(stale: NDArray[np.bool_], most: int) -> list[tuple[int, int]]:
-    """Ranges of at most so many flags, but one at least, in which any is set."""
-    return [piece for piece in threads.pieces(stale.size, max(1, most)) if stale[slice(*piece)].any()]
+    """Ranges of at most so many flags, but one at least, in which any is set; a single range in any case."""
+    every = threads.pieces(stale.size, max(1, most))
+    return every if len(every) == 1 else [piece for piece in every if stale[slice(*piece)].any()]
 
 
 def _transform(taps: int, size: int) -> int:

@@ -9,7 +9,6 @@ whitened: root * (model - y) with root = sqrt(W). Knows no solver.
 from __future__ import annotations
 
 import math
-from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -122,8 +121,8 @@ class Problem:
 
     def with_strength(self, strength: float) -> Problem:
         """The same problem at another strength. It shares what was prepared, none of which depends on the strength."""
-        other = copy(self)
-        vars(other)["strength"] = strength
+        other = object.__new__(type(self))
+        vars(other).update(vars(self), strength=strength)
         return other
 
     @property

@@ -44,7 +44,7 @@ class Particles:
         Without a baseline the residual is taken over from ``before``, of the same problem, where it is the same to the last bit.
         ``out`` (M,) is an array to put the residual in, by default a new one.
         """
-        order = np.argsort(position, kind="stable")
+        order = position.argsort(kind="stable")
         position, weight = position[order], weight[order]
         if not baseline.size:
             known = (before.position, before.weight, before.residual) if before is not None else None
@@ -58,7 +58,7 @@ class Particles:
         residual *= problem.root
         residual += self.residual
         positions, weights = np.concatenate([self.position, position]), np.concatenate([self.weight, weight])
-        order = np.argsort(positions, kind="stable")
+        order = positions.argsort(kind="stable")
         return Particles(positions[order], weights[order], self.baseline.copy(), residual, self.rounds)
 
     def copied(self) -> Particles:
