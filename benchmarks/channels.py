@@ -17,11 +17,11 @@ import numpy as np
 from benchmarks.problems import pass_seconds, timed
 from benchmarks.stopwatch import Stopwatch
 from benchmarks.tables import at_most, head, row
-from blasso_flow import routes
-from blasso_flow.recovery import recover_channel, tabulated
-from blasso_flow.settings import Settings
-from blasso_flow.signals import Signal
-from blasso_flow.simulation import simulate
+from blasso_flow.data.signals import Signal
+from blasso_flow.recovery import routes
+from blasso_flow.recovery.channel import recover_channel, tabulated
+from blasso_flow.recovery.settings import Settings
+from blasso_flow.truth.simulation import simulate
 
 SAMPLES, SPIKES, WIDTH = 1000, 10, 20
 RUNS = 7

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from blasso_flow.data.spikes import Recovery
 from blasso_flow.files import find_signal, read_result
-from blasso_flow.spikes import Recovery
 
 ROOT = Path(__file__).parents[1]
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from benchmarks.problems import problem_of
 from benchmarks.tables import at_most, head, row
+from blasso_flow.data.spikes import TraceRow
 from blasso_flow.flow import solve
-from blasso_flow.problem import Problem
-from blasso_flow.spikes import TraceRow
+from blasso_flow.problem.problem import Problem
 
 ASKED = {40: 0.3, 60: 1.0, 80: None}  # seconds by dB
 TOLERANCE = 1e-6

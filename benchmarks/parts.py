@@ -18,9 +18,10 @@ from numba.core.dispatcher import Dispatcher
 from benchmarks.problems import pass_seconds, problem_of, timed
 from benchmarks.stopwatch import Place, Stopwatch
 from benchmarks.tables import head, row
-from blasso_flow import certificate, kernels
+from blasso_flow import kernels
 from blasso_flow.flow import solve
-from blasso_flow.problem import Problem
+from blasso_flow.problem.problem import Problem
+from blasso_flow.proof import certificate
 
 CASES = ((1000, 10, 20.0, False), (10_000, 100, 20.0, False), (1_000_000, 20_000, 5.0, True))
 SAMPLES = 50_000  # of all runs of a case together; at least two runs

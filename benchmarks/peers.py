@@ -18,11 +18,11 @@ from scipy.sparse import csc_matrix
 
 from benchmarks.problems import problem_of, timed
 from benchmarks.tables import head, row
-from blasso_flow.audit_bound import bound_certificate
-from blasso_flow.certificate import dual_value
+from blasso_flow.audit.bound import bound_certificate
+from blasso_flow.data.signals import FloatArray
 from blasso_flow.flow import solve
-from blasso_flow.problem import Problem
-from blasso_flow.signals import FloatArray
+from blasso_flow.problem.problem import Problem
+from blasso_flow.proof.certificate import dual_value
 
 CASES = ((1000, 10, 20.0, False), (10_000, 100, 20.0, False))
 PER_WIDTH = 4

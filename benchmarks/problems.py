@@ -11,11 +11,11 @@ import numpy as np
 from scipy.signal import fftconvolve
 
 from blasso_flow import filters
+from blasso_flow.data.signals import FloatArray
 from blasso_flow.filters import Filter
-from blasso_flow.noise import StrengthRule, choose_strength
-from blasso_flow.problem import Problem
-from blasso_flow.signals import FloatArray
-from blasso_flow.simulation import simulate
+from blasso_flow.noise.level import StrengthRule, choose_strength
+from blasso_flow.problem.problem import Problem
+from blasso_flow.truth.simulation import simulate
 
 CALLED_OFTEN = 50_000  # samples
 T = TypeVar("T")

@@ -16,11 +16,11 @@ import numpy as np
 
 from benchmarks.tables import head, row
 from blasso_flow import filters
-from blasso_flow.audit import audit_channel
-from blasso_flow.recovery import recover_channel
-from blasso_flow.settings import Settings
-from blasso_flow.signals import Signal
-from blasso_flow.simulation import simulate
+from blasso_flow.audit.audit import audit_channel
+from blasso_flow.data.signals import Signal
+from blasso_flow.recovery.channel import recover_channel
+from blasso_flow.recovery.settings import Settings
+from blasso_flow.truth.simulation import simulate
 
 TOLERANCE = 1e-6
 

@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.command import recovered
-from blasso_flow.alignment import fitted as fitted_offsets
-from blasso_flow.alignment import groups_by, shifted
+from blasso_flow.answer.rates import rates
+from blasso_flow.data.signals import Signal, Truth
+from blasso_flow.data.spikes import Optimum, Recovery, Spikes
 from blasso_flow.files import read_signal
-from blasso_flow.rates import rates
-from blasso_flow.scoring import score
-from blasso_flow.signals import Signal, Truth
-from blasso_flow.spikes import Optimum, Recovery, Spikes
+from blasso_flow.truth.alignment import fitted as fitted_offsets
+from blasso_flow.truth.alignment import groups_by, shifted
+from blasso_flow.truth.scoring import score
 
 RANGES = "decay:rise=0.02..0.2,decay=0.3..3,order=3"
 BASELINE = "percentile:window=30"

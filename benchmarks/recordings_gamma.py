@@ -27,7 +27,7 @@ from scipy.signal import find_peaks
 
 import blasso_flow as bf
 from benchmarks.command import recovered
-from blasso_flow.signals import FloatArray
+from blasso_flow.data.signals import FloatArray
 
 KEV = 0.37844  # a channel: the acquisition's own calibration, energy = index times this
 RANGE = (200.0, 2700.0)  # keV: below lie X-rays and the backscatter hump

@@ -20,8 +20,8 @@ from scipy.optimize import least_squares
 from scipy.signal import find_peaks
 
 from benchmarks.command import recovered
+from blasso_flow.data.signals import FloatArray, IntArray
 from blasso_flow.files import read_signal
-from blasso_flow.signals import FloatArray, IntArray
 
 MOST_SPIKES = 8
 TOLERATED = 0.01

@@ -17,8 +17,8 @@ from scipy.optimize import curve_fit
 from scipy.signal import find_peaks
 
 import blasso_flow as bf
-from blasso_flow import baselines
-from blasso_flow.signals import FloatArray
+from blasso_flow.data.signals import FloatArray
+from blasso_flow.problem import baselines
 
 GUESSES = (5.0, 8.0, 12.0, 16.0, 22.0)
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from blasso_flow import filters
+from blasso_flow.data.signals import Signal
+from blasso_flow.data.spikes import Recovery
 from blasso_flow.files import read_signal
-from blasso_flow.filter_fit import fit_filter
-from blasso_flow.filter_ranges import parse_ranges
-from blasso_flow.recovery import recover
-from blasso_flow.settings import Settings
-from blasso_flow.signals import Signal
-from blasso_flow.spikes import Recovery
+from blasso_flow.recovery.channel import recover
+from blasso_flow.recovery.filter_fit import fit_filter
+from blasso_flow.recovery.filter_ranges import parse_ranges
+from blasso_flow.recovery.settings import Settings
 
 GAUSSIAN = "gaussian:sd=42"  # bins: the instrument's pulse as its notes have it
 RANGES = "emg:sd=8..80,decay=8..120"  # bins: a pulse with a tail, fitted to the counts

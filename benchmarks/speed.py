@@ -27,7 +27,7 @@ from benchmarks.problems import pass_seconds, problem_of, timed
 from benchmarks.tables import at_least, at_most, head, row
 from blasso_flow import threads
 from blasso_flow.flow import Solution, solve
-from blasso_flow.problem import Problem
+from blasso_flow.problem.problem import Problem
 
 QUICK = ("1000,10,20,signed", "10000,100,20,signed", "100000,2000,5,signed", "200000,200,100,signed")
 CASES = (

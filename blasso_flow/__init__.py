@@ -9,17 +9,17 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from blasso_flow._version import __version__
+__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from blasso_flow import filters
+    from blasso_flow.data.signals import Axis, FilterDescription, Signal, Truth
+    from blasso_flow.data.spikes import Recovery, Spikes
     from blasso_flow.errors import BlassoFlowError
     from blasso_flow.files import read_result, read_signal, write_result, write_signal
     from blasso_flow.flow import solve
-    from blasso_flow.problem import Problem
-    from blasso_flow.recovery import recover
-    from blasso_flow.signals import Axis, FilterDescription, Signal, Truth
-    from blasso_flow.spikes import Recovery, Spikes
+    from blasso_flow.problem.problem import Problem
+    from blasso_flow.recovery.channel import recover
 
 __all__ = [
     "Axis",
@@ -41,17 +41,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Axis": "signals",
+    "Axis": "data.signals",
     "BlassoFlowError": "errors",
-    "FilterDescription": "signals",
-    "Problem": "problem",
-    "Recovery": "spikes",
-    "Signal": "signals",
-    "Spikes": "spikes",
-    "Truth": "signals",
+    "FilterDescription": "data.signals",
+    "Problem": "problem.problem",
+    "Recovery": "data.spikes",
+    "Signal": "data.signals",
+    "Spikes": "data.spikes",
+    "Truth": "data.signals",
     "read_result": "files",
     "read_signal": "files",
-    "recover": "recovery",
+    "recover": "recovery.channel",
     "solve": "flow",
     "write_result": "files",
     "write_signal": "files",

@@ -14,8 +14,10 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any, TypeVar
 
-from blasso_flow.signals import IntArray
+import numpy as np
+from numpy.typing import NDArray
 
+IntArray = NDArray[np.int64]
 T = TypeVar("T")
 Piece = tuple[Any, ...]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from blasso_flow.signals import Axis, FilterDescription, Signal, Truth
-from blasso_flow.spikes import ChannelReport, Fit, Optimum, Paths, Recovery, Spikes, Status, TraceRow
+from blasso_flow.data.signals import Axis, FilterDescription, Signal, Truth
+from blasso_flow.data.spikes import ChannelReport, Fit, Optimum, Paths, Recovery, Spikes, Status, TraceRow
 
 
 def example_signal(channels: int = 2, samples: int = 50, seed: int = 0) -> Signal:

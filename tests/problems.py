@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from blasso_flow import filters
-from blasso_flow.problem import Problem
-from blasso_flow.signals import Axis, FilterDescription, Signal
+from blasso_flow.data.signals import Axis, FilterDescription, Signal
+from blasso_flow.problem.problem import Problem
 
 LAG = np.arange(-12.0, 40.0)
 MEASURED = FilterDescription("measured", {}, LAG, np.exp(-0.5 * (LAG / 3) ** 2) + 0.3 * np.exp(-0.5 * ((LAG - 11) / 5) ** 2))

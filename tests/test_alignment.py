@@ -11,12 +11,12 @@ import pytest
 from command import DATA, run
 
 from blasso_flow import read_signal, write_signal
-from blasso_flow.alignment import fitted, groups_by, shifted, summary
+from blasso_flow.answer.rates import correlations
+from blasso_flow.data.signals import Axis, Signal, Truth
+from blasso_flow.data.spikes import Spikes
 from blasso_flow.errors import UsageError
-from blasso_flow.rates import correlations
-from blasso_flow.scoring import score
-from blasso_flow.signals import Axis, Signal, Truth
-from blasso_flow.spikes import Spikes
+from blasso_flow.truth.alignment import fitted, groups_by, shifted, summary
+from blasso_flow.truth.scoring import score
 
 
 def spikes(position, channel, weight=None):

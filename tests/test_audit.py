@@ -15,17 +15,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blasso_flow import audit as audit_module
-from blasso_flow import audit_bound, audit_counts, audit_parts
-from blasso_flow.audit import audit, audit_channel
-from blasso_flow.audit_bound import bound_certificate
+from blasso_flow.audit import audit as audit_module
+from blasso_flow.audit import bound as audit_bound
+from blasso_flow.audit import counts as audit_counts
+from blasso_flow.audit import parts as audit_parts
+from blasso_flow.audit.audit import audit, audit_channel
+from blasso_flow.audit.bound import bound_certificate
+from blasso_flow.data.signals import Axis, FilterDescription, Signal
+from blasso_flow.data.spikes import ChannelReport, Optimum, Status
 from blasso_flow.errors import DataError, UsageError
 from blasso_flow.filters import build, describe
 from blasso_flow.flow import solve
-from blasso_flow.problem import Problem
-from blasso_flow.signals import Axis, FilterDescription, Signal
-from blasso_flow.simulation import simulate
-from blasso_flow.spikes import ChannelReport, Optimum, Status
+from blasso_flow.problem.problem import Problem
+from blasso_flow.truth.simulation import simulate
 
 LAG = np.arange(-10.0, 30.0)
 FILTERS = {

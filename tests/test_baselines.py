@@ -9,11 +9,12 @@ import pytest
 from scipy.ndimage import generic_filter
 
 import blasso_flow as bf
-from blasso_flow import baselines, filters
-from blasso_flow.audit import audit, baseline_columns, running_percentile
+from blasso_flow import filters
+from blasso_flow.audit.audit import audit, baseline_columns, running_percentile
 from blasso_flow.errors import UsageError
 from blasso_flow.plots.curves import gather
-from blasso_flow.problem import Problem
+from blasso_flow.problem import baselines
+from blasso_flow.problem.problem import Problem
 
 AXIS = bf.Axis(2.0, 0.1, 500)
 FILTER = "gaussian:sd=0.5"

@@ -19,9 +19,9 @@ from files_examples import example_recovery
 from blasso_flow import write_signal
 from blasso_flow.batches import plan
 from blasso_flow.batches.journal import Journal, partial_path
-from blasso_flow.blocks import Block, encode
+from blasso_flow.data.blocks import Block, encode
 from blasso_flow.errors import BlassoFlowError, DataError, RunError, UsageError
-from blasso_flow.simulation import simulate
+from blasso_flow.truth.simulation import simulate
 
 CHANNELS = 60
 HANGS = 120  # s

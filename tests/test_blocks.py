@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from files_examples import assert_same, example_recovery
 
-from blasso_flow.blocks import Block, Totals, decode, encode
+from blasso_flow.data.blocks import Block, Totals, decode, encode
+from blasso_flow.data.spikes import Fit, Recovery, Section
 from blasso_flow.errors import RunError
 from blasso_flow.files import disk_image, result_writer, write_result
 from blasso_flow.files.result_writer import Run, write_blocks
-from blasso_flow.spikes import Fit, Recovery, Section
 
 
 def parts(recovery: Recovery, sizes: list[int]) -> list[Block]:

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import FILTERS, make
 
-from blasso_flow.certificate import Certifier, sample_eta, stationarity
 from blasso_flow.flow import Particles, solve
 from blasso_flow.flow.ledger import relative_gap
+from blasso_flow.proof.certificate import Certifier, sample_eta, stationarity
 
 VARIANTS = {
     "plain": {},
@@ -207,7 +207,7 @@ def test_two_maxima_in_one_cell_are_both_candidates():
 
 
 def test_what_is_taken_over_from_the_last_evaluation_is_what_a_fresh_one_finds(monkeypatch):
-    monkeypatch.setattr("blasso_flow.certificate.GRAIN", 50)
+    monkeypatch.setattr("blasso_flow.proof.certificate.GRAIN", 50)
     random = np.random.default_rng(1)
     for name in ("gaussian", "kinked"):
         problem = make(name, samples=600, spikes=6, positive=False).problem

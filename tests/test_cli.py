@@ -377,7 +377,7 @@ def test_an_interrupted_run_leaves_nothing_torn(here: Path, number: int, code: i
     assert [path.name for path in here.iterdir()] == ["slow.h5"]
 
 
-@pytest.mark.parametrize("moment", ["os.fsync", "blasso_flow.routes.solve"])
+@pytest.mark.parametrize("moment", ["os.fsync", "blasso_flow.recovery.routes.solve"])
 def test_an_interruption_while_solving_or_writing_leaves_nothing(
     moment: str, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from test_batches import assert_same_data
 
 from blasso_flow import write_signal
 from blasso_flow.batches.journal import partial_path
-from blasso_flow.simulation import simulate
+from blasso_flow.truth.simulation import simulate
 
 pytest.importorskip("distributed")
 

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from blasso_flow.data.signals import Axis, FilterDescription, Signal, Truth
 from blasso_flow.errors import DataError, UsageError
 from blasso_flow.files import find_signal, open_signal, read_result, read_signal, write_result, write_signal
-from blasso_flow.signals import Axis, FilterDescription, Signal, Truth
 
 finite = st.floats(-1e6, 1e6)
 names = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max_size=8)

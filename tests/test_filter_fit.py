@@ -8,12 +8,12 @@ import pytest
 from command import run
 
 from blasso_flow import filters
+from blasso_flow.data.signals import Axis, Signal
 from blasso_flow.errors import UsageError
-from blasso_flow.filter_fit import fit_filter
-from blasso_flow.filter_ranges import parse_ranges
-from blasso_flow.settings import Settings
-from blasso_flow.signals import Axis, Signal
-from blasso_flow.simulation import simulate
+from blasso_flow.recovery.filter_fit import fit_filter
+from blasso_flow.recovery.filter_ranges import parse_ranges
+from blasso_flow.recovery.settings import Settings
+from blasso_flow.truth.simulation import simulate
 
 
 def recording(text, channels=2, samples=500, spacing=1.0, noise=0.02, seed=3):

@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import integrate
 
+from blasso_flow.data.signals import Axis, FilterDescription
 from blasso_flow.errors import DataError, UsageError
 from blasso_flow.filters import KINDS, build, completed, describe, kind_of
 from blasso_flow.filters.table import CELLS_PER_WIDTH, NARROWEST, cell_edges
-from blasso_flow.signals import Axis, FilterDescription
 
 QUIET = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 

@@ -10,8 +10,9 @@ import sys
 import pytest
 from command import ROOT
 
-from blasso_flow import filters, first_run
-from blasso_flow.signals import Axis
+from blasso_flow import filters
+from blasso_flow.data.signals import Axis
+from blasso_flow.recovery import first_run
 
 CODE = """
 import sys

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from problems import FILTERS, make
 
-from blasso_flow.certificate import Certificate, sample_eta, stationarity
+from blasso_flow.data.spikes import Status
 from blasso_flow.flow import Particles, largest_strength, solve
 from blasso_flow.flow.ledger import STALLED_ROUNDS, message
 from blasso_flow.flow.loop import run
 from blasso_flow.flow.newton import LEAST, SWEPT, WindowedNewton, goal_of_sweeps, kkt_residuals, windows
-from blasso_flow.spikes import Status
+from blasso_flow.proof.certificate import Certificate, sample_eta, stationarity
 
 
 @pytest.mark.parametrize("filter_name", ["gaussian", "ricker", "decay", "measured", "lowpass"])
@@ -140,7 +140,7 @@ def test_windows_cover_all_bad_spikes_and_alternate():
 @pytest.mark.parametrize(("name", "samples"), [("narrow", 900), ("kinked", 20_000)])
 def test_a_residual_is_taken_over_where_the_same_spikes_are_near(name, samples, monkeypatch):
     """To the last bit what comes from scratch, and only where nothing has changed."""
-    monkeypatch.setattr("blasso_flow.problem.GRAIN", 16)
+    monkeypatch.setattr("blasso_flow.problem.problem.GRAIN", 16)
     problem = make(name, samples=samples, missing=0.05, margin=(3, 2)).problem
     random = np.random.default_rng(0)
     x, w = np.sort(random.uniform(*problem.domain, 60)), random.standard_normal(60)

@@ -11,15 +11,17 @@ from naive import response_matrix
 from problems import FILTERS, make
 from scipy.optimize import least_squares
 
-from blasso_flow import covariance, filters, inference
-from blasso_flow.covariance import Covariance, nothing_fixed
+from blasso_flow import filters
+from blasso_flow.answer import covariance
+from blasso_flow.answer import refit as inference
+from blasso_flow.answer.covariance import Covariance, nothing_fixed
+from blasso_flow.answer.refit import refit
+from blasso_flow.data.signals import Axis, Signal
 from blasso_flow.files import read_signal
 from blasso_flow.flow import solve
-from blasso_flow.inference import refit
-from blasso_flow.noise import StrengthRule, choose_strength
-from blasso_flow.problem import Problem
-from blasso_flow.recovery import recover
-from blasso_flow.signals import Axis, Signal
+from blasso_flow.noise.level import StrengthRule, choose_strength
+from blasso_flow.problem.problem import Problem
+from blasso_flow.recovery.channel import recover
 
 LEVEL = 3.5
 

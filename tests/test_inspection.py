@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from command import DATA, run
 
-from blasso_flow import filters, inspection, read_signal, write_signal
+from blasso_flow import filters, read_signal, write_signal
+from blasso_flow.answer.refit import refit
 from blasso_flow.cli.channels import channel_numbers
-from blasso_flow.inference import refit
-from blasso_flow.inspection import Gaps
-from blasso_flow.problem import Problem
-from blasso_flow.signals import Axis, FloatArray, Signal
-from blasso_flow.simulation import simulate
+from blasso_flow.data.signals import Axis, FloatArray, Signal
+from blasso_flow.noise import inspection
+from blasso_flow.noise.inspection import Gaps
+from blasso_flow.problem.problem import Problem
+from blasso_flow.truth.simulation import simulate
 
 
 def test_gaps():

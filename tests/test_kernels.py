@@ -12,8 +12,9 @@ import pytest
 from problems import FILTERS, make
 
 from blasso_flow import kernels
-from blasso_flow.certificate import Certifier, eta_and_slopes
-from blasso_flow.kernels import cells, particles, spikes, systems
+from blasso_flow.kernels.line import cells, particles, spikes
+from blasso_flow.kernels.shared import systems
+from blasso_flow.proof.certificate import Certifier, eta_and_slopes
 
 
 def called(part):
@@ -99,8 +100,8 @@ def test_short_and_long_filters_agree(monkeypatch):
     problem = make("gaussian").problem
     gradient = problem.padded(np.random.default_rng(4).normal(size=160))
     direct = Certifier(problem)._nodes(gradient)
-    monkeypatch.setattr("blasso_flow.certificate.DIRECT_TAPS", 0)
-    monkeypatch.setattr("blasso_flow.certificate.DIRECT_PRODUCTS", 0)
+    monkeypatch.setattr("blasso_flow.proof.certificate.DIRECT_TAPS", 0)
+    monkeypatch.setattr("blasso_flow.proof.certificate.DIRECT_PRODUCTS", 0)
     by_fft = Certifier(problem)._nodes(gradient)
     np.testing.assert_allclose(direct.value, by_fft.value, atol=by_fft.rounding)
     np.testing.assert_allclose(direct.slope, by_fft.slope, atol=by_fft.rounding)
@@ -233,7 +234,7 @@ def test_sums_and_refitted_baseline(samples, baseline, monkeypatch):
     np.testing.assert_allclose(residual, fit + coefficients @ columns, atol=1e-11 * np.abs(fit).max())
     rest = values - coefficients @ columns
     for piece in (1 << 15, 101):
-        monkeypatch.setattr("blasso_flow.problem.PIECE", piece)
+        monkeypatch.setattr("blasso_flow.problem.problem.PIECE", piece)
         sums = problem.sums(residual, position, weight, coefficients)
         expected = residual @ residual, residual @ rest, rest @ rest, np.abs(weight).sum(), weight @ weight
         found = sums.square, sums.product, sums.energy, sums.mass, sums.weight_square

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 import blasso_flow as bf
 from blasso_flow import filters
+from blasso_flow.data.signals import Axis
 from blasso_flow.errors import UsageError
-from blasso_flow.noise import (
+from blasso_flow.noise.level import (
     NoiseEstimate,
     StrengthRule,
     choose_strength,
@@ -19,8 +20,7 @@ from blasso_flow.noise import (
     find_quantum,
     whiteness,
 )
-from blasso_flow.rice import rice_level, rice_level_weighted, student_level, upper_tail
-from blasso_flow.signals import Axis
+from blasso_flow.noise.rice import rice_level, rice_level_weighted, student_level, upper_tail
 
 
 def gaussian(width, samples=10_000):

@@ -12,6 +12,7 @@ from command import DATA, run
 from problems import FILTERS, make
 
 from blasso_flow import filters
+from blasso_flow.data.spikes import Status
 from blasso_flow.errors import UsageError
 from blasso_flow.files import read_result
 from blasso_flow.flow import FlowChoice, follow, largest_strength, solve
@@ -19,10 +20,9 @@ from blasso_flow.flow.conic import Conic
 from blasso_flow.flow.descent import Cloud, Descent, certificates, interval
 from blasso_flow.flow.euclidean import Euclidean
 from blasso_flow.flow.loop import run as run_loop
-from blasso_flow.problem import Problem
-from blasso_flow.settings import Settings
-from blasso_flow.simulation import simulate
-from blasso_flow.spikes import Status
+from blasso_flow.problem.problem import Problem
+from blasso_flow.recovery.settings import Settings
+from blasso_flow.truth.simulation import simulate
 
 FLOWS = ("euclidean", "conic")
 

@@ -18,6 +18,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from blasso_flow import filters, plots
+from blasso_flow.data.signals import Axis, FilterDescription, Signal, Truth
+from blasso_flow.data.spikes import ChannelReport, Optimum, Recovery, Spikes, Status, TraceRow
 from blasso_flow.errors import RunError, UsageError
 from blasso_flow.plots import evaluate, style
 from blasso_flow.plots.certificate import certificate_words
@@ -25,8 +27,6 @@ from blasso_flow.plots.curves import gather
 from blasso_flow.plots.gap import rounds_and_gaps
 from blasso_flow.plots.save import render
 from blasso_flow.plots.zooms import zoom_ranges
-from blasso_flow.signals import Axis, FilterDescription, Signal, Truth
-from blasso_flow.spikes import ChannelReport, Optimum, Recovery, Spikes, Status, TraceRow
 
 NAN = float("nan")
 

@@ -9,16 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blasso_flow import baselines, filters, losses
-from blasso_flow.audit import audit
-from blasso_flow.deviance import bernstein_exponent, choose_count_strength
+from blasso_flow import filters
+from blasso_flow.answer.counts import bernstein_exponent, choose_count_strength
+from blasso_flow.audit.audit import audit
+from blasso_flow.data.signals import Axis, FilterDescription, Signal
 from blasso_flow.errors import UsageError
 from blasso_flow.flow.counts import CountProblem
 from blasso_flow.flow.poisson import CountCertifier, solve_counts
-from blasso_flow.noise import StrengthRule
-from blasso_flow.problem import Problem
-from blasso_flow.recovery import recover
-from blasso_flow.signals import Axis, FilterDescription, Signal
+from blasso_flow.noise.level import StrengthRule
+from blasso_flow.problem import baselines, losses
+from blasso_flow.problem.problem import Problem
+from blasso_flow.recovery.channel import recover
 
 SAMPLES = 300
 AXIS = Axis(0.0, 1.0, SAMPLES)

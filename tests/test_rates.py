@@ -11,11 +11,11 @@ import pytest
 from command import DATA, run
 from files_examples import assert_same, example_recovery
 
+from blasso_flow.answer.rates import rates
+from blasso_flow.data.signals import Axis
+from blasso_flow.data.spikes import Spikes
 from blasso_flow.errors import UsageError
 from blasso_flow.files import read_result, write_result
-from blasso_flow.rates import rates
-from blasso_flow.signals import Axis
-from blasso_flow.spikes import Spikes
 
 
 def spikes(position, weight, channel=None):

@@ -13,15 +13,16 @@ from files_examples import assert_same
 from test_files_round_trip import written
 
 import blasso_flow as bf
-from blasso_flow import filters, widths
-from blasso_flow.audit import audit
+from blasso_flow import filters
+from blasso_flow.answer import widths
+from blasso_flow.answer.peaks import PeakModel, Peaks
+from blasso_flow.audit.audit import audit
+from blasso_flow.data.signals import Axis, Signal
 from blasso_flow.errors import UsageError
 from blasso_flow.files import read_result, write_result, write_signal
 from blasso_flow.filters import stretched
-from blasso_flow.peaks import PeakModel, Peaks
 from blasso_flow.plots.curves import gather
-from blasso_flow.problem import Problem
-from blasso_flow.signals import Axis, Signal
+from blasso_flow.problem.problem import Problem
 
 FILTERS = ["gaussian:sd=5", "lorentzian:fwhm=6", "emg:sd=4,decay=5", "ricker:frequency=0.04"]
 TRUTH = np.array([[1.0, 80.3, 9.0], [0.7, 118.6, 7.0]])  # weight, position, width

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from blasso_flow import scoring
+from blasso_flow.data.signals import Truth
+from blasso_flow.data.spikes import Spikes
 from blasso_flow.errors import DataError, UsageError
-from blasso_flow.scoring import assign, score
-from blasso_flow.signals import Truth
-from blasso_flow.spikes import Spikes
+from blasso_flow.truth import scoring
+from blasso_flow.truth.scoring import assign, score
 
 
 def spikes(position, weight=None, position_errors=None, weight_errors=None, channel=None):

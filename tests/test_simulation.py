@@ -11,10 +11,10 @@ from command import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from blasso_flow.data.signals import FilterDescription
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import build
-from blasso_flow.signals import FilterDescription
-from blasso_flow.simulation import simulate
+from blasso_flow.truth.simulation import simulate
 
 FILTERS = ("gaussian:sd=4", "gaussian:sd=0.7", "decay:rise=0.5,decay=6", "ricker:frequency=0.06", "lowpass:order=6")
 

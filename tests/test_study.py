@@ -11,10 +11,10 @@ import pytest
 from command import run
 from scipy.special import ndtr
 
-from blasso_flow.certificate import sample_eta
 from blasso_flow.cli.study import PLANS, prefix_of, study
 from blasso_flow.errors import UsageError
 from blasso_flow.plots.study_parts import time_scale
+from blasso_flow.proof.certificate import sample_eta
 from blasso_flow.study import limit, network, networks, overparameterization, support
 from blasso_flow.study.deconvolution import SEPARATION, draw
 from blasso_flow.study.outcome import table

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from blasso_flow import filters
-from blasso_flow.certificate import eta_and_slopes
-from blasso_flow.covariance import Covariance
+from blasso_flow.answer.covariance import Covariance
+from blasso_flow.data.signals import Axis, FloatArray, Signal
 from blasso_flow.filters import Filter
 from blasso_flow.flow.newton import relax
-from blasso_flow.problem import Problem
-from blasso_flow.signals import Axis, FloatArray, Signal
+from blasso_flow.problem.problem import Problem
+from blasso_flow.proof.certificate import eta_and_slopes
 
 SPIKES = 40
 CASES = [(1, 1), (0, 1), (1, 3)]

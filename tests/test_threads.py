@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from problems import make
 
-from blasso_flow import losses, threads
+from blasso_flow import threads
 from blasso_flow.errors import UsageError
 from blasso_flow.flow import solve
-from blasso_flow.settings import Settings
-from blasso_flow.simulation import simulate
+from blasso_flow.problem import losses
+from blasso_flow.recovery.settings import Settings
+from blasso_flow.truth.simulation import simulate
 
 COLUMNS = ("position", "weight", "baseline", "eta", "objective", "dual_value", "gap")
 
@@ -18,15 +19,15 @@ COLUMNS = ("position", "weight", "baseline", "eta", "objective", "dual_value", "
 @pytest.fixture
 def small_pieces(monkeypatch):
     """Work cut so small that little problems need several pieces of everything."""
-    monkeypatch.setattr("blasso_flow.certificate.PIECE", 300)
-    monkeypatch.setattr("blasso_flow.certificate.GRAIN", 60)
-    monkeypatch.setattr("blasso_flow.certificate.SPIKES_PIECE", 8)
-    monkeypatch.setattr("blasso_flow.certificate.BLOCK_NUMBERS", 3000)
-    monkeypatch.setattr("blasso_flow.problem.SPIKES_PIECE", 8)
+    monkeypatch.setattr("blasso_flow.proof.certificate.PIECE", 300)
+    monkeypatch.setattr("blasso_flow.proof.certificate.GRAIN", 60)
+    monkeypatch.setattr("blasso_flow.proof.certificate.SPIKES_PIECE", 8)
+    monkeypatch.setattr("blasso_flow.proof.certificate.BLOCK_NUMBERS", 3000)
+    monkeypatch.setattr("blasso_flow.problem.problem.SPIKES_PIECE", 8)
     monkeypatch.setattr("blasso_flow.flow.newton.TAPS_PIECE", 600)
-    monkeypatch.setattr("blasso_flow.problem.PIECE", 300)
-    monkeypatch.setattr("blasso_flow.problem.GRAIN", 60)
-    monkeypatch.setattr("blasso_flow.losses.PIECE", 300)
+    monkeypatch.setattr("blasso_flow.problem.problem.PIECE", 300)
+    monkeypatch.setattr("blasso_flow.problem.problem.GRAIN", 60)
+    monkeypatch.setattr("blasso_flow.problem.losses.PIECE", 300)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from blasso_flow import filters
-from blasso_flow.problem import Problem
-from blasso_flow.signals import Axis, Signal
+from blasso_flow.data.signals import Axis, Signal
+from blasso_flow.problem.problem import Problem
 
 AXIS = Axis(0.0, 0.5, 300)
 TABLE = filters.build(filters.describe("gaussian:sd=3"), AXIS)

@@ -12,18 +12,18 @@ from command import DATA, run
 
 import blasso_flow as bf
 from blasso_flow import files
-from blasso_flow.audit import Verdict, audit
+from blasso_flow.audit.audit import Verdict, audit
+from blasso_flow.data.signals import Axis
+from blasso_flow.data.spikes import Optimum, Recovery, Section
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import gaussian
-from blasso_flow.flow.sections import solve_sections
+from blasso_flow.flow.parts import solve_sections
 from blasso_flow.plots.curves import gather, model_at
-from blasso_flow.recovery import tabulated
-from blasso_flow.section_route import solve_in_sections
-from blasso_flow.sections import SectionedProblem
-from blasso_flow.settings import Settings
-from blasso_flow.signals import Axis
-from blasso_flow.spikes import Optimum, Recovery, Section
-from blasso_flow.width_law import WidthLaw, cut, move_cuts
+from blasso_flow.problem.parts import SectionedProblem
+from blasso_flow.problem.width_law import WidthLaw, cut, move_cuts
+from blasso_flow.recovery.channel import tabulated
+from blasso_flow.recovery.sections import solve_in_sections
+from blasso_flow.recovery.settings import Settings
 
 LAW = (4.0, 0.006)  # sd from 2 to 3 samples
 AXIS = Axis(0.0, 1.0, 800, units="keV")

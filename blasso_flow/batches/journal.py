@@ -17,7 +17,7 @@ from time import monotonic
 from typing import BinaryIO, cast
 
 from blasso_flow.batches.plan import Range
-from blasso_flow.blocks import Block, decode
+from blasso_flow.data.blocks import Block, decode
 from blasso_flow.errors import DataError, RunError, UsageError
 
 MAGIC = b"blasso-flow unfinished run 1\n"

@@ -15,7 +15,7 @@ from blasso_flow.batches.worker import Solved, Task, UnreachableError, read_rows
 from blasso_flow.errors import RunError
 from blasso_flow.files import SignalFile
 from blasso_flow.kernels import is_cached
-from blasso_flow.routes import OnRound
+from blasso_flow.recovery.routes import OnRound
 
 MOST_DEATHS = 3  # of worker processes in a row, with no block finished between
 

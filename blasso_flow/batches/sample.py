@@ -8,11 +8,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from blasso_flow.blocks import Block
+from blasso_flow.data.blocks import Block
+from blasso_flow.data.signals import Signal
+from blasso_flow.data.spikes import ChannelReport, Fit, Optimum, Recovery, Spikes
 from blasso_flow.errors import BlassoFlowError
 from blasso_flow.files import SignalFile
-from blasso_flow.signals import Signal
-from blasso_flow.spikes import ChannelReport, Fit, Optimum, Recovery, Spikes
 
 Rows = TypeVar("Rows", Spikes, Optimum)
 

@@ -15,16 +15,16 @@ from uuid import uuid4
 
 import numpy as np
 
-from blasso_flow._version import __version__
-from blasso_flow.blocks import Block, encode
+from blasso_flow import __version__
+from blasso_flow.data.blocks import Block, encode
+from blasso_flow.data.signals import Signal
+from blasso_flow.data.spikes import Status
 from blasso_flow.errors import BlassoFlowError, RunError
 from blasso_flow.files import SignalFile, open_signal
 from blasso_flow.filters import Filter
-from blasso_flow.recovery import ChannelRecovery, assemble, failed_channel, recover_channel, tabulated
-from blasso_flow.routes import OnRound
-from blasso_flow.settings import Settings
-from blasso_flow.signals import Signal
-from blasso_flow.spikes import Status
+from blasso_flow.recovery.channel import ChannelRecovery, assemble, failed_channel, recover_channel, tabulated
+from blasso_flow.recovery.routes import OnRound
+from blasso_flow.recovery.settings import Settings
 
 EDGE = 1 << 16  # bytes at both ends of a file that tell it from another
 

@@ -14,7 +14,7 @@ from blasso_flow.cli.numbers import short, table
 from blasso_flow.errors import UnconvergedError
 
 if TYPE_CHECKING:
-    from blasso_flow.audit import Verdict
+    from blasso_flow.audit.audit import Verdict
 
 
 @click.command(
@@ -31,7 +31,7 @@ def certify(result: str, signal: str | None, as_json: bool, quiet: bool, verbose
     objective matches to 1e-9 and the gap proven here is at most twice the stored one, or the tolerance. Exit code 3 if one
     does not. SIGNAL is needed where the result does not know its path, as after a pipe.
     """
-    from blasso_flow.audit import audit
+    from blasso_flow.audit.audit import audit
     from blasso_flow.cli.stored import result_with_signal
 
     recovery, recording = result_with_signal(result, signal)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from blasso_flow.cli.numbers import short, table
 
 if TYPE_CHECKING:
-    from blasso_flow.blocks import Block, Overview
-    from blasso_flow.spikes import Recovery
+    from blasso_flow.data.blocks import Block, Overview
+    from blasso_flow.data.spikes import Recovery
 
 HEADER = ("channel", "spikes", "status", "gap", "gap/noise", "noise sd", "strength", "rounds")
 CONVERGED = "converged"
@@ -33,7 +33,7 @@ class Account:
     """
 
     def __init__(self, *, everything: bool = False) -> None:
-        from blasso_flow.blocks import Overview
+        from blasso_flow.data.blocks import Overview
 
         self.overview = Overview()
         self.first_bad: tuple[int, str, str] | None = None  # number, status, message
@@ -48,7 +48,7 @@ class Account:
     @classmethod
     def of(cls, recovery: Recovery) -> Account:
         """Of a recovery in memory, with every row."""
-        from blasso_flow.blocks import Block
+        from blasso_flow.data.blocks import Block
 
         account = cls(everything=True)
         account.add(Block.of(recovery, keep_fit=False))

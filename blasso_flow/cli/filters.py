@@ -83,9 +83,9 @@ def filter_lines(filter: Filter) -> list[str]:
 
 def _tabulated(spec: str, spacing: float | None, samples: int | None, normalisation: str) -> Filter:
     """The filter's table; without a spacing, one fine enough for a figure."""
+    from blasso_flow.data.signals import Axis
     from blasso_flow.filters import build, describe, kind_of
     from blasso_flow.filters.exposure import designed
-    from blasso_flow.signals import Axis
 
     description = describe(spec)
     kind = kind_of(description.kind)

@@ -13,8 +13,8 @@ from blasso_flow.cli.streams import STREAM, check_output, input_path
 from blasso_flow.errors import UsageError
 
 if TYPE_CHECKING:
-    from blasso_flow.filter_fit import FilterFit
-    from blasso_flow.signals import Signal
+    from blasso_flow.data.signals import Signal
+    from blasso_flow.recovery.filter_fit import FilterFit
 
 
 @click.command(
@@ -62,8 +62,8 @@ def fit_filter(
     for --filter, and draws the profile.
     """
     from blasso_flow.files import open_signal
-    from blasso_flow.filter_ranges import parse_ranges
     from blasso_flow.plots import draw_profile, figure_format, save_figure
+    from blasso_flow.recovery.filter_ranges import parse_ranges
 
     parse_ranges(filter_text)
     if output is None and input_path(signal) == STREAM:
@@ -82,10 +82,10 @@ def fit_filter(
 
 def fitted_filter(signal: Signal, text: str, settings: dict[str, Any], *, quiet: bool) -> FilterFit:
     """The filter fitted to a signal; what it took and its warnings go to standard error."""
-    from blasso_flow.filter_fit import fit_filter as fit
-    from blasso_flow.filter_ranges import parse_ranges
     from blasso_flow.kernels import announce_compilation
-    from blasso_flow.settings import Settings
+    from blasso_flow.recovery.filter_fit import fit_filter as fit
+    from blasso_flow.recovery.filter_ranges import parse_ranges
+    from blasso_flow.recovery.settings import Settings
 
     if not quiet:
         announce_compilation(lambda: say("compiling kernels, first run only"))

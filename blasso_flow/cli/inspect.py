@@ -15,10 +15,10 @@ from blasso_flow.cli.numbers import short, table
 from blasso_flow.cli.streams import check_inputs
 
 if TYPE_CHECKING:
+    from blasso_flow.data.signals import FilterDescription, Signal
     from blasso_flow.files import SignalFile
     from blasso_flow.filters import Filter
-    from blasso_flow.inspection import Gaps
-    from blasso_flow.signals import FilterDescription, Signal
+    from blasso_flow.noise.inspection import Gaps
 
 MOST_DATASETS = 12
 RARE = 10.0  # counts a sample: below, the noise is far from normal
@@ -125,8 +125,8 @@ def look(channel: Signal, filter: Filter | None, noise_sd: float | None, false_a
     """What a channel is like, and what is worth a note."""
     import numpy as np
 
-    from blasso_flow import inspection
-    from blasso_flow.noise import LOW_PASS, estimate_noise, whiteness
+    from blasso_flow.noise import inspection
+    from blasso_flow.noise.level import LOW_PASS, estimate_noise, whiteness
 
     missing = float(np.isnan(channel.values).mean())
     if missing == 1:
@@ -182,7 +182,7 @@ def _strength(
         return "-", "-"
     import numpy as np
 
-    from blasso_flow.noise import StrengthRule, choose_strength
+    from blasso_flow.noise.level import StrengthRule, choose_strength
 
     choice = choose_strength(
         StrengthRule.parse("auto"),
@@ -201,7 +201,7 @@ def seen_lines(looks: Sequence[Look], filter: Filter | None) -> list[str]:
     """What the samples are, and how close two spikes may come."""
     from statistics import median
 
-    from blasso_flow.inspection import resolution
+    from blasso_flow.noise.inspection import resolution
 
     lines = []
     counted = [number for number, found in enumerate(looks) if found.counts]
@@ -276,7 +276,7 @@ def suggestion(
 def _usable(**settings: str) -> bool:
     """Whether `recover` knows such a setting."""
     from blasso_flow.errors import BlassoFlowError
-    from blasso_flow.settings import Settings
+    from blasso_flow.recovery.settings import Settings
 
     try:
         Settings(**settings)  # type: ignore[arg-type]

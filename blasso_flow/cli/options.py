@@ -51,7 +51,7 @@ def read_law(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 
 def read_baseline(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """A baseline's text, refused here if it cannot be read."""
-    from blasso_flow import baselines
+    from blasso_flow.problem import baselines
 
     baselines.parse(value)
     return value

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from blasso_flow._version import __version__
+from blasso_flow import __version__
 from blasso_flow.cli.outcome import Terminated, report, unwind_on_signals
 
 # Command, module and function name are one (- is _ there); the summary is repeated here so that `--help` imports none of them.

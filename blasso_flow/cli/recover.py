@@ -160,7 +160,7 @@ def _described(text: str | None) -> object:
 
 def _ranges(text: str | None) -> str:
     """A filter that cannot be fitted is refused before any file is opened."""
-    from blasso_flow.filter_ranges import parse_ranges
+    from blasso_flow.recovery.filter_ranges import parse_ranges
 
     if text is None:
         raise UsageError("--fit-filter needs a filter with ranges", mend="give --filter, as in gaussian:sd=0.005..0.08")

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from blasso_flow.batches.journal import Journal
     from blasso_flow.batches.sample import Sample
     from blasso_flow.batches.worker import Task
+    from blasso_flow.data.signals import Signal
     from blasso_flow.files import SignalFile
     from blasso_flow.filters import Filter
-    from blasso_flow.signals import Signal
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ def attempt(job: Job, manner: Manner, several: bool) -> BlassoFlowError | None:
 
 
 def _carry_out(job: Job, manner: Manner, several: bool) -> None:
+    from blasso_flow.answer.rates import check_width
     from blasso_flow.files import open_signal
     from blasso_flow.kernels import announce_compilation
-    from blasso_flow.rates import check_width
 
     begun = monotonic()
     with open_signal(job.signal, spacing=manner.spacing, max_memory=manner.max_memory) as file:
@@ -118,7 +118,7 @@ def _carry_out(job: Job, manner: Manner, several: bool) -> None:
 
 def _prepare_kernels(run: Run) -> None:
     from blasso_flow.batches import plan
-    from blasso_flow.first_run import prepare
+    from blasso_flow.recovery.first_run import prepare
 
     settings = run.task.settings
     if run.manner.scheduler is None and settings.loss == "squared" and settings.width_law is None:
@@ -130,8 +130,8 @@ def _prepared(job: Job, manner: Manner, file: SignalFile) -> Run:
     from blasso_flow.batches import plan
     from blasso_flow.batches.worker import Task, fingerprint
     from blasso_flow.files.guard import Memory
-    from blasso_flow.recovery import tabulated
-    from blasso_flow.settings import Settings
+    from blasso_flow.recovery.channel import tabulated
+    from blasso_flow.recovery.settings import Settings
 
     settings = dict(manner.settings)
     more: dict[str, object] = {}
@@ -242,7 +242,7 @@ def _crew(run: Run) -> Iterator[Crew]:
 def _write(run: Run, file: SignalFile, journal: Journal, account: Account) -> None:
     """Result, then figure, and the account of the channels."""
     from blasso_flow.batches.sample import Sample
-    from blasso_flow.blocks import Totals
+    from blasso_flow.data.blocks import Totals
     from blasso_flow.files.result_writer import Run as Written
     from blasso_flow.files.result_writer import write_blocks
 

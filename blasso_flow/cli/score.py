@@ -15,8 +15,8 @@ from blasso_flow.cli.numbers import short, table
 from blasso_flow.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from blasso_flow.alignment import Offset
-    from blasso_flow.scoring import Score, Scores
+    from blasso_flow.truth.alignment import Offset
+    from blasso_flow.truth.scoring import Score, Scores
 
 HEADER = ("channel", "found", "true", "hits", "precision", "recall", "F1", "Jaccard", "position RMSE", "weight RMSE", "coverage")
 
@@ -65,16 +65,16 @@ def score(
     given = _offset(offset_text, offset_by)
     import numpy as np
 
-    from blasso_flow import alignment
+    from blasso_flow.answer.rates import correlations
     from blasso_flow.cli.stored import result_with_signal
-    from blasso_flow.rates import correlations
-    from blasso_flow.scoring import score as compare
+    from blasso_flow.truth import alignment
+    from blasso_flow.truth.scoring import score as compare
 
     recovery, signal = result_with_signal(result, truth)
     if signal.truth is None:
         raise DataError(f"{signal.name}: no /truth in this signal", mend="name a signal file that has it")
     if tolerance is None:
-        from blasso_flow.audit import stored_filter
+        from blasso_flow.audit.audit import stored_filter
 
         filter = stored_filter(signal, recovery.settings)
         tolerance = 0.5 * filter.width * filter.spacing

@@ -18,8 +18,8 @@ from blasso_flow.cli.streams import check_inputs
 from blasso_flow.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from blasso_flow.data.spikes import Optimum, Recovery, Spikes
     from blasso_flow.files import StoredResult
-    from blasso_flow.spikes import Optimum, Recovery, Spikes
 
 Columns = dict[str, Sequence[object]]
 SPIKE_COLUMNS = ("channel", "position", "position_errors", "weight", "weight_errors", "group")
@@ -120,7 +120,7 @@ def channel_columns(recovery: Recovery) -> Columns:
 
 def rate_columns(stored: StoredResult, width: float) -> Columns:
     """Position of every sample, and of every channel the rate of events and of their weight."""
-    from blasso_flow.rates import rates
+    from blasso_flow.answer.rates import rates
 
     if stored.axis is None:
         raise DataError(f"{stored.name}: the result does not say its signal's axis", mend="recover again")

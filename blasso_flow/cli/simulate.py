@@ -60,7 +60,7 @@ def simulate(
     """Write a signal with known spikes, to try the other commands on."""
     check_output(output, force=force)
     from blasso_flow.files import write_signal
-    from blasso_flow.simulation import simulate as draw
+    from blasso_flow.truth.simulation import simulate as draw
 
     first, last = extent or (0.0, None)
     signal = draw(first=first, last=last, name=axis_name, **settings)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import h5py
 import numpy as np
 
+from blasso_flow.data.signals import Axis, FloatArray
 from blasso_flow.errors import DataError
 from blasso_flow.files.guard import Memory, Node, number_of, read_numbers, text_of
 from blasso_flow.files.layout import PERIOD, SPACING
-from blasso_flow.signals import Axis, FloatArray
 
 TOLERANCE = 1e-6  # of the spacing, beyond what rounding of the stored positions explains
 MOST_ROUNDING = 0.05  # of the spacing: positions rounded more coarsely than this say too little

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from blasso_flow.signals import FloatArray, IntArray
+from blasso_flow.data.signals import FloatArray, IntArray
 
 TEXT = h5py.string_dtype("utf-8")
 COMPRESSED_FROM = 1024  # values; smaller columns would only grow

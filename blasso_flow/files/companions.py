@@ -5,12 +5,12 @@ from __future__ import annotations
 import h5py
 import numpy as np
 
+from blasso_flow.data.signals import FilterDescription, FloatArray, Truth
 from blasso_flow.errors import DataError
 from blasso_flow.files.axes import precision, uniform
 from blasso_flow.files.columns import write_axis, write_column, write_scale
 from blasso_flow.files.guard import Memory, checked, number_of, read_numbers, resolve, scales_of, text_of
 from blasso_flow.files.layout import FILTER, IMPULSE_RESPONSE, LAG, SPIKE, TRUTH
-from blasso_flow.signals import FilterDescription, FloatArray, Truth
 
 MEASURED = "measured"
 

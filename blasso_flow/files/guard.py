@@ -17,8 +17,8 @@ from typing import TypeAlias
 import h5py
 import numpy as np
 
+from blasso_flow.data.signals import FloatArray
 from blasso_flow.errors import BlassoFlowError, DataError
-from blasso_flow.signals import FloatArray
 
 Node: TypeAlias = "h5py.Group | h5py.Dataset"
 MOST_LINKS = 16

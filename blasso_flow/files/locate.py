@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 
+from blasso_flow.data.signals import Axis
 from blasso_flow.errors import DataError, UsageError
 from blasso_flow.files import foreign
 from blasso_flow.files.axes import axis_from_attributes, axis_from_dataset, axis_from_edges
@@ -19,7 +20,6 @@ from blasso_flow.files.guard import Node, check_numeric, checked, resolve, scale
 from blasso_flow.files.layout import FILTER, NOISE, SIGNAL, TRUTH
 from blasso_flow.files.layout_version import check_version, refuse_result
 from blasso_flow.files.source import Source
-from blasso_flow.signals import Axis
 
 MOST_LISTED = 12
 NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable"

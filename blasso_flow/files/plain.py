@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from blasso_flow.signals import Axis
+from blasso_flow.data.signals import Axis
 
 
 def plain(value: object) -> object:

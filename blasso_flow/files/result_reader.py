@@ -11,6 +11,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from blasso_flow.answer.rates import Rates
+from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, IntArray
+from blasso_flow.data.spikes import ChannelReport, Fit, Optimum, Paths, Recovery, Section, Spikes, Status, TraceRow
 from blasso_flow.errors import DataError
 from blasso_flow.files.companions import read_filter
 from blasso_flow.files.guard import check_numeric, checked, number_of, read_numbers, reading, resolve, text, text_of
@@ -19,9 +22,6 @@ from blasso_flow.files.layout_version import require_result
 from blasso_flow.files.plain import axis_from_plain
 from blasso_flow.files.signal_reader import SignalFile
 from blasso_flow.files.source import STDIN, Source, SourceLike, open_source
-from blasso_flow.rates import Rates
-from blasso_flow.signals import Axis, FilterDescription, FloatArray, IntArray
-from blasso_flow.spikes import ChannelReport, Fit, Optimum, Paths, Recovery, Section, Spikes, Status, TraceRow
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from blasso_flow.blocks import Block, Totals
+from blasso_flow.answer.rates import rates
+from blasso_flow.data.blocks import Block, Totals
+from blasso_flow.data.signals import Axis
 from blasso_flow.files.columns import TEXT, Column, nxdata, texts, write_scale
 from blasso_flow.files.layout import (
     CHANNEL,
@@ -27,8 +29,6 @@ from blasso_flow.files.layout import (
     TRACE,
 )
 from blasso_flow.files.signal_writer import short, write_sample_axis
-from blasso_flow.rates import rates
-from blasso_flow.signals import Axis
 
 INTEGER, FLOAT = np.dtype(np.int64), np.dtype(np.float64)
 

@@ -17,8 +17,11 @@ from typing import Protocol
 import h5py
 import numpy as np
 
-from blasso_flow._version import __version__
-from blasso_flow.blocks import Block, Totals
+from blasso_flow import __version__
+from blasso_flow.answer.rates import check_width
+from blasso_flow.data.blocks import Block, Totals
+from blasso_flow.data.signals import Axis, FilterDescription
+from blasso_flow.data.spikes import Recovery
 from blasso_flow.errors import UsageError
 from blasso_flow.files.atomic import Target, build_image, check_target, write_bytes, write_large
 from blasso_flow.files.columns import TEXT, clean, nxroot
@@ -26,9 +29,6 @@ from blasso_flow.files.companions import MEASURED, write_filter
 from blasso_flow.files.layout import FILTER, LAYOUT_ATTRIBUTE, LAYOUT_VERSION, PROVENANCE, SPIKES, weight_units
 from blasso_flow.files.plain import axis_to_plain, plain
 from blasso_flow.files.result_tables import About, ResultTables
-from blasso_flow.rates import check_width
-from blasso_flow.signals import Axis, FilterDescription
-from blasso_flow.spikes import Recovery
 
 LARGE = 1 << 23  # bytes: a result that may be larger is built on disk
 

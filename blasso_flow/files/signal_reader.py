@@ -8,12 +8,12 @@ from functools import cached_property
 
 import numpy as np
 
+from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, Signal, Truth
 from blasso_flow.errors import DataError
 from blasso_flow.files.companions import read_filter, read_truth
 from blasso_flow.files.guard import check_numeric, checked, chunk_bytes, read_numbers, read_part, reading
 from blasso_flow.files.locate import DatasetInfo, Located, list_datasets, locate
 from blasso_flow.files.source import Source, SourceLike, open_source
-from blasso_flow.signals import Axis, FilterDescription, FloatArray, Signal, Truth
 
 GATHERED = 64  # channels that are read together where their samples alternate
 BLOCK_SHARE = 4  # rows that share chunks are read together while they take at most this fraction of the memory

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 import h5py
 import numpy as np
 
+from blasso_flow.data.signals import Axis, Signal
 from blasso_flow.files.atomic import Target, build_image, check_target, write_bytes
 from blasso_flow.files.columns import clean, nxdata, nxroot, write_axis, write_column, write_scale
 from blasso_flow.files.companions import write_filter, write_truth
 from blasso_flow.files.layout import CHANNEL, NOISE, PERIOD, SIGNAL, SPACING, VALUES, axis_dataset_name
-from blasso_flow.signals import Axis, Signal
 
 OWN_ATTRIBUTES = frozenset({"NX_class", "default"})
 

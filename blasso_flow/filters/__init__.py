@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from blasso_flow.data.signals import Axis, FilterDescription
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import decay, emg, gaussian, lorentzian, lowpass, measured, ricker
 from blasso_flow.filters.exposure import exposed, time_shift
 from blasso_flow.filters.kinds import FilterKind
 from blasso_flow.filters.table import NORMALISATIONS, Filter, tabulate
-from blasso_flow.signals import Axis, FilterDescription
 
 KINDS: dict[str, FilterKind] = {
     module.KIND.name: module.KIND for module in (gaussian, ricker, decay, lorentzian, emg, lowpass, measured)

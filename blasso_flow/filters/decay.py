@@ -18,10 +18,10 @@ from math import comb
 
 import numpy as np
 
+from blasso_flow.data.signals import FilterDescription, FloatArray
 from blasso_flow.errors import UsageError
 from blasso_flow.filters.exposure import average
 from blasso_flow.filters.kinds import EXPOSURE, Design, FilterKind, Parameter, tail_end
-from blasso_flow.signals import FilterDescription, FloatArray
 
 SIMILAR = 0.5  # rise/decay above this: the difference of the exponentials is not left to cancel
 TAIL_RATIO = 1.05  # decay/rise from which the tail's two exponentials can be told apart

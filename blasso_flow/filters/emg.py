@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from blasso_flow.data.signals import FilterDescription, FloatArray
 from blasso_flow.filters.kinds import Design, FilterKind, Parameter, scaled, tail_end
-from blasso_flow.signals import FilterDescription, FloatArray
 
 REACH = 7.9  # in sd, on the side without a tail
 

@@ -13,9 +13,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from blasso_flow.data.signals import FilterDescription, FloatArray
 from blasso_flow.errors import UsageError
 from blasso_flow.filters.kinds import Design, FilterKind
-from blasso_flow.signals import FilterDescription, FloatArray
 
 NODES = 16  # of a piece no longer than the width
 STAMPS: Mapping[str, float] = {"start": 0.5, "middle": 0.0, "end": -0.5}  # exposures from the stamp to the middle

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from blasso_flow.data.signals import FloatArray, IntArray
 from blasso_flow.filters.polynomials import (
     chebyshev_nodes,
     chebyshev_to_powers,
@@ -16,7 +17,6 @@ from blasso_flow.filters.polynomials import (
     powers_to_bernstein,
     values_to_chebyshev,
 )
-from blasso_flow.signals import FloatArray, IntArray
 
 DEGREE = 9
 ORDERS = 5  # the response and its derivatives 1 to 4

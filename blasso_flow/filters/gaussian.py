@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from blasso_flow.data.signals import FilterDescription, FloatArray
 from blasso_flow.filters.kinds import Design, FilterKind, Parameter, scaled
-from blasso_flow.signals import FilterDescription, FloatArray
 
 FWHM_OVER_SD = 2 * np.sqrt(2 * np.log(2))
 REACH = 7.8  # in sd; the response there is 6e-14 of the peak

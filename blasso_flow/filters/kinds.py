@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from blasso_flow.data.signals import FilterDescription, FloatArray
 from blasso_flow.errors import UsageError
-from blasso_flow.signals import FilterDescription, FloatArray
 
 CELLS_PER_WIDTH = 5
 NEGLIGIBLE = 1e-13  # of the peak: where a tail that never ends is cut

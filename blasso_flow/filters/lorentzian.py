@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from blasso_flow.data.signals import FilterDescription, FloatArray
 from blasso_flow.filters.kinds import Design, FilterKind, Parameter, taper
-from blasso_flow.signals import FilterDescription, FloatArray
 
 FLAT = 0.8  # share of the reach that is left unchanged
 WIDTH = float(np.sqrt(1 / 8))  # resolution length, in fwhm

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from blasso_flow.data.signals import FilterDescription, FloatArray
 from blasso_flow.errors import UsageError
 from blasso_flow.filters.kinds import Design, FilterKind, Parameter
-from blasso_flow.signals import FilterDescription, FloatArray
 
 WHOLE = 1e-6  # samples by which a period may miss a whole number: rounding of the axis
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from blasso_flow.data.signals import FilterDescription, FloatArray
 from blasso_flow.errors import DataError, UsageError
 from blasso_flow.filters.kinds import CELLS_PER_WIDTH, Design, FilterKind, Parameter, taper
-from blasso_flow.signals import FilterDescription, FloatArray
 
 DEGREE = 5
 FEWEST = 8  # points a response must have

@@ -11,7 +11,7 @@ from math import comb
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from blasso_flow.signals import FloatArray
+from blasso_flow.data.signals import FloatArray
 
 
 @cache

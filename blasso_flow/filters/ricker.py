@@ -16,8 +16,8 @@ from math import gamma
 
 import numpy as np
 
+from blasso_flow.data.signals import FilterDescription, FloatArray
 from blasso_flow.filters.kinds import Design, FilterKind, Parameter, scaled, taper
-from blasso_flow.signals import FilterDescription, FloatArray
 
 REACH = 8.4  # in sd of the Gaussian behind it; the response there is 4e-14 of the peak
 REACH_FRACTIONAL = 9.0

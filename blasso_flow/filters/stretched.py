@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from blasso_flow.data.signals import FloatArray
 from blasso_flow.errors import UsageError
 from blasso_flow.filters.table import Filter
-from blasso_flow.signals import FloatArray
 
 Stretch = TypeVar("Stretch", float, FloatArray)
 SHORT = 512  # samples: in such a record all responses are evaluated in one call, zeros cost less than calls

@@ -15,12 +15,12 @@ from itertools import pairwise
 
 import numpy as np
 
+from blasso_flow.data.signals import FilterDescription, FloatArray
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import fitting
 from blasso_flow.filters.exposure import designed
 from blasso_flow.filters.fitting import DEGREE
 from blasso_flow.filters.kinds import CELLS_PER_WIDTH, Design, FilterKind
-from blasso_flow.signals import FilterDescription, FloatArray
 
 KINK = 1e-9  # relative jump from which an edge of a cell counts as a kink
 NARROWEST = 0.4  # samples

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blasso_flow.signals import FloatArray
+from blasso_flow.data.signals import FloatArray
 
 FIRST_WEIGHT = 0.1  # of the unit of weight, shared by all particles
 MOST_GROWTH = 3.0  # exponent of a step's largest growth, so that trial steps stay finite

@@ -12,11 +12,11 @@ from functools import cached_property
 
 import numpy as np
 
-from blasso_flow import losses
+from blasso_flow.data.signals import FloatArray
 from blasso_flow.errors import DataError, UsageError
-from blasso_flow.losses import EPSILON
-from blasso_flow.problem import Problem
-from blasso_flow.signals import FloatArray
+from blasso_flow.problem import losses
+from blasso_flow.problem.losses import EPSILON
+from blasso_flow.problem.problem import Problem
 
 NEGATIVE = 1e-9  # of the filter's peak: a table's rounding, no negative response
 FIRST_STEPS = 200

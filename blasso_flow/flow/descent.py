@@ -13,14 +13,14 @@ from typing import Protocol
 
 import numpy as np
 
-from blasso_flow import losses
-from blasso_flow.certificate import Certificate, eta_and_slopes
+from blasso_flow.data.signals import FloatArray
 from blasso_flow.flow import starts
 from blasso_flow.flow.particles import Particles, largest_strength
-from blasso_flow.kernels.responses import correlate
-from blasso_flow.kernels.spikes import condense
-from blasso_flow.problem import Problem
-from blasso_flow.signals import FloatArray
+from blasso_flow.kernels.line.responses import correlate
+from blasso_flow.kernels.line.spikes import condense
+from blasso_flow.problem import losses
+from blasso_flow.problem.problem import Problem
+from blasso_flow.proof.certificate import Certificate, eta_and_slopes
 
 PARTICLES = 100
 ITERATIONS = 20_000

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blasso_flow import losses
-from blasso_flow.signals import FloatArray
+from blasso_flow.data.signals import FloatArray
+from blasso_flow.problem import losses
 
 
 @dataclass(frozen=True)

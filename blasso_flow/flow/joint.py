@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from blasso_flow.data.signals import FloatArray, IntArray
 from blasso_flow.flow.particles import Particles
-from blasso_flow.sections import INSIDE, SectionedProblem
-from blasso_flow.signals import FloatArray, IntArray
+from blasso_flow.problem.parts import INSIDE, SectionedProblem
 
 ITERATIONS = 8
 TRIALS = 8

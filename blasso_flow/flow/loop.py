@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from blasso_flow.certificate import Certifier, sample_eta
+from blasso_flow.data.spikes import TraceRow
 from blasso_flow.flow.ledger import ROUNDS, Ledger, Remedies, Solution
 from blasso_flow.flow.particles import Method, Moved
-from blasso_flow.problem import Problem
-from blasso_flow.spikes import TraceRow
+from blasso_flow.problem.problem import Problem
+from blasso_flow.proof.certificate import Certifier, sample_eta
 
 BIRTH_SHARE = 0.1  # of the tolerance: candidates so close to 1 cannot keep the gap above it
 

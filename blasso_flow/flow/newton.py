@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blasso_flow import threads
-from blasso_flow.certificate import Certificate, stationarity
+from blasso_flow.data.signals import FloatArray, IntArray
 from blasso_flow.flow.particles import Particles
-from blasso_flow.kernels import spikes as kernel
-from blasso_flow.losses import EPSILON
-from blasso_flow.problem import Problem
-from blasso_flow.signals import FloatArray, IntArray
+from blasso_flow.kernels.line import spikes as kernel
+from blasso_flow.problem.losses import EPSILON
+from blasso_flow.problem.problem import Problem
+from blasso_flow.proof.certificate import Certificate, stationarity
 
 REACH = 6.0  # widths: spikes this close to an unconverged one move with it
 TAPS_PIECE = 10_000  # samples that the spikes reach in the windows that a thread takes at a time
@@ -181,7 +181,7 @@ def relax(
     stretch = x, w, baseline, residual, root, columns, table.coefficients, table.edges
     kinks = table.kinks if table.kinks.size else None
     if table.tail.size:
-        from blasso_flow.kernels import tail_spikes
+        from blasso_flow.kernels.line import tail_spikes
 
         count, _, kkt = tail_spikes.relax(
             *stretch, table.tail, table.tail_tap, offset, *ends_and_scales, kinks, iterations, tolerance
@@ -239,7 +239,7 @@ def kkt_residuals(problem: Problem, x: FloatArray, w: FloatArray, residual: Floa
 
 def _within(x: FloatArray, low: FloatArray, high: FloatArray) -> NDArray[np.bool_]:
     """Which of the sorted positions (K,) lie in any of the ranges [low, high], sorted at both ends."""
-    from blasso_flow.kernels.particles import within
+    from blasso_flow.kernels.line.particles import within
 
     inside = np.empty(x.size, dtype=np.bool_)
     within(x, low, high, inside)
@@ -248,7 +248,7 @@ def _within(x: FloatArray, low: FloatArray, high: FloatArray) -> NDArray[np.bool
 
 def _beside_unconverged(problem: Problem, particles: Particles, position: FloatArray, eta: FloatArray) -> NDArray[np.bool_]:
     """Candidates within half a width of a same-sign spike that is far from stationary: relax that one first."""
-    from blasso_flow.kernels.particles import beside
+    from blasso_flow.kernels.line.particles import beside
 
     x, w, table = particles.position, particles.weight, problem.filter
     neighbour = np.empty((2, position.size), dtype=np.int64)

@@ -7,9 +7,9 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from blasso_flow.certificate import Certificate, Certifier
-from blasso_flow.problem import Problem
-from blasso_flow.signals import FloatArray
+from blasso_flow.data.signals import FloatArray
+from blasso_flow.problem.problem import Problem
+from blasso_flow.proof.certificate import Certificate, Certifier
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,15 +11,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from blasso_flow import losses
-from blasso_flow.certificate import Certifier, sample_eta
+from blasso_flow.data.signals import FloatArray
+from blasso_flow.data.spikes import TraceRow
 from blasso_flow.flow.counts import CountProblem, State
 from blasso_flow.flow.ledger import Ledger, Solution
 from blasso_flow.flow.loop import BIRTH_SHARE
-from blasso_flow.losses import EPSILON
-from blasso_flow.problem import Problem
-from blasso_flow.signals import FloatArray
-from blasso_flow.spikes import TraceRow
+from blasso_flow.problem import losses
+from blasso_flow.problem.losses import EPSILON
+from blasso_flow.problem.problem import Problem
+from blasso_flow.proof.certificate import Certifier, sample_eta
 
 BIRTH_WEIGHT = 0.5  # of the exact one-step weight
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from blasso_flow.data.spikes import Paths, TraceRow
 from blasso_flow.errors import UsageError
 from blasso_flow.flow.descent import ITERATIONS, PARTICLES, Cloud, Descent, certificates
 from blasso_flow.flow.ledger import Remedies, Solution
 from blasso_flow.flow.loop import run
 from blasso_flow.flow.starts import STARTS, sparse
-from blasso_flow.problem import Problem
-from blasso_flow.spikes import Paths, TraceRow
+from blasso_flow.problem.problem import Problem
 
 TOLERANCE = 1e-6
 TOLERANCE_NOISE = 0.5

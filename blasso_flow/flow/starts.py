@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from blasso_flow.problem import Problem
-from blasso_flow.signals import FloatArray
+from blasso_flow.data.signals import FloatArray
+from blasso_flow.problem.problem import Problem
 
 STARTS = ("uniform", "random")
 

@@ -63,7 +63,7 @@ def _folder() -> str | None:
     None where nothing can be written.
     """
     here = Path(__file__).parent
-    contents = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(here.glob("*.py")))).hexdigest()
+    contents = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(here.rglob("*.py")))).hexdigest()
     for place in filter(None, (config.CACHE_DIR, here / "__pycache__", _users_cache())):
         folder = Path(place) / f"kernels-{contents[:16]}"
         try:

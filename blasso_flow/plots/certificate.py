@@ -8,14 +8,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from blasso_flow.data.signals import FloatArray
+from blasso_flow.data.spikes import Recovery, Status
 from blasso_flow.filters import Filter
 from blasso_flow.plots import style
 from blasso_flow.plots.curves import Curves, gather
 from blasso_flow.plots.evaluate import envelope
 from blasso_flow.plots.panels import share_x
 from blasso_flow.plots.zooms import zoom_places, zoom_ranges
-from blasso_flow.signals import FloatArray
-from blasso_flow.spikes import Recovery, Status
 
 Chosen = NDArray[np.bool_]
 LOWEST = -2.5  # positive weights: what lies below is of no interest and would hide the line at 1

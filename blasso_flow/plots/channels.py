@@ -12,13 +12,13 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from blasso_flow.blocks import Block, Overview
+from blasso_flow.data.blocks import Block, Overview
+from blasso_flow.data.spikes import Recovery, Status
 from blasso_flow.filters import Filter
 from blasso_flow.plots import style
 from blasso_flow.plots.curves import Curves, filter_of, gather, signal_of
 from blasso_flow.plots.panels import x_limits
 from blasso_flow.plots.zooms import SMALL_FIT_NOTE, small_fit, zoom_places
-from blasso_flow.spikes import Recovery, Status
 
 SMALL_FITS = 6
 VISIBLE = 800  # a bar this part of the panel high, twice, can still be seen

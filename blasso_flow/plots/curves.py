@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blasso_flow import baselines
+from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, Signal
+from blasso_flow.data.spikes import ChannelReport, Recovery
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter, build, stretched
 from blasso_flow.plots.evaluate import COLUMNS
 from blasso_flow.plots.stretches import Stretches
-from blasso_flow.problem import Problem
-from blasso_flow.signals import Axis, FilterDescription, FloatArray, Signal
-from blasso_flow.spikes import ChannelReport, Recovery
+from blasso_flow.problem import baselines
+from blasso_flow.problem.problem import Problem
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from blasso_flow.data.signals import FloatArray, IntArray
 from blasso_flow.filters import Filter
-from blasso_flow.signals import FloatArray, IntArray
 
 COLUMNS = 1200  # bins of an envelope: about one a pixel of the widest panel
 BATCH = 500_000  # table entries evaluated at once

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from blasso_flow.data.spikes import Recovery
 from blasso_flow.filters import Filter
 from blasso_flow.plots import style
 from blasso_flow.plots.curves import gather
 from blasso_flow.plots.panels import fit_panel, residual_panel, share_x, spike_panel
 from blasso_flow.plots.zooms import zoom_ranges, zoom_row
-from blasso_flow.spikes import Recovery
 
 
 def draw_fit(recovery: Recovery, channel: int = 0, filter: Filter | None = None) -> Figure:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
+from blasso_flow.data.signals import FloatArray
 from blasso_flow.plots import style
 from blasso_flow.plots.curves import Curves, model_at
 from blasso_flow.plots.evaluate import COLUMNS, envelope, missing_runs, present_stretch
-from blasso_flow.signals import FloatArray
 
 Zoom = tuple[float, float, str]  # low and high end (axis units), and why it is shown
 NINETY_FIVE = 1.96  # standard errors in half a 95 % interval

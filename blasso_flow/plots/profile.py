@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from blasso_flow.plots import style
 
 if TYPE_CHECKING:
-    from blasso_flow.filter_fit import FilterFit
+    from blasso_flow.recovery.filter_fit import FilterFit
 
 LEVELS = 14
 

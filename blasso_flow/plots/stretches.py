@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, IntArray
+from blasso_flow.data.spikes import Section
 from blasso_flow.filters import Filter, build
 from blasso_flow.plots.evaluate import correlation_curve, filtered, products, signed_peak
-from blasso_flow.signals import Axis, FilterDescription, FloatArray, IntArray
-from blasso_flow.spikes import Section
 
 
 @dataclass(frozen=True)

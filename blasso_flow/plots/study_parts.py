@@ -14,8 +14,8 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
+from blasso_flow.data.signals import FloatArray
 from blasso_flow.plots import style
-from blasso_flow.signals import FloatArray
 
 COLOURS = colormaps["viridis_r"]
 MOST_POINTS = 30_000  # of all paths: beyond, every so many are left out

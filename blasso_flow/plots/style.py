@@ -14,7 +14,7 @@ from matplotlib.axis import Axis as MatplotlibAxis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
 
-from blasso_flow.signals import Axis
+from blasso_flow.data.signals import Axis
 
 BLACK = "#000000"
 BLUE = "#0072B2"

@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from blasso_flow.data.signals import FloatArray
+from blasso_flow.data.spikes import Recovery, Status
 from blasso_flow.filters import Filter
 from blasso_flow.plots import style
 from blasso_flow.plots.certificate import certificate_panel, certificate_zooms
@@ -16,8 +18,6 @@ from blasso_flow.plots.curves import Curves, gather
 from blasso_flow.plots.gap import gap_panels
 from blasso_flow.plots.panels import fit_panel, residual_panel, share_x, spike_panel
 from blasso_flow.plots.zooms import zoom_ranges, zoom_row
-from blasso_flow.signals import FloatArray
-from blasso_flow.spikes import Recovery, Status
 
 LETTERS = 33  # in a line of the column of facts
 

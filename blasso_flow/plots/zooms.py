@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from blasso_flow.data.signals import FloatArray
 from blasso_flow.plots import style
 from blasso_flow.plots.curves import Curves, model_at
 from blasso_flow.plots.evaluate import present_stretch
 from blasso_flow.plots.panels import NINETY_FIVE, Zoom, draw_signal, fine_positions, value_label
-from blasso_flow.signals import FloatArray
 
 SMALL_FIT_NOTE = "Grey: signal. Blue: fit. Orange: spikes, rising from the baseline by what each adds to the signal at its peak."
 ZOOM_WIDTHS = 40.0  # filter widths a zoom shows

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from blasso_flow import filters
+from blasso_flow.data.signals import FloatArray
 from blasso_flow.flow import Solution, largest_strength, solve
-from blasso_flow.problem import Problem
-from blasso_flow.signals import FloatArray
-from blasso_flow.simulation import simulate
+from blasso_flow.problem.problem import Problem
+from blasso_flow.truth.simulation import simulate
 
 SAMPLES = 100
 SPIKES = 5

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import wasserstein_distance
 
+from blasso_flow.data.signals import FloatArray
 from blasso_flow.flow.descent import Cloud, Descent
 from blasso_flow.flow.euclidean import Euclidean
-from blasso_flow.signals import FloatArray
 from blasso_flow.study.deconvolution import Deconvolution, draw
 from blasso_flow.study.outcome import OnProgress, Outcome, table, unheard
 

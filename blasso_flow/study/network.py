@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
+from blasso_flow.data.signals import FloatArray
 from blasso_flow.errors import UsageError
-from blasso_flow.signals import FloatArray
 from blasso_flow.study.networks import Network
 from blasso_flow.study.outcome import OnProgress, Outcome, table, unheard
 from blasso_flow.study.support import directions, small_teacher

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blasso_flow.signals import FloatArray
+from blasso_flow.data.signals import FloatArray
 
 TINY = 1e-300
 GROWTH, SHRINK = 1.1, 0.5  # of accepted and refused steps

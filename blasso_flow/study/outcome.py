@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from blasso_flow.signals import FloatArray
+from blasso_flow.data.signals import FloatArray
 
 OnProgress = Callable[[float], None]  # called with the share of the work that is done
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from blasso_flow.data.signals import FloatArray
 from blasso_flow.flow import FlowChoice, Particles, follow
-from blasso_flow.problem import Problem
-from blasso_flow.signals import FloatArray
+from blasso_flow.problem.problem import Problem
 from blasso_flow.study import networks
 from blasso_flow.study.deconvolution import SPIKES, Deconvolution, draw
 from blasso_flow.study.networks import ACTIVATIONS, Network

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blasso_flow.certificate import sample_eta
+from blasso_flow.data.signals import FloatArray
 from blasso_flow.flow.descent import Cloud, Descent, certificates
 from blasso_flow.flow.euclidean import Euclidean
 from blasso_flow.flow.loop import run
-from blasso_flow.signals import FloatArray
+from blasso_flow.proof.certificate import sample_eta
 from blasso_flow.study.deconvolution import Deconvolution, draw
 from blasso_flow.study.networks import ACTIVATIONS, Network, descend
 from blasso_flow.study.outcome import OnProgress, Outcome, table, unheard

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from blasso_flow.data.signals import FloatArray
 from blasso_flow.flow import Solution
 from blasso_flow.flow.descent import Cloud, Descent, certificates
 from blasso_flow.flow.euclidean import Euclidean
 from blasso_flow.flow.loop import run
-from blasso_flow.signals import FloatArray
 from blasso_flow.study.deconvolution import SPIKES, Deconvolution, draw
 from blasso_flow.study.outcome import OnProgress, Outcome, table, unheard
 

@@ -1,0 +1,301 @@
+"""The whole road for one channel: noise, strength, certified solve, refit, answer. Used by the API, the CLI and batches.
+
+Positions come in and go out in axis units; everything between is in samples. Reads no files and draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from blasso_flow import filters, threads
+from blasso_flow.answer.peaks import NARROWEST, STRETCHES
+from blasso_flow.answer.refit import Refit
+from blasso_flow.answer.widths import WidthRefit
+from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, Signal
+from blasso_flow.data.spikes import ChannelReport, Fit, Optimum, Paths, Recovery, Section, Spikes, Status
+from blasso_flow.errors import BlassoFlowError, UsageError
+from blasso_flow.filters import Filter
+from blasso_flow.filters.stretched import check_stretch
+from blasso_flow.problem import baselines, losses
+from blasso_flow.problem.parts import SectionedProblem
+from blasso_flow.problem.problem import Problem
+from blasso_flow.problem.width_law import WidthLaw
+from blasso_flow.recovery.routes import OnRound, solve_as_counts, solve_squared
+from blasso_flow.recovery.settings import Settings
+
+MISFIT = 2.0  # mean square residual in noise variances
+
+
+@dataclass(frozen=True)
+class ChannelRecovery:
+    """One channel's answer, certified measure, report and curves (``fit``, shapes (N,))."""
+
+    spikes: Spikes
+    optimum: Optimum
+    report: ChannelReport
+    fit: Fit
+
+
+def recover(
+    signal: Signal,
+    *,
+    filter: FilterDescription | str | None = None,
+    on_channel: Callable[[int, ChannelRecovery], None] | None = None,
+    on_round: OnRound | None = None,
+    **settings: object,
+) -> Recovery:
+    """Recover the spikes of every channel.
+
+    Parameters
+    ----------
+    signal : values (N,) or (C, N).
+    filter : text such as "gaussian:sd=0.02", a description, or None for the filter stored with the signal.
+    on_channel : called with the channel's number and `ChannelRecovery` as each is done.
+    on_round : called with the channel's number and a `TraceRow` at the start of each of its rounds.
+    settings : any other field of `Settings`.
+
+    Positions and the signal that the result holds are on the axis of the middles of the exposures, counted from the origin.
+    Raises `UsageError` for settings that cannot be used. A channel that fails is reported with its status, not raised.
+    """
+    description = filters.describe(filter) if isinstance(filter, str) else filter
+    chosen = Settings(filter=description, **settings)  # type: ignore[arg-type]
+    table = tabulated(signal, chosen)
+    signal = signal.shifted(chosen.time_shift(table))
+    done: list[ChannelRecovery] = []
+    for number, channel in enumerate(signal):
+        done.append(recover_channel(channel, number, table, chosen, on_round))
+        if on_channel is not None:
+            on_channel(number, done[-1])
+    return assemble(done, signal, chosen.described(table))
+
+
+def tabulated(signal: Signal, settings: Settings) -> Filter:
+    """The filter of the settings, or the signal's own, tabulated for the signal's axis."""
+    description = settings.filter or signal.filter
+    if settings.width_law is not None:
+        middle = WidthLaw(*settings.width_law).middle(signal.axis.first, signal.axis.last)
+        description = FilterDescription("gaussian", {"sd": middle})
+    if description is None:
+        raise UsageError(
+            f"{signal.name}: no filter is stored with the signal",
+            mend="give one with --filter, for example --filter gaussian:sd=0.02 (axis units); see `blasso-flow filters`",
+        )
+    description = filters.exposed(filters.completed(description, signal.filter), settings.exposure)
+    table = filters.build(description, signal.axis, settings.normalisation)
+    if settings.refit_width:
+        check_stretch(table)
+    return table
+
+
+def recover_channel(
+    channel: Signal, number: int, filter: Filter, settings: Settings, on_round: OnRound | None = None
+) -> ChannelRecovery:
+    """Recover one channel (values of shape (N,)). Data errors and numerical failures end in the report's status."""
+    begun = perf_counter()
+    if np.isnan(channel.values).all():
+        return _nothing(channel.values, Status.ALL_MISSING, "every sample is missing", begun)
+    try:
+        with threads.using(settings.threads):
+            return _recovered(channel, number, filter, settings, begun, on_round)
+    except UsageError:
+        raise
+    except (BlassoFlowError, ArithmeticError, np.linalg.LinAlgError) as error:
+        return _nothing(channel.values, Status.FAILED, str(error), begun)
+
+
+def failed_channel(samples: int, message: str) -> ChannelRecovery:
+    """What is reported of a channel whose samples could not be had."""
+    return _nothing(np.full(samples, np.nan), Status.FAILED, message, perf_counter())
+
+
+def assemble(channels: Sequence[ChannelRecovery], signal: Signal, settings: Mapping[str, object]) -> Recovery:
+    """All channels' results as one, in the order given, which is the order of their numbers."""
+
+    def joined(parts: Sequence[Spikes] | Sequence[Optimum], name: str) -> FloatArray | None:
+        columns = [getattr(part, name) for part in parts]  # a channel that failed has no column of widths, and no rows
+        there = [column for column in columns if column is not None]
+        return np.concatenate(there) if there else None
+
+    spikes, optima = [part.spikes for part in channels], [part.optimum for part in channels]
+    several = signal.values.ndim == 2
+    curves = {
+        name: np.stack([getattr(part.fit, name) for part in channels]) if several else getattr(channels[0].fit, name)
+        for name in ("model", "residual", "baseline")
+    }
+    return Recovery(
+        spikes=Spikes(**{name: joined(spikes, name) for name in Spikes.__dataclass_fields__}),  # type: ignore[arg-type]
+        optimum=Optimum(**{name: joined(optima, name) for name in Optimum.__dataclass_fields__}),  # type: ignore[arg-type]
+        channels=[part.report for part in channels],
+        settings=settings,
+        fit=Fit(**curves),
+        signal=signal,
+    )
+
+
+def _recovered(
+    channel: Signal, number: int, filter: Filter, settings: Settings, begun: float, on_round: OnRound | None
+) -> ChannelRecovery:
+    removed = baselines.removed(settings.baseline, channel.values, channel.axis)
+    asked, recorded = settings, channel
+    if removed.any():  # everything from here on works on what is left, on a constant
+        baselines.check_length(settings.baseline, filter.length)
+        channel, settings = replace(channel, values=channel.values - removed), replace(settings, baseline="const")
+    route = solve_as_counts if settings.loss == "poisson" else solve_squared
+    if settings.width_law is not None:
+        from blasso_flow.recovery.sections import solve_in_sections
+
+        route = solve_in_sections
+    solved = route(channel, number, filter, settings, on_round)
+    problem, solution, answer = solved.problem, solved.solution, solved.answer
+    fit = _fit(problem, channel, answer)
+    widths = answer if isinstance(answer, WidthRefit) else None
+    sections = problem.sections if isinstance(problem, SectionedProblem) else ()
+    flow = settings.flow()
+    notes = (
+        *solved.noise.notes,
+        *(flow.notes(problem) if flow is not None else ()),
+        *_misfit(problem, fit.model),
+        *_baseline_notes(asked, solved.settings),
+        *_section_notes(sections, channel, settings),
+        *(_width_notes(widths) if widths is not None else ()),
+    )
+    if removed.any():
+        fit = Fit(model=fit.model + removed, residual=fit.residual, baseline=fit.baseline + removed)
+    return ChannelRecovery(
+        spikes=_spikes(answer, channel, number),
+        optimum=Optimum(
+            channel=np.full(solution.position.size, number, dtype=np.int64),
+            position=recorded.axis.from_samples(solution.position),
+            weight=solution.weight,
+            eta=solution.eta,
+        ),
+        report=ChannelReport(
+            status=solution.status,
+            message=solution.message,
+            strength=problem.strength,
+            strength_rule=solved.strength.rule,
+            noise_sd=problem.noise_sd,
+            noise_rule=solved.noise.rule,
+            objective=solution.objective,
+            dual_value=solution.dual_value,
+            gap=solution.gap,
+            gap_noise=solution.gap_noise,
+            violation=solution.violation,
+            rounds=solution.rounds,
+            baseline=solution.baseline,
+            refit_baseline=answer.baseline,
+            trace=solution.trace,
+            seconds=perf_counter() - begun,
+            notes=notes,
+            baseline_rule="" if solved.settings.baseline == settings.baseline else solved.settings.baseline,
+            paths=_in_axis_units(solution.paths, recorded.axis),
+            sections=sections,
+            **_width_report(widths),
+        ),
+        fit=fit,
+    )
+
+
+def _in_axis_units(paths: Paths | None, axis: Axis) -> Paths | None:
+    return None if paths is None else Paths(axis.from_samples(paths.position), paths.weight)
+
+
+def _baseline_notes(asked: Settings, used: Settings) -> tuple[str, ...]:
+    baseline = baselines.parse(asked.baseline)
+    if baseline.fits_rate:
+        rate = baselines.parse(used.baseline).parameters["rate"]
+        return (f"the baseline decays at the fitted rate {rate:.6g} per axis unit; the proof holds at this rate",)
+    if baseline.kind == "percentile":
+        return (f"a running percentile ({asked.baseline}) was taken off the signal beforehand; the proof is about what is left",)
+    if used.loss == "poisson" and used.baseline != asked.baseline:
+        return ("the background is a polynomial in Bernstein's form with coefficients of at least 0",)
+    return ()
+
+
+def _section_notes(sections: Sequence[Section], channel: Signal, settings: Settings) -> tuple[str, ...]:
+    if settings.width_law is None or not sections:
+        return ()
+    off = WidthLaw(*settings.width_law).strays(sections, channel.axis)
+    return (
+        f"width law: the filter has one width in each of {len(sections)} sections, within {100 * off:.2g} % of the law's; "
+        "the proof holds for this filter, over the whole record",
+    )
+
+
+def _width_notes(answer: WidthRefit) -> tuple[str, ...]:
+    notes = ["widths were fitted after the proof, which is about the filter as given"]
+    if np.isfinite(answer.rate):
+        error = f" +- {answer.rate_error:.2g}" if np.isfinite(answer.rate_error) else ""
+        notes.append(f"the baseline of the refit with widths decays at {answer.rate:.6g}{error} per axis unit")
+    if answer.limited:
+        low, high = STRETCHES
+        notes.append(f"a width ended at the limit of {low:g} or {high:g} times the filter's, or at {NARROWEST:g} samples")
+    return tuple(notes)
+
+
+def _width_report(answer: WidthRefit | None) -> dict[str, Any]:
+    if answer is None:
+        return {}
+    rule = f"exp:rate={answer.rate!r}" if np.isfinite(answer.rate) else ""
+    return {"refit_noise_sd": answer.noise_sd, "refit_baseline_rule": rule, "refit_rate_error": answer.rate_error}
+
+
+def _spikes(answer: Refit, channel: Signal, number: int) -> Spikes:
+    return Spikes(
+        channel=np.full(answer.position.size, number, dtype=np.int64),
+        position=channel.axis.from_samples(answer.position),
+        position_errors=answer.position_errors * channel.axis.spacing,
+        weight=answer.weight,
+        weight_errors=answer.weight_errors,
+        group=answer.group,
+        width=answer.width * channel.axis.spacing if isinstance(answer, WidthRefit) else None,
+        width_errors=answer.width_errors * channel.axis.spacing if isinstance(answer, WidthRefit) else None,
+    )
+
+
+def _fit(problem: Problem, channel: Signal, answer: Refit) -> Fit:
+    if isinstance(answer, WidthRefit):
+        return Fit(model=answer.model, residual=channel.values - answer.model, baseline=answer.ground)
+    baseline = losses.combined(answer.baseline, problem.baseline.T)
+    model = problem.unpadded(problem.model(answer.position, answer.weight)) + baseline
+    return Fit(model=model, residual=channel.values - model, baseline=baseline)
+
+
+def _misfit(problem: Problem, model: FloatArray) -> tuple[str, ...]:
+    """A note where the model (N,) misses the samples by far more than the noise: its error bars are then too small."""
+    present = np.count_nonzero(problem.sample_weights)
+    squares = losses.dot(problem.sample_weights, ((problem.values - model) / problem.noise_sd) ** 2)
+    if not squares > MISFIT * present:
+        return ()
+    return (
+        "the fit misses the samples by far more than the noise: the filter, the baseline or the noise sd does not describe "
+        "them, and the error bars are too small",
+    )
+
+
+def _nothing(values: FloatArray, status: Status, message: str, begun: float) -> ChannelRecovery:
+    nan = float("nan")
+    curve = np.full(values.shape, np.nan)
+    report = ChannelReport(
+        status=status,
+        message=message,
+        strength=nan,
+        strength_rule="",
+        noise_sd=nan,
+        noise_rule="",
+        objective=nan,
+        dual_value=nan,
+        gap=nan,
+        gap_noise=nan,
+        violation=nan,
+        rounds=0,
+        baseline=np.empty(0),
+        refit_baseline=np.empty(0),
+        seconds=perf_counter() - begun,
+    )
+    return ChannelRecovery(Spikes.empty(), Optimum.empty(), report, Fit(curve, curve, curve))

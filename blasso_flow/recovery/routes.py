@@ -1,0 +1,214 @@
+"""From one channel to its certified optimum and its refit, by least squares or as counts. Everything in samples.
+
+A route brings noise, strength, the certified solve and the refit of one loss; `recovery` makes the answer and its report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from blasso_flow.answer.refit import Refit, refit
+from blasso_flow.data.signals import Signal
+from blasso_flow.data.spikes import TraceRow
+from blasso_flow.errors import DataError
+from blasso_flow.filters import Filter
+from blasso_flow.flow import Solution, follow, largest_strength, solve
+from blasso_flow.noise.level import (
+    NoiseEstimate,
+    StrengthChoice,
+    StrengthRule,
+    choose_strength,
+    estimate_from_residual,
+    estimate_noise,
+)
+from blasso_flow.problem import baselines
+from blasso_flow.problem.problem import Problem
+from blasso_flow.recovery.settings import Settings
+
+RATES = 8  # first guesses of an exponential baseline's rate
+RATE_TOLERANCE = 1e-5  # of the solves that fit it
+SLOWEST_DECAY = 0.1  # of a time constant over the record
+FIRST_FIT_TOLERANCE = 1e-3  # of the fit that only measures the noise
+
+OnRound = Callable[[int, TraceRow], None]
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What a route found: the settings it used (a fitted baseline's rate filled in), and each step's outcome."""
+
+    settings: Settings
+    noise: NoiseEstimate
+    problem: Problem
+    strength: StrengthChoice
+    solution: Solution
+    answer: Refit
+
+
+def solve_squared(channel: Signal, number: int, filter: Filter, settings: Settings, on_round: OnRound | None) -> Solved:
+    """Noise, strength, certified least squares and refit; the settings come back with a fitted baseline's rate."""
+    noise = channel_noise(channel, filter, settings)
+    estimated = settings.noise_sd is None and channel.noise_sd is None
+    fits_rate = baselines.parse(settings.baseline).fits_rate
+    if noise.hides_from_differences(filter):
+        rated = replace(settings, baseline=with_fitted_rate(channel, filter, settings, noise)) if fits_rate else settings
+        noise = noise_behind_signal(channel, filter, rated, noise)
+    if fits_rate:
+        settings = replace(settings, baseline=with_fitted_rate(channel, filter, settings, noise))
+    problem, strength = _problem(channel, filter, settings, noise)
+    solution = _solved(problem, settings, None if on_round is None else partial(on_round, number))
+    answer = unchanged(solution)
+    if settings.refit:
+        most = None if settings.refit_width else settings.max_spikes  # merging comes before counting
+        answer = refit(problem, solution.position, solution.weight, solution.baseline, level=strength.level, most=most)
+    if settings.refit_width:
+        from blasso_flow.answer.widths import refit_widths
+
+        rate = baselines.parse(settings.baseline).parameters["rate"] if fits_rate else None
+        answer = refit_widths(
+            problem, answer, level=strength.level, noise_known=not estimated, rate=rate, most=settings.max_spikes
+        )
+    return Solved(settings, noise, problem, strength, solution, answer)
+
+
+def solve_as_counts(channel: Signal, number: int, filter: Filter, settings: Settings, on_round: OnRound | None) -> Solved:
+    """Background, Bernstein strength, certified Poisson optimum, and the largest likelihood on its support.
+
+    The settings come back with the baseline in columns that are nowhere negative.
+    """
+    from blasso_flow.answer.counts import background, choose_count_strength, refit_counts
+    from blasso_flow.flow.counts import check
+    from blasso_flow.flow.poisson import solve_counts
+
+    settings = replace(settings, baseline=baselines.for_counts(settings.baseline))
+    draft = Problem.from_signal(channel, filter, strength=1.0, noise_sd=1.0, baseline=settings.baseline, margin=settings.margin)
+    check(draft)
+    ground = background(draft)
+    strength = choose_count_strength(StrengthRule.parse(settings.strength), draft, ground, settings.false_alarms)
+    noise = NoiseEstimate(
+        float(np.sqrt(ground.mean())),
+        "Poisson: square root of the mean count",
+        ("objective, gap and proof are those of the Poisson likelihood",),
+    )
+    problem = replace(draft, strength=strength.strength, noise_sd=noise.sd)
+    solution = solve_counts(
+        problem,
+        tol=settings.tol,
+        tol_noise=settings.tol_noise,
+        max_rounds=settings.max_rounds,
+        on_round=None if on_round is None else partial(on_round, number),
+    )
+    answer = unchanged(solution)
+    if settings.refit:
+        support = solution.position, solution.weight, solution.baseline
+        answer = refit_counts(problem, *support, level=strength.level, most=settings.max_spikes)
+    return Solved(settings, noise, problem, strength, solution, answer)
+
+
+def _solved(problem: Problem, settings: Settings, on_round: Callable[[TraceRow], None] | None) -> Solution:
+    """By the default method, or by the flow that the settings name."""
+    flow = settings.flow()
+    if flow is not None:
+        return follow(problem, flow, tol=settings.tol, tol_noise=settings.tol_noise, on_round=on_round)
+    return solve(problem, tol=settings.tol, tol_noise=settings.tol_noise, max_rounds=settings.max_rounds, on_round=on_round)
+
+
+def channel_noise(channel: Signal, filter: Filter | None, settings: Settings) -> NoiseEstimate:
+    """The noise as given, as stored with the signal, or as estimated, in this order."""
+    if settings.noise_sd is not None:
+        return NoiseEstimate(settings.noise_sd, "given")
+    if channel.noise_sd is None:
+        return estimate_noise(channel.values, filter)
+    sd = channel.noise_sd
+    if isinstance(sd, np.ndarray):
+        sd = float(np.median(sd[np.isfinite(channel.values)]))
+    return NoiseEstimate(sd, "stored with the signal")
+
+
+def noise_behind_signal(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> NoiseEstimate:
+    """Differences hold a narrow filter's signal, and no low-pass noise: measure it again in the residual of a first fit.
+
+    Where that is louder, the fit had followed some of the noise: its residual is measured in a second fit.
+    """
+    first = noise
+    for _ in range(2):
+        problem, _ = _problem(channel, filter, replace(settings, strength="auto"), noise)
+        solution = solve(problem, tol=FIRST_FIT_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds)
+        left = -problem.unpadded(problem.residual(solution.position, solution.weight, solution.baseline))
+        left = np.where(np.isfinite(channel.values), left, np.nan)
+        noise = estimate_from_residual(left, first, parameters=2 * solution.position.size)
+        if noise.sd <= first.sd:
+            break
+    return noise
+
+
+def with_fitted_rate(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> str:
+    """``exp:rate=R`` with the rate of the least penalised objective, by loose solves over the logarithm of the rate.
+
+    A strength in units of max would change with the rate, so the one of a slow decay is used throughout.
+    """
+    from scipy.optimize import minimize_scalar
+
+    length = (channel.axis.size - 1) * channel.axis.spacing
+    fastest = max(1 / (baselines.SHORTEST * filter.length), 1 / length)
+    range_ = np.log([SLOWEST_DECAY / length, fastest])
+
+    def with_rate(log_rate: float) -> str:
+        return f"exp:rate={float(np.exp(log_rate))!r}"
+
+    strength = _problem(channel, filter, replace(settings, baseline=with_rate(range_[0])), noise)[1].strength
+
+    def least(log_rate: float) -> float:
+        trial = _problem(channel, filter, replace(settings, baseline=with_rate(log_rate), strength="1"), noise)[0]
+        trial = trial.with_strength(strength)
+        return solve(trial, tol=RATE_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds).objective
+
+    grid = np.linspace(range_[0], range_[1], RATES)
+    best = int(np.argmin([least(rate) for rate in grid]))
+    bounds = (grid[max(best - 1, 0)], grid[min(best + 1, RATES - 1)])
+    found = minimize_scalar(least, bounds=bounds, method="bounded", options={"xatol": 1e-6, "maxiter": 30})
+    return with_rate(float(found.x))
+
+
+def _problem(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> tuple[Problem, StrengthChoice]:
+    stored = isinstance(channel.noise_sd, np.ndarray) and settings.noise_sd is None
+    draft = Problem.from_signal(
+        channel,
+        filter,
+        strength=1.0,
+        noise_sd=None if stored else noise.sd,
+        positive=settings.positive,
+        baseline=settings.baseline,
+        margin=settings.margin,
+    )
+    strength = choose_strength(
+        StrengthRule.parse(settings.strength),
+        filter=filter,
+        noise_sd=noise.sd,
+        weights=draft.sample_weights,
+        domain=draft.domain,
+        positive=settings.positive,
+        false_alarms=settings.false_alarms,
+        freedom=noise.freedom,
+        strength_max=lambda: largest_strength(draft),
+    )
+    if not (np.isfinite(strength.strength) and strength.strength > 0):
+        raise DataError("no usable strength", received=strength.strength, mend="give one with --strength")
+    return draft.with_strength(strength.strength), strength
+
+
+def unchanged(solution: Solution) -> Refit:
+    """The optimum as the answer: no errors are known, every spike stands alone."""
+    unknown = np.full(solution.position.size, np.nan)
+    return Refit(
+        position=solution.position,
+        weight=solution.weight,
+        baseline=solution.baseline,
+        position_errors=unknown,
+        weight_errors=unknown,
+        group=np.arange(solution.position.size, dtype=np.int64),
+    )

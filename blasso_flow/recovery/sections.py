@@ -1,0 +1,182 @@
+"""The route of a width law: from one channel to its certified optimum in sections, and its refit. Everything in samples.
+
+A loose solve shows where spikes are; the cuts move into the gaps between them, and the sections that result are the filter
+of the proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from blasso_flow import filters
+from blasso_flow.answer.refit import Refit, refit
+from blasso_flow.data.signals import FilterDescription, FloatArray, Signal
+from blasso_flow.data.spikes import Section
+from blasso_flow.filters import Filter
+from blasso_flow.flow.particles import Particles
+from blasso_flow.flow.parts import certificates, solve_sections
+from blasso_flow.noise.level import NoiseEstimate, StrengthChoice, StrengthRule, choose_strength, estimate_from_residual
+from blasso_flow.problem.parts import SectionedProblem
+from blasso_flow.problem.problem import Problem
+from blasso_flow.problem.width_law import WidthLaw, cut, move_cuts
+from blasso_flow.proof.certificate import Certifier
+from blasso_flow.recovery.routes import FIRST_FIT_TOLERANCE, OnRound, Solved, channel_noise, unchanged
+from blasso_flow.recovery.settings import Settings
+
+LOOSE_TOLERANCE = 1e-3  # of the solve that moves the cuts
+REFIT_PASSES = 3
+
+
+def solve_in_sections(channel: Signal, number: int, filter: Filter, settings: Settings, on_round: OnRound | None) -> Solved:
+    """Noise, a strength for each section, one certified optimum of the whole record, and the refit section by section.
+
+    ``filter`` is a Gaussian whose exposure and normalisation the sections share.
+    """
+    assert settings.width_law is not None
+    law = WidthLaw(*settings.width_law)
+    draft = Problem.from_signal(channel, filter, strength=1.0, noise_sd=1.0, baseline="none", margin=settings.margin)
+    low, high = draft.domain
+    parts = cut(channel.axis, law, (int(low), int(high)))
+    tables = _tables(parts, filter, channel)
+    narrowest = min(tables, key=lambda table: table.width)
+    noise = channel_noise(channel, narrowest, settings)
+    if noise.hides_from_differences(narrowest):
+        problem = _problem(channel, parts, tables, replace(settings, strength="auto"), noise)[0]
+        first = solve_sections(problem, tol=FIRST_FIT_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds)
+        left = -problem.unpadded(problem.residual(first.position, first.weight, first.baseline))
+        left = np.where(np.isfinite(channel.values), left, np.nan)
+        noise = estimate_from_residual(left, noise, parameters=2 * first.position.size)
+    problem, _, _ = _problem(channel, parts, tables, settings, noise)
+    loose = solve_sections(problem, tol=LOOSE_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds)
+    parts = move_cuts(parts, loose.position, channel.axis, law)
+    problem, rule, levels = _problem(channel, parts, _tables(parts, filter, channel), settings, noise)
+    solution = solve_sections(
+        problem,
+        tol=settings.tol,
+        tol_noise=settings.tol_noise,
+        max_rounds=settings.max_rounds,
+        start=(loose.position, loose.weight),
+        on_round=None if on_round is None else partial(on_round, number),
+    )
+    answer = unchanged(solution)
+    if settings.refit:
+        answer = _refit(problem, answer, levels, settings.max_spikes)
+    return Solved(settings, noise, problem, rule, solution, answer)
+
+
+def _tables(parts: Sequence[Section], filter: Filter, channel: Signal) -> list[Filter]:
+    shared = {name: value for name, value in filter.description.parameters.items() if name not in {"sd", "fwhm"}}
+    described = [FilterDescription("gaussian", {"sd": part.sd, **shared}) for part in parts]
+    return [filters.build(description, channel.axis, filter.normalisation) for description in described]
+
+
+def _problem(
+    channel: Signal, parts: Sequence[Section], tables: Sequence[Filter], settings: Settings, noise: NoiseEstimate
+) -> tuple[SectionedProblem, StrengthChoice, list[float]]:
+    """The problem with a strength in every section, how that of the middle one was chosen, and the sections' Rice levels."""
+    stored = isinstance(channel.noise_sd, np.ndarray) and settings.noise_sd is None
+    whole = Problem.from_signal(
+        channel,
+        max(tables, key=lambda table: table.taps),
+        strength=1.0,
+        noise_sd=None if stored else noise.sd,
+        positive=settings.positive,
+        baseline=settings.baseline,
+        margin=settings.margin,
+    )
+    draft = SectionedProblem.from_problem(whole, [replace(part, strength=1.0) for part in parts], tables)
+    rule = StrengthRule.parse(settings.strength)
+    auto = rule if rule.kind == "auto" else StrengthRule.parse("auto")
+    total = parts[-1].last - parts[0].first
+    chosen = []
+    for number, part in enumerate(parts):
+        piece = draft.piece(number)[0]
+        chosen.append(
+            choose_strength(
+                auto,
+                filter=piece.filter,
+                noise_sd=noise.sd,
+                weights=piece.sample_weights,
+                domain=piece.domain,
+                positive=settings.positive,
+                false_alarms=settings.false_alarms * (part.last - part.first) / total,
+                freedom=noise.freedom,
+            )
+        )
+    strengths = np.array([choice.strength for choice in chosen])
+    middle = chosen[len(chosen) // 2]
+    times = "" if auto.factor == 1 else f"{auto.factor:g} times "
+    words = (
+        f"{times}{middle.level:.4g} noise sd x filter norm, in each of {len(parts)} sections its own: "
+        f"{settings.false_alarms:g} false crossings expected (Rice)"
+    )
+    if rule.kind == "absolute":
+        strengths, words = np.full(strengths.size, rule.factor), f"given: {rule.factor:.6g}"
+    elif rule.kind == "max":
+        strengths = rule.factor * _largest(draft, strengths) * strengths
+        words = f"{rule.factor:g} of the smallest that leaves no spikes, in each of {len(parts)} sections its own"
+    problem = SectionedProblem.from_problem(
+        whole, [replace(part, strength=float(own)) for part, own in zip(parts, strengths, strict=True)], tables
+    )
+    return problem, StrengthChoice(problem.strength, words, middle.level), [choice.level for choice in chosen]
+
+
+def _largest(draft: SectionedProblem, strengths: FloatArray) -> float:
+    """The factor of ``strengths`` at which the zero measure is the optimum; ``draft`` has strengths of 1."""
+    none = np.empty(0)
+    empty = Particles.evaluate(draft, none, none, np.zeros(draft.baseline.shape[1]))
+    certifiers = [Certifier(draft.piece(number)[0]) for number in range(len(draft.sections))]
+    bounds = np.array([certificate.sup for certificate in certificates(draft, empty, certifiers, np.inf)])
+    return float((bounds / strengths).max()) or 1.0
+
+
+def _refit(problem: SectionedProblem, answer: Refit, levels: Sequence[float], most: int | None) -> Refit:
+    """Refit and prune section after section, the others frozen, until they agree; then keep the ``most`` significant."""
+    answer = _refit_passes(problem, answer, levels)
+    while most is not None and answer.position.size > most:
+        significance = np.abs(answer.weight) / np.where(answer.weight_errors > 0, answer.weight_errors, np.inf)
+        kept = np.sort(np.argsort(-significance, kind="stable")[:most])
+        few = replace(
+            answer,
+            **{name: getattr(answer, name)[kept] for name in ("position", "weight", "position_errors", "weight_errors", "group")},
+        )
+        answer = _refit_passes(problem, few, levels)
+    return answer
+
+
+def _refit_passes(problem: SectionedProblem, answer: Refit, levels: Sequence[float]) -> Refit:
+    for _ in range(REFIT_PASSES):
+        answer = _refit_pass(problem, answer, levels)
+    settled = Particles.evaluate(problem, answer.position, answer.weight, answer.baseline)
+    return replace(answer, baseline=settled.baseline)
+
+
+def _refit_pass(problem: SectionedProblem, answer: Refit, levels: Sequence[float]) -> Refit:
+    baseline = answer.baseline.copy()
+    section = problem.section_of(answer.position)
+    total = problem.unpadded(problem.model(answer.position, answer.weight))
+    done: list[Refit] = []
+    groups = 0
+    for number in np.unique(section):
+        own = section == number
+        x, w = answer.position[own], answer.weight[own]
+        mine = problem.unpadded(problem.model(x, w))
+        part, start, columns = problem.piece(int(number), problem.values)
+        frozen = baseline.copy()
+        frozen[columns] = 0.0
+        rest = problem.values - (total - mine) - problem.baseline @ frozen
+        part = replace(part, values=rest[start : start + part.values.size])
+        found = refit(part, x - start, w, baseline[columns], level=levels[int(number)])
+        baseline[columns] = found.baseline
+        position = problem.inside(found.position + start, int(number))
+        total += problem.unpadded(problem.model(position, found.weight)) - mine
+        done.append(replace(found, position=position, group=found.group + groups))
+        groups += int(found.group.max(initial=-1)) + 1
+    if not done:
+        return answer
+    names = ("position", "weight", "position_errors", "weight_errors", "group")
+    return Refit(baseline=baseline, **{name: np.concatenate([getattr(part, name) for part in done]) for name in names})

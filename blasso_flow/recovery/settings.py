@@ -1,0 +1,174 @@
+"""How to recover: every option in one place, checked when it is made, and described for the result's provenance.
+
+Knows no numerics beyond the names and ranges it checks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from blasso_flow import filters
+from blasso_flow.data.signals import FilterDescription
+from blasso_flow.errors import UsageError
+from blasso_flow.filters import Filter
+from blasso_flow.flow import MAX_ROUNDS, METHODS, TOLERANCE, TOLERANCE_NOISE, FlowChoice
+from blasso_flow.noise.level import StrengthRule
+from blasso_flow.problem import baselines
+
+LOSSES = ("squared", "poisson")
+FLOW_OPTIONS = ("particles", "start", "step_size", "seed", "iterations")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to recover. Lengths are in axis units; see the command line's help for each.
+
+    ``filter`` None means the signal's own; ``noise_sd`` None means the signal's own, else estimated from the data.
+    ``exposure`` is the share of the spacing that a sample averages over, None for the filter's own; ``stamp`` ("start",
+    "middle", "end") the moment of the exposure that the axis denotes; ``origin`` is added to the axis. ``method`` "euclidean"
+    or "conic" is one of the paper's flows, which alone take the options after it. ``threads`` work on one channel; results are
+    the same for any number.
+    """
+
+    filter: FilterDescription | None = None
+    normalisation: str = "peak"
+    positive: bool = True
+    baseline: str = "const"
+    margin: tuple[float, float] = (0.0, 0.0)
+    noise_sd: float | None = None
+    strength: str = "auto"
+    false_alarms: float = 0.05
+    tol: float = TOLERANCE
+    tol_noise: float = TOLERANCE_NOISE
+    max_rounds: int = MAX_ROUNDS
+    refit: bool = True
+    exposure: float | None = None
+    stamp: str = "middle"
+    origin: float = 0.0
+    loss: str = "squared"
+    max_spikes: int | None = None
+    refit_width: bool = False
+    method: str = METHODS[0]
+    particles: int | None = None
+    start: str | None = None
+    step_size: float | None = None
+    seed: int | None = None
+    iterations: int | None = None
+    save_particles: bool = False
+    width_law: tuple[float, float] | None = None
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        StrengthRule.parse(self.strength)
+        baselines.parse(self.baseline)
+        for name, value in (("tol", self.tol), ("tol_noise", self.tol_noise), ("false_alarms", self.false_alarms)):
+            if not (np.isfinite(value) and value > 0):
+                raise UsageError(f"{name} is out of range", received=value, allowed="a finite number above 0")
+        if self.noise_sd is not None and not (np.isfinite(self.noise_sd) and self.noise_sd > 0):
+            raise UsageError("noise_sd is out of range", received=self.noise_sd, allowed="a finite number above 0")
+        self._check_counts()
+        self._check_widths()
+        self._check_method()
+        self._check_width_law()
+        if self.max_rounds < 1:
+            raise UsageError("max_rounds is out of range", received=self.max_rounds, allowed="a whole number from 1")
+        if self.threads < 1:
+            raise UsageError("threads is out of range", received=self.threads, allowed="a whole number from 1")
+
+    def time_shift(self, filter: Filter) -> float:
+        """What is added to the axis (axis units): from the stamp to the middle of the exposure, and the origin."""
+        return filters.time_shift(self.stamp, self.origin, filters.exposure_of(filter.description), filter.spacing)
+
+    def _check_counts(self) -> None:
+        if self.loss not in LOSSES:
+            raise UsageError("unknown loss", received=self.loss, allowed=", ".join(LOSSES))
+        if self.loss == "poisson" and not self.positive:
+            raise UsageError("the Poisson loss needs spikes of one sign", received="--signed", mend="leave out --signed")
+        if self.loss == "poisson":
+            baselines.for_counts(self.baseline)
+        if self.max_spikes is not None and self.max_spikes < 1:
+            raise UsageError("max_spikes is out of range", received=self.max_spikes, allowed="a whole number from 1")
+        if self.max_spikes is not None and not self.refit:
+            raise UsageError("max_spikes is kept by the refit", received="--no-refit", mend="leave out --no-refit")
+
+    def _check_widths(self) -> None:
+        if self.refit_width and not self.refit:
+            raise UsageError("widths belong to the refit", received="--refit-width --no-refit", mend="leave out --no-refit")
+        if self.refit_width and self.loss != "squared":
+            raise UsageError(
+                "widths are fitted by least squares",
+                received=f"--refit-width --loss {self.loss}",
+                mend="leave out --refit-width, or use --loss squared",
+            )
+        if self.refit_width and self.width_law is not None:
+            raise UsageError("widths follow a law or are free", received="--refit-width --width-law", mend="give one of them")
+
+    def _check_method(self) -> None:
+        if self.method not in METHODS:
+            raise UsageError("unknown method", received=self.method, allowed=", ".join(METHODS))
+        if self.method == METHODS[0]:
+            given = [name for name in (*FLOW_OPTIONS, "save_particles") if getattr(self, name) not in {None, False}]
+            if given:
+                raise UsageError(
+                    f"--{given[0].replace('_', '-')} belongs to the flows",
+                    received=f"--method {self.method}",
+                    mend="add --method euclidean or --method conic",
+                )
+        elif self.loss != "squared":
+            raise UsageError(
+                "the flows minimise the squared error",
+                received=f"--method {self.method} --loss {self.loss}",
+                mend="leave out --method",
+            )
+        else:
+            self.flow()
+
+    def flow(self) -> FlowChoice | None:
+        """The flow that was chosen; None for the default method. Raises `UsageError` for options out of range."""
+        if self.method == METHODS[0]:
+            return None
+        given = {name: getattr(self, name) for name in FLOW_OPTIONS if getattr(self, name) is not None}
+        return FlowChoice(self.method, keep_paths=self.save_particles, **given)
+
+    def _check_width_law(self) -> None:
+        if self.width_law is None:
+            return
+        law = ",".join(f"{number:g}" for number in self.width_law)
+        if not np.isfinite(self.width_law).all():
+            raise UsageError("width_law is out of range", received=law, allowed="two finite numbers: sd^2 = a + b position")
+        if self.filter is not None:
+            raise UsageError(
+                "a width law is a filter of its own: Gaussians",
+                received=f"--width-law {law} and a filter",
+                mend="give one of them",
+            )
+        if self.loss == "poisson":
+            raise UsageError("a width law needs the squared loss", received="--loss poisson", mend="use --loss squared")
+        if self.method != METHODS[0]:
+            raise UsageError(
+                "a width law needs the default method", received=f"--method {self.method}", mend="leave out --method"
+            )
+        if baselines.parse(self.baseline).fits_rate:
+            raise UsageError(
+                "a width law needs a baseline whose rate is known", received=self.baseline, mend="give the rate: exp:rate=R"
+            )
+
+    def described(self, filter: Filter) -> dict[str, object]:
+        """JSON-ready settings, with the filter as it was tabulated."""
+        words = asdict(self)
+        words.pop("positive")
+        words.pop("threads")
+        return {
+            **words,
+            "penalty": "positive" if self.positive else "signed",
+            "margin": list(self.margin),
+            "time_shift": self.time_shift(filter),
+            "filter": {
+                "kind": filter.description.kind,
+                "parameters": dict(filter.description.parameters),
+                "normalisation": filter.normalisation,
+                "table_error": filter.error,
+            },
+        }

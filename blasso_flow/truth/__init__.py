@@ -1,0 +1,1 @@
+"""Signals whose spikes are known: simulated, aligned and scored."""
