@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, cast
 
 import click
 from click.testing import CliRunner
@@ -15,6 +19,7 @@ from blasso_flow.cli.program import SUMMARIES, program
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "data"
+PATIENCE = 5.0  # seconds that a process gets to end
 
 
 class Outcome:
@@ -40,28 +45,57 @@ def run(*arguments: object, stdin: bytes | None = None) -> Outcome:
     return Outcome(result.exit_code, result.stdout_bytes, result.stderr)
 
 
-def start(*arguments: object, **options: object) -> subprocess.CompletedProcess[bytes]:
+def start(*arguments: object, **options: Any) -> subprocess.CompletedProcess[bytes]:
     """Run the program as a process, without a terminal."""
-    command = [sys.executable, "-m", "blasso_flow", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL, env=environment(), **options)  # type: ignore[call-overload, no-any-return]
+    return complete([sys.executable, "-m", "blasso_flow", *map(str, arguments)], **options)
 
 
 def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a script in bash, in a folder, with `blasso-flow` on the path."""
-    return subprocess.run(
-        ["bash", "-o", "pipefail", "-ec", script],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    return complete(["bash", "-o", "pipefail", "-ec", script], cwd=folder, text=True)
+
+
+def complete(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[Any]:
+    """Run a process to its end, and keep what it wrote to the streams that ``options`` of `subprocess.Popen` do not name."""
+    with running(command, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}) as process:
+        stdout, stderr = process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+
+@contextmanager
+def running(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """A process without a terminal, which is waited for at the end; ``options`` are those of `subprocess.Popen`.
+
+    Where an exception leaves the block, as when the test has taken too long, the process and all that it started in its group
+    are ended, and what it had still to say is printed: Python processes say where they are.
+    """
+    options = {"stdin": subprocess.DEVNULL, "env": environment(), **options}
+    with subprocess.Popen(command, start_new_session=True, **options) as process:
+        try:
+            yield process
+            process.wait()
+        except BaseException:
+            end(process)
+            raise
+
+
+def end(process: subprocess.Popen[Any]) -> None:
+    """End the group of a process, as `running` says."""
+    words = []
+    for number in (signal.SIGABRT, signal.SIGKILL):  # at the first one Python prints its stack
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            words += process.communicate(timeout=PATIENCE)
+            break
+    said = "".join(word if isinstance(word, str) else word.decode(errors="replace") for word in words if word)
+    print(f"ended: {shlex.join(map(str, cast(Sequence[str], process.args)))}\n{said}", file=sys.stderr)
 
 
 def environment() -> dict[str, str]:
-    """This process's environment with the programs of its virtual environment first."""
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "MAKEFLAGS": ""}
+    """This process's environment with the programs of its virtual environment first; Python says where it was when it crashes."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "MAKEFLAGS": "", "PYTHONFAULTHANDLER": "1"}
 
 
 def examples(command: str) -> Sequence[str]:

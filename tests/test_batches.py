@@ -8,16 +8,19 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from command import environment, run, start
+from command import complete, run, running, start
 from files_examples import example_recovery
 
 from blasso_flow import write_signal
 from blasso_flow.batches import plan
+from blasso_flow.batches.executors import processes
 from blasso_flow.batches.journal import Journal, partial_path
 from blasso_flow.data.blocks import Block, encode
 from blasso_flow.errors import BlassoFlowError, DataError, RunError, UsageError
@@ -93,7 +96,7 @@ def test_processes_give_the_same_data(recording: Path, whole: Path, tmp_path: Pa
 def test_blocks_that_are_sent_give_the_same_data(recording: Path, whole: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "blasso_flow", "recover", "-", "-o", "-", *EVERYTHING[1:], "--jobs", "2", "-q"]
     with recording.open("rb") as stream:
-        done = subprocess.run(command, stdin=stream, capture_output=True, env=environment(), check=False)
+        done = complete(command, stdin=stream)
     assert done.returncode == 3, done.stderr
     (tmp_path / "r.h5").write_bytes(done.stdout)
     assert_same_data(whole, tmp_path / "r.h5")
@@ -105,20 +108,12 @@ def heeds() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def begin(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
-    """A process without a terminal, in a folder."""
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        preexec_fn=heeds,  # noqa: PLW1509
-    )
+def begin(command: list[str], folder: Path) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """A process without a terminal, in a folder, that signals end."""
+    return running(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heeds)
 
 
-def slow(arguments: list[object], folder: Path) -> subprocess.Popen[bytes]:
+def slow(arguments: list[object], folder: Path) -> AbstractContextManager[subprocess.Popen[bytes]]:
     """A run in a process, whose channels take 50 ms more than they would."""
     script = (
         "import time, sys, blasso_flow.batches.worker as worker; from blasso_flow.cli import main\n"
@@ -130,7 +125,7 @@ def slow(arguments: list[object], folder: Path) -> subprocess.Popen[bytes]:
 
 
 def wait_for(path: Path, size: int, process: subprocess.Popen[bytes]) -> None:
-    """Until the file has the size."""
+    """Until the file has the size, or the process has ended, which is a failure."""
     while not (path.exists() and path.stat().st_size > size):
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
@@ -229,6 +224,31 @@ def test_a_worker_that_dies_costs_time_only(recording: Path, tmp_path: Path) -> 
         _, stderr = process.communicate()
     assert process.returncode == 0, stderr
     assert_same_data(tmp_path / "whole.h5", tmp_path / "r.h5")
+
+
+def half_a_result() -> None:
+    """In a worker: the beginning of a result is sent, and no more."""
+    writer = sys._getframe(1).f_locals["result_queue"]._writer
+    os.write(writer.fileno(), b"\0\0\xff\xff" + bytes(1000))
+    time.sleep(HANGS)
+
+
+def test_stopping_waits_for_no_task_half_sent_and_no_result_half_received() -> None:
+    crew = processes(1)
+    pool: Any = crew.executor
+    manager, tasks, results = pool._executor_manager_thread, pool._call_queue, pool._result_queue
+    futures = [crew.executor.submit(half_a_result), *(crew.executor.submit(len, bytes(1 << 20)) for _ in range(3))]
+    try:
+        while not (futures[1].running() and tasks._thread is not None and not tasks._buffer):
+            time.sleep(0.01)
+        time.sleep(1.0)  # the worker has begun to send, and the pipe to it is full
+        crew.stop()
+        for thread in (manager, tasks._thread):
+            thread.join(HANGS / 4)
+            assert not thread.is_alive(), thread
+    finally:
+        tasks._reader.close()
+        results._writer.close()
 
 
 def test_fail_fast_stops_at_the_first(recording: Path, tmp_path: Path) -> None:
@@ -340,7 +360,7 @@ def test_a_full_disk_keeps_what_was_there(tmp_path: Path, recording: Path, whole
         "from blasso_flow.cli import main; sys.argv = ['blasso-flow', *sys.argv[1:]]; main()"
     )
     arguments = ["recover", str(recording), "-o", str(tmp_path / "r.h5"), *EVERYTHING, "--jobs", "1", "-q"]
-    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, env=environment(), check=False)
+    done = complete([sys.executable, "-c", script, *arguments])
     assert done.returncode == 1, done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert b"cannot write" in done.stderr

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import COMMANDS, DATA, environment, examples, run, shell, start
+from command import COMMANDS, DATA, complete, examples, run, running, shell, start
 
 from blasso_flow import read_result, read_signal, write_signal
 from blasso_flow.cli.program import SUMMARIES
@@ -332,9 +332,7 @@ def test_results_go_to_standard_output_and_the_table_to_standard_error(here: Pat
 def test_hdf5_is_never_written_to_a_terminal() -> None:
     leader, follower = os.openpty()
     command = [sys.executable, "-m", "blasso_flow", "recover", str(DATA / "gaussian.h5"), "-o", "-"]
-    done = subprocess.run(
-        command, stdout=follower, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False, env=environment()
-    )
+    done = complete(command, stdout=follower)
     os.close(follower)
     os.close(leader)
     assert done.returncode == 2
@@ -356,22 +354,13 @@ def test_an_interrupted_run_leaves_nothing_torn(here: Path, number: int, code: i
     os.mkfifo("slow.h5")
     command = [sys.executable, "-m", "blasso_flow", "recover", "slow.h5"]
     heeds = partial(signal.signal, number, signal.SIG_DFL)  # a parent may have been started with the signal ignored
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(),
-        preexec_fn=heeds,  # noqa: PLW1509
-    ) as process:
-        try:
-            pipe = _writing_end("slow.h5", process)
-            os.write(pipe, b"\x89HDF\r\n\x1a\n")
-            time.sleep(0.5)  # a signal just before the read begins would only be seen when it ends
-            process.send_signal(number)
-            _, stderr = process.communicate(timeout=60)
-            os.close(pipe)
-        finally:
-            process.kill()
+    with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heeds) as process:
+        pipe = _writing_end("slow.h5", process)
+        os.write(pipe, b"\x89HDF\r\n\x1a\n")
+        time.sleep(0.5)  # a signal just before the read begins would only be seen when it ends
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=60)
+        os.close(pipe)
     assert process.returncode == code, stderr
     assert stderr.decode() == f"blasso-flow: {what}; nothing half-written is left\n"
     assert [path.name for path in here.iterdir()] == ["slow.h5"]

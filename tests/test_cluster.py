@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from command import environment, run
+from command import run, running
 from test_batches import assert_same_data
 
 from blasso_flow import write_signal
@@ -27,22 +28,22 @@ WORKER = [sys.executable, "-m", "distributed.cli.dask_worker"]
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """The scheduler's address and two worker processes."""
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment(), "cwd": tmp_path}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
     file = tmp_path / "scheduler.json"
     places = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
-    started = [subprocess.Popen([*DASK, *places], **quiet)]  # type: ignore[call-overload]
-    try:
+    with ExitStack() as started:
+        scheduler = started.enter_context(running([*DASK, *places], **quiet))
+        started.callback(scheduler.kill)
         while not file.exists() or not file.read_text().strip():
-            assert started[0].poll() is None
+            assert scheduler.poll() is None
             time.sleep(0.05)
         address = file.read_text().split('"address": "')[1].split('"')[0]
+        workers = []
         for _ in range(2):
-            started.append(subprocess.Popen([*WORKER, address, "--nthreads", "1", "--no-nanny", "--no-dashboard"], **quiet))  # type: ignore[call-overload]
-        yield address, started[1:]
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
+            command = [*WORKER, address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+            workers.append(started.enter_context(running(command, **quiet)))
+            started.callback(workers[-1].kill)
+        yield address, workers
 
 
 def test_a_worker_of_a_cluster_dies_halfway(cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path) -> None:
@@ -52,7 +53,7 @@ def test_a_worker_of_a_cluster_dies_halfway(cluster: tuple[str, list[subprocess.
     assert run("recover", tmp_path / "long.h5", "-o", tmp_path / "whole.h5", "--no-plot", "-q", "--jobs", 1).code == 0
     target = tmp_path / "r.h5"
     command = [sys.executable, "-m", "blasso_flow", "recover", "long.h5", "-o", str(target), "--no-plot", "-q"]
-    with subprocess.Popen([*command, "--scheduler", address], cwd=tmp_path, env=environment(), stderr=subprocess.PIPE) as process:
+    with running([*command, "--scheduler", address], cwd=tmp_path, stderr=subprocess.PIPE) as process:
         partial = partial_path(str(target))
         while not (partial.exists() and partial.stat().st_size > 50_000):
             assert process.poll() is None, process.communicate()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
 
 import pytest
-from command import ROOT
+from command import ROOT, complete, environment
 
 from blasso_flow import filters
 from blasso_flow.data.signals import Axis
@@ -16,9 +14,10 @@ from blasso_flow.recovery import first_run
 
 CODE = """
 import sys
-from blasso_flow import filters, first_run, recover
+from blasso_flow import filters, recover
 from blasso_flow.kernels import announce_compilation, is_cached
-from blasso_flow.simulation import simulate
+from blasso_flow.recovery import first_run
+from blasso_flow.truth.simulation import simulate
 
 signal = simulate(sys.argv[1], samples=300, spikes=4, snr=20, seed=0)
 table = filters.build(signal.filter, signal.axis)
@@ -31,8 +30,8 @@ print(recover(signal).channels[0].status.value)
 
 @pytest.mark.parametrize("filter", ["gaussian:sd=10", "decay:rise=2,decay=15"])
 def test_everything_that_a_plain_recovery_calls_is_compiled_by_then(filter, tmp_path):
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", CODE, filter], env=environment, capture_output=True, text=True, check=False)
+    places = {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = complete([sys.executable, "-c", CODE, filter], env=environment() | places, text=True)
     assert (done.stdout.split("\n")[:-1], done.stderr) == (["True", "converged"], "")
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import configparser
 import shutil
-import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
-from command import DATA, ROOT, environment
+from command import DATA, ROOT, complete
 
 import blasso_flow
 from blasso_flow.files import read_signal
@@ -20,7 +19,14 @@ HEAVY = ("numba", "scipy", "matplotlib", "h5py")
 
 def python(code: str) -> str:
     """Output of a fresh interpreter."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment()).stdout
+    return well([sys.executable, "-c", code])
+
+
+def well(command: list[str]) -> str:
+    """Output of a process that ends well."""
+    done = complete(command, cwd=ROOT, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_the_import_is_light() -> None:
@@ -42,7 +48,7 @@ def test_help_is_as_quick_as_click() -> None:
         times = []
         for _ in range(5):
             begin = time.perf_counter()
-            subprocess.run([sys.executable, *command], capture_output=True, check=True)
+            well([sys.executable, *command])
             times.append(time.perf_counter() - begin)
         return min(times)
 
@@ -83,7 +89,7 @@ def test_the_example_signals_are_small_and_come_from_their_seeds(tmp_path) -> No
         folder = tmp_path / turn
         stamp = f"{sys.prefix}/.installed"
         command = ["make", "-s", "-o", stamp, f"VENV={sys.prefix}", f"DATA={folder}", "data"]
-        subprocess.run(command, cwd=ROOT, capture_output=True, check=True, env=environment())
+        well(command)
     names = sorted(path.name for path in DATA.glob("*.h5"))
     assert names == sorted(path.name for path in (tmp_path / "first").iterdir())
     for name in names:
@@ -96,7 +102,7 @@ def test_the_example_signals_are_small_and_come_from_their_seeds(tmp_path) -> No
 
 
 def test_make_lists_its_targets() -> None:
-    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True, env=environment()).stdout
+    listed = well(["make"])
     for target in ("help", "demo", "test", "lint", "bench", "bench-quick", "batch", "data", "clean"):
         assert f"make {target} " in listed
 
@@ -106,7 +112,7 @@ def test_a_batch_goes_past_a_bad_file_and_leaves_nothing_of_it(tmp_path) -> None
     (tmp_path / "bad.h5").write_text("no HDF5")
     signals = f"SIGNALS={tmp_path}/bad.h5 {tmp_path}/good.h5"
     command = ["make", "-k", "-j2", "-o", f"{sys.prefix}/.installed", f"VENV={sys.prefix}", "batch", signals]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment())
+    done = complete(command, cwd=ROOT, text=True)
     assert done.returncode == 2
     assert [line for line in done.stderr.splitlines() if line.startswith("blasso-flow: ")] == [
         f"blasso-flow: error: {tmp_path}/bad.h5: not an HDF5 file; received b'no HDF5'; allowed: HDF5"

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import pytest
-from command import ROOT
+from command import ROOT, environment, running
 
 CODE = """
 import numpy
 from blasso_flow.kernels import announce_compilation, is_cached
-from blasso_flow.kernels.responses import squared_norms
+from blasso_flow.kernels.line.responses import squared_norms
 
 announce_compilation(lambda: print("compiling", end=" "))
 out = numpy.zeros(1)
@@ -32,33 +32,34 @@ def installed(tmp_path):
     return tmp_path
 
 
-def started(installed, home) -> subprocess.Popen[str]:
-    """A process of its own, with ``home`` for the user's cache."""
-    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
-    environment |= {"PYTHONPATH": str(installed), "HOME": str(home), "XDG_CACHE_HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
-    pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, "-c", CODE], cwd=installed, env=environment, stdout=pipe, stderr=pipe, text=True)
+def outputs(installed, home, processes=1) -> list[tuple[str, str]]:
+    """What processes side by side print, with ``home`` for the user's cache: output and errors of each."""
+    places = {name: value for name, value in environment().items() if name != "NUMBA_CACHE_DIR"}
+    places |= {"PYTHONPATH": str(installed), "HOME": str(home), "XDG_CACHE_HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+    options = {"cwd": installed, "env": places, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with ExitStack() as started:
+        together = [started.enter_context(running([sys.executable, "-c", CODE], **options)) for _ in range(processes)]
+        return [process.communicate() for process in together]
 
 
 def test_kernels_run_where_nothing_can_be_cached(installed):
     nowhere = installed / "blasso_flow/errors.py"
-    out, err = started(installed, nowhere).communicate()
+    [(out, err)] = outputs(installed, nowhere)
     assert (out.split(), err) == (["compiling", "False", "8.0"], "")
 
 
 def test_processes_side_by_side_compile_into_the_users_cache_and_later_ones_load(installed):
     home = installed / "home"
     home.mkdir()
-    together = [started(installed, home) for _ in range(2)]
-    assert [process.communicate() for process in together] == [("compiling False 8.0\n", "")] * 2
+    assert outputs(installed, home, processes=2) == [("compiling False 8.0\n", "")] * 2
     assert list(home.rglob("responses.squared_norms-*.nbc"))
-    assert started(installed, home).communicate() == ("False 8.0\n", "")
+    assert outputs(installed, home) == [("False 8.0\n", "")]
 
 
 def test_a_change_of_what_a_kernel_calls_in_another_file_is_seen(installed):
     home = installed / "home"
     home.mkdir()
-    assert started(installed, home).communicate() == ("compiling False 8.0\n", "")
-    callee = installed / "blasso_flow/kernels/vectors.py"
+    assert outputs(installed, home) == [("compiling False 8.0\n", "")]
+    callee = installed / "blasso_flow/kernels/shared/vectors.py"
     callee.write_text(callee.read_text().replace("total = 0.0", "total = 1.0"))
-    assert started(installed, home).communicate() == ("compiling False 9.0\n", "")
+    assert outputs(installed, home) == [("compiling False 9.0\n", "")]

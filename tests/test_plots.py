@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import complete
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.collections import LineCollection
@@ -453,5 +453,5 @@ def test_no_pyplot_and_no_changed_settings() -> None:
         "assert 'numba' not in sys.modules\n"
     )
     here = str(Path(__file__).parent)
-    done = subprocess.run([sys.executable, "-c", program, here], capture_output=True, text=True, check=False)
+    done = complete([sys.executable, "-c", program, here], text=True)
     assert done.returncode == 0, done.stderr

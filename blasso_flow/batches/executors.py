@@ -70,10 +70,14 @@ def processes(jobs: int) -> Crew:
             executor.submit(os.getpid)
 
     def stop() -> None:
-        workers = list((executor._processes or {}).values())  # there is no public way to end a call that is running
+        pool: Any = executor  # there is no public way to end a call that is running
+        workers, tasks, results = list((pool._processes or {}).values()), pool._call_queue, pool._result_queue
         executor.shutdown(wait=False, cancel_futures=True)
         for worker in workers:
             worker.kill()
+        if workers:  # else the pool would wait for ever for a task half sent, or for a result half received
+            tasks._reader.close()
+            results._writer.close()
 
     return Crew(executor, lambda: WAITING * jobs, stop, (BrokenProcessPool,), lambda: processes(jobs))
 
