@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
+from compiling import compile_alone
 from hypothesis import settings
 
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -26,31 +24,6 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let workers side by side wait for a kernel that one of them is compiling, and load it then: numba's cache has no lock."""
-    if not hasattr(config, "workerinput"):
-        return
-    from numba.core.compiler_lock import global_compiler_lock
-    from numba.core.dispatcher import Dispatcher
-
-    compiles = Dispatcher.compile
-
-    def compiles_alone(self: Dispatcher, signature: object) -> object:
-        with global_compiler_lock, alone_with(self._cache):  # in this order: threads of a worker wait for each other first
-            return compiles(self, signature)
-
-    Dispatcher.compile = compiles_alone
-
-
-@contextmanager
-def alone_with(cache: object) -> Iterator[None]:
-    """No other process is inside with a kernel's ``cache``. Callers lock before callees: nobody waits in a circle."""
-    import fcntl
-
-    folder, kernel = getattr(cache, "_cache_path", None), getattr(cache, "_impl", None)
-    if folder is None or kernel is None:  # not cached
-        yield
-        return
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    with (Path(folder) / f"{kernel.filename_base}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    """Workers side by side compile no kernel twice."""
+    if hasattr(config, "workerinput"):
+        compile_alone()

@@ -1,0 +1,86 @@
+"""Kernels are compiled once for all processes that run tests, most of them beforehand: `python tests/compiling.py`.
+
+A kernel that is left over is compiled by the first worker that calls it, while others that need it wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from problems import make
+
+# The longest first; the next one of each process calls other kernels than that of its neighbour.
+SOLVED = ("decay", "gaussian", "kinked", "lowpass")
+RECOVERED = ("decay:rise=2,decay=15", "gaussian:sd=4", "lowpass:order=7")
+FOLLOWED = ("gaussian", "lowpass")
+
+
+def compile_alone() -> None:
+    """Let this process wait for a kernel that another one is compiling, and load it then: numba's cache has no lock."""
+    from numba.core.compiler_lock import global_compiler_lock
+    from numba.core.dispatcher import Dispatcher
+
+    compiles = Dispatcher.compile
+
+    def compiles_alone(self: Dispatcher, signature: object) -> object:
+        with global_compiler_lock, _alone_with(self._cache):  # in this order: threads of a process wait for each other first
+            return compiles(self, signature)
+
+    Dispatcher.compile = compiles_alone
+
+
+@contextmanager
+def _alone_with(cache: object) -> Iterator[None]:
+    """No other process is inside with a kernel's ``cache``. Callers lock before callees: nobody waits in a circle."""
+    try:
+        import fcntl
+    except ImportError:  # not on this system: kernels are compiled more than once, which costs time only
+        yield
+        return
+    folder, kernel = getattr(cache, "_cache_path", None), getattr(cache, "_impl", None)
+    if folder is None or kernel is None:  # it is not kept
+        yield
+        return
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with (Path(folder) / f"{kernel.filename_base}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def solved(name: str) -> None:
+    """Compile the certificate and the Newton steps of a filter of `problems`."""
+    from blasso_flow.flow import solve
+
+    solve(make(name, baseline="const").problem)
+
+
+def recovered(filter: str) -> None:
+    """Compile what a recovery calls besides: the births, the refit and the error bars."""
+    from blasso_flow import recover
+    from blasso_flow.truth.simulation import simulate
+
+    recover(simulate(filter, samples=120, spikes=3, min_separation=20, snr=20, seed=0))
+
+
+def followed(name: str) -> None:
+    """Compile the flows of the paper."""
+    from blasso_flow.flow import FlowChoice, follow
+
+    follow(make(name).problem, FlowChoice("euclidean", particles=60))
+
+
+def main() -> None:
+    """Compile all of it, on the cores that this process may use."""
+    from blasso_flow.batches.plan import available_cores
+
+    lists = {solved: SOLVED, recovered: RECOVERED, followed: FOLLOWED}
+    with ProcessPoolExecutor(min(available_cores(), len(SOLVED)), initializer=compile_alone) as pool:
+        for future in [pool.submit(task, name) for task, names in lists.items() for name in names]:
+            future.result()
+
+
+if __name__ == "__main__":
+    main()
