@@ -70,7 +70,7 @@ batch: $(SIGNALS:.h5=.spikes.h5) ## recover many files: make -j2 batch SIGNALS="
 # ---- working on it ---------------------------------------------------------------------------------------------------
 test: lint ## lint, type check and run the tests
 	@$(BIN)/python tests/compiling.py
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-test ## ruff, import layers, mypy
 	@$(BIN)/ruff check --quiet .

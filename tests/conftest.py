@@ -13,6 +13,26 @@ settings.register_profile("here", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 MOST_WORKERS = 8  # each takes half a gigabyte, and the longest file takes as long as all others by then
+# Files with few tests that take long, or that wait for processes: last, one would be alone at the end.
+FIRST = [
+    "readme",
+    "study",
+    "batches",
+    "certificate",
+    "plots",
+    "poisson",
+    "kernel_cache",
+    "hanging",
+    "cluster",
+    "makefile",
+    "first_run",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first."""
+    places = {f"test_{name}": number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(FIRST)))
 
 
 @pytest.hookimpl(optionalhook=True)
