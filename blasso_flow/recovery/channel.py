@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -21,11 +22,12 @@ from blasso_flow.data.spikes import ChannelReport, Fit, Optimum, Paths, Recovery
 from blasso_flow.errors import BlassoFlowError, UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.filters.stretched import check_stretch
-from blasso_flow.problem import baselines, losses
-from blasso_flow.problem.parts import SectionedProblem
+from blasso_flow.problem import baselines
+from blasso_flow.problem.parts import PartedProblem
 from blasso_flow.problem.problem import Problem
+from blasso_flow.problem.sums import combined, dot
 from blasso_flow.problem.width_law import WidthLaw
-from blasso_flow.recovery.routes import OnRound, solve_as_counts, solve_squared
+from blasso_flow.recovery.routes import OnRound, OnRow, solve_as_counts, solve_squared
 from blasso_flow.recovery.settings import Settings
 
 MISFIT = 2.0  # mean square residual in noise variances
@@ -101,7 +103,7 @@ def recover_channel(
         return _nothing(channel.values, Status.ALL_MISSING, "every sample is missing", begun)
     try:
         with threads.using(settings.threads):
-            return _recovered(channel, number, filter, settings, begun, on_round)
+            return _recovered(channel, number, filter, settings, begun, None if on_round is None else partial(on_round, number))
     except UsageError:
         raise
     except (BlassoFlowError, ArithmeticError, np.linalg.LinAlgError) as error:
@@ -138,7 +140,7 @@ def assemble(channels: Sequence[ChannelRecovery], signal: Signal, settings: Mapp
 
 
 def _recovered(
-    channel: Signal, number: int, filter: Filter, settings: Settings, begun: float, on_round: OnRound | None
+    channel: Signal, number: int, filter: Filter, settings: Settings, begun: float, on_round: OnRow | None
 ) -> ChannelRecovery:
     removed = baselines.removed(settings.baseline, channel.values, channel.axis)
     asked, recorded = settings, channel
@@ -150,16 +152,17 @@ def _recovered(
         from blasso_flow.recovery.sections import solve_in_sections
 
         route = solve_in_sections
-    solved = route(channel, number, filter, settings, on_round)
+    solved = route(channel, filter, settings, on_round)
     problem, solution, answer = solved.problem, solved.solution, solved.answer
-    fit = _fit(problem, channel, answer)
+    record = problem.record if isinstance(problem, PartedProblem) else problem
+    fit = _fit(problem, record, channel, answer)
     widths = answer if isinstance(answer, WidthRefit) else None
-    sections = problem.sections if isinstance(problem, SectionedProblem) else ()
+    sections = problem.sections if isinstance(problem, PartedProblem) else ()
     flow = settings.flow()
     notes = (
         *solved.noise.notes,
-        *(flow.notes(problem) if flow is not None else ()),
-        *_misfit(problem, fit.model),
+        *(flow.notes(record) if flow is not None else ()),
+        *_misfit(record, fit.model),
         *_baseline_notes(asked, solved.settings),
         *_section_notes(sections, channel, settings),
         *(_width_notes(widths) if widths is not None else ()),
@@ -258,18 +261,18 @@ def _spikes(answer: Refit, channel: Signal, number: int) -> Spikes:
     )
 
 
-def _fit(problem: Problem, channel: Signal, answer: Refit) -> Fit:
+def _fit(problem: Problem | PartedProblem, record: Problem, channel: Signal, answer: Refit) -> Fit:
     if isinstance(answer, WidthRefit):
         return Fit(model=answer.model, residual=channel.values - answer.model, baseline=answer.ground)
-    baseline = losses.combined(answer.baseline, problem.baseline.T)
-    model = problem.unpadded(problem.model(answer.position, answer.weight)) + baseline
+    baseline = combined(answer.baseline, problem.baseline.T)
+    model = record.unpadded(problem.model(answer.position, answer.weight)) + baseline
     return Fit(model=model, residual=channel.values - model, baseline=baseline)
 
 
 def _misfit(problem: Problem, model: FloatArray) -> tuple[str, ...]:
     """A note where the model (N,) misses the samples by far more than the noise: its error bars are then too small."""
     present = np.count_nonzero(problem.sample_weights)
-    squares = losses.dot(problem.sample_weights, ((problem.values - model) / problem.noise_sd) ** 2)
+    squares = dot(problem.sample_weights, ((problem.values - model) / problem.noise_sd) ** 2)
     if not squares > MISFIT * present:
         return ()
     return (

@@ -8,8 +8,9 @@ import numpy as np
 
 from blasso_flow import filters
 from blasso_flow.data.signals import FloatArray
-from blasso_flow.flow import Solution, largest_strength, solve
+from blasso_flow.flow import Solution, solve
 from blasso_flow.problem.problem import Problem
+from blasso_flow.proof.evidence import largest_strength
 from blasso_flow.truth.simulation import simulate
 
 SAMPLES = 100

@@ -16,7 +16,7 @@ from blasso_flow.data.signals import FloatArray
 from blasso_flow.flow.descent import Cloud, Descent, certificates
 from blasso_flow.flow.euclidean import Euclidean
 from blasso_flow.flow.loop import run
-from blasso_flow.proof.certificate import sample_eta
+from blasso_flow.proof.evidence import eta_and_slopes
 from blasso_flow.study.deconvolution import Deconvolution, draw
 from blasso_flow.study.networks import ACTIVATIONS, Network, descend
 from blasso_flow.study.outcome import OnProgress, Outcome, table, unheard
@@ -135,7 +135,8 @@ def follow_spikes(drawn: Deconvolution, number: int) -> Ended:
     reach = 1.3 * max(float(np.abs(last.weights).max()), float(np.abs(first.weights).max()))
     x, y = np.meshgrid(np.linspace(0, 1, 2 * GRID), np.linspace(-reach, reach, GRID))
     residual = problem.residual(first.places, first.weights, first.baseline)
-    force = problem.strength * sample_eta(problem, np.ascontiguousarray(x[0] * period * (1 - 1e-12)), residual)
+    places = np.ascontiguousarray(x[0] * period * (1 - 1e-12))
+    force = problem.strength * eta_and_slopes(problem, places, residual, orders=1)[0]
     value = -y * force + problem.strength * np.abs(y)
     return Ended(
         np.c_[first.places / period, first.weights], np.c_[last.places / period, last.weights], np.sign(last.weights),
