@@ -14,7 +14,7 @@ from scipy.special import ndtr
 from blasso_flow.cli.study import PLANS, prefix_of, study
 from blasso_flow.errors import UsageError
 from blasso_flow.plots.study_parts import time_scale
-from blasso_flow.proof.certificate import sample_eta
+from blasso_flow.proof.evidence import eta_and_slopes
 from blasso_flow.study import limit, network, networks, overparameterization, support
 from blasso_flow.study.deconvolution import SEPARATION, draw
 from blasso_flow.study.outcome import table
@@ -141,7 +141,7 @@ def test_best_weights_satisfy_their_optimality_conditions():
     drawn = draw(0)
     position = np.linspace(0, 99, 12)
     residual, weight = overparameterization.best_weights(drawn.problem, position)
-    eta = sample_eta(drawn.problem, position, residual)
+    eta = eta_and_slopes(drawn.problem, position, residual)[0]
     assert np.abs(eta).max() <= 1 + 1e-6
     np.testing.assert_allclose(eta[weight != 0], np.sign(weight[weight != 0]), atol=1e-6)
 

@@ -214,7 +214,7 @@ def _cloud(
 ) -> Cloud:
     """Particles with the measure that is written for them; what it leaves out moves the certificate by far less than
     ``violation``."""
-    order = problem.order(places)
+    order = problem.geometry.order(places)
     position, weight = places[order], weights[order]
     every = Particles.evaluate(problem, position, weight, baseline)
     most = DROPPED * max(violation, LEAST_VIOLATION)

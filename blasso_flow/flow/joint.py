@@ -37,7 +37,7 @@ def relaxed(
     Ends as well when no step lowers the objective, or one lowers it by less than ``enough``.
     """
     damping = DAMPING
-    objective = problem.loss.value(particles.curve, problem.whitened_values)
+    objective = problem.record.loss.value(particles.curve, problem.record.whitened_values)
     objective += problem.penalty(particles.position, particles.weight)
     for _ in range(iterations):
         if not particles.position.size + particles.baseline.size:
@@ -67,8 +67,8 @@ def jacobian(problem: Problem | PartedProblem, index: Any, responses: FloatArray
 
     ``responses`` and ``slopes`` (K, W), whitened, and the slopes times the weights, belong to the samples ``index`` (K, W).
     """
-    columns, count = problem.whitened_baseline, index.shape[0]
-    shape = 2 * count + len(columns), problem.root.size
+    columns, count = problem.record.whitened_baseline, index.shape[0]
+    shape = 2 * count + len(columns), problem.record.root.size
     if shape[0] * shape[1] <= DENSE:
         matrix, rows = np.zeros(shape), np.arange(count)[:, None]
         matrix[rows, index] = responses
@@ -91,7 +91,7 @@ class _System:
     def __init__(self, problem: Problem | PartedProblem, old: Particles) -> None:
         self.problem, self.old = problem, old
         x, w, count = old.position, old.weight, old.position.size
-        loss, root, values = problem.loss, problem.root, problem.whitened_values
+        loss, root, values = problem.record.loss, problem.record.root, problem.record.whitened_values
         gradient = loss.gradient(old.curve, root, values)
         index, rows = problem.rows(x, 3)
         response, slope, bend = rows * root[index]
@@ -114,14 +114,14 @@ class _System:
         else:
             from scipy.sparse import diags_array
 
-            beside = np.concatenate([turn, np.zeros(len(problem.whitened_baseline))])
+            beside = np.concatenate([turn, np.zeros(len(problem.record.whitened_baseline))])
             self.hessian = self.hessian + diags_array([diagonal, beside, beside], offsets=[0, count, -count])
         empty = (old.baseline <= loss.least_baseline) & (self.by_baseline > 0)
         self.free = np.concatenate([np.ones(count, dtype=np.bool_), ~problem.held(x, w * turn), ~empty])
 
     def kkt(self) -> float:
         """The largest free component of the gradient, in units of the terms that it is a difference of."""
-        loss, count, free = self.problem.loss, self.old.weight.size, self.free
+        loss, count, free = self.problem.record.loss, self.old.weight.size, self.free
         unit = self.strengths
         if isinstance(self.problem, Problem) and loss.counts:
             unit = unit + self.problem.filter.response_bound * np.sqrt(self.problem.filter.taps)
@@ -143,7 +143,7 @@ class _System:
         position = problem.inside(old.position + np.clip(step[count : 2 * count], -half, half), old.position)
         weight = old.weight + step[:count]
         kept = weight * old.weight > 0
-        baseline = np.maximum(old.baseline + step[2 * count :], problem.loss.least_baseline)
+        baseline = np.maximum(old.baseline + step[2 * count :], problem.record.loss.least_baseline)
         return Particles.evaluate(problem, position[kept], weight[kept], baseline, old.rounds)
 
     def _solved(self, damping: float) -> FloatArray:
@@ -173,4 +173,4 @@ class _System:
         """What the objective grows by."""
         problem, old = self.problem, self.old
         penalty = problem.penalty(trial.position, trial.weight) - problem.penalty(old.position, old.weight)
-        return problem.loss.change(old.curve, trial.curve, problem.whitened_values) + penalty
+        return problem.record.loss.change(old.curve, trial.curve, problem.record.whitened_values) + penalty

@@ -32,7 +32,7 @@ def run(
     """
 
     def target(objective: float) -> float:
-        return absolute_tolerance(problem.noise_variance, objective, tol, tol_noise)
+        return absolute_tolerance(problem.record.noise_variance, objective, tol, tol_noise)
 
     ledger: Ledger[Moved] = Ledger(target, max_rounds, on_round, remedies)
     examine = examiner(problem)
@@ -50,7 +50,7 @@ def run(
             spare = before.curve
         before, particles = particles, method.advance(problem, particles, evidence, spare)
     eta = examine.eta(ledger.best.iterate)
-    return ledger.solution(eta, noise_variance=problem.noise_variance, tol=tol, tol_noise=tol_noise)
+    return ledger.solution(eta, noise_variance=problem.record.noise_variance, tol=tol, tol_noise=tol_noise)
 
 
 def absolute_tolerance(noise_variance: float, objective: float, tol: float, tol_noise: float) -> float:

@@ -93,10 +93,8 @@ def _swept(
         unsettled = kkt > tolerance
         if not unsettled.any():
             break
-        left, touched = problem.geometry.sweep(
-            x, w, residual, problem.root, unsettled,
-            strength=problem.strength, tolerance=tolerance * 0.3, shifted=number % 2 == 1,
-        )  # fmt: skip
+        rules = problem.strength, tolerance * 0.3, number % 2 == 1
+        left, touched = problem.geometry.sweep(x, w, residual, problem.root, unsettled, *rules)
         x, w, kkt = x[left], w[left], kkt[left]
         kkt[touched] = kkt_residuals(problem, x[touched], w[touched], residual)
     return x, w, kkt

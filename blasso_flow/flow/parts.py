@@ -34,7 +34,7 @@ class PartsNewton:
         """The measure to start from with the best baseline."""
         if self.position is None or self.weight is None:
             return Particles.none(problem)
-        return Particles.evaluate(problem, self.position, self.weight, np.zeros(problem.baseline.shape[1]))
+        return Particles.evaluate(problem, self.position, self.weight, np.zeros(problem.record.baseline.shape[1]))
 
     def advance(
         self, problem: PartedProblem, particles: Particles, evidence: Evidence, spare: FloatArray | None = None
@@ -67,7 +67,7 @@ def _pass(problem: PartedProblem, particles: Particles, evidence: Evidence) -> t
         part, start, columns = problem.part(number, record.values)
         frozen = baseline.copy()
         frozen[columns] = 0.0
-        rest = record.values - (total - mine) - problem.baseline @ frozen
+        rest = record.values - (total - mine) - record.baseline @ frozen
         part = replace(part, values=rest[start : start + part.values.size])
         local = Particles.evaluate(part, x - start, w, baseline[columns])
         kkt = kkt_residuals(part, local.position, local.weight, local.curve)

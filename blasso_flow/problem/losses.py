@@ -3,41 +3,21 @@
 A loss speaks of one curve of a model on the padded record (M,), from which everything follows: least squares of the whitened
 residual sqrt(W) (m - y), counts of the model itself. ``root`` (M,) holds sqrt(W), 0 where nothing was recorded, ``values`` (M,)
 the samples times that. A lower bound of the optimum is -R*(u), R* the conjugate of the loss, u a dual point.
+
+A loss says what it is: ``name``; ``fits_baseline``, whether a baseline is fitted in closed form beside any measure, and
+``least_baseline``, the least that a coefficient may be; ``counts``, whether the noise follows from the model. And it gives, of
+a curve: `value`, `change` from one to another, `gradient`, `curvature` and `information` (Fisher's, the expected
+curvature) at each sample, and dual values, in the form that its proof needs.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
 import numpy as np
 
 from blasso_flow.data.signals import FloatArray
 from blasso_flow.problem.sums import EPSILON, dot, sum_rounding
-
-
-class Loss(Protocol):
-    """What is asked of a loss; curves, results and ``root`` have the shape (M,)."""
-
-    name: str
-    fits_baseline: bool  # in closed form, beside any measure
-    least_baseline: float  # least coefficient of a baseline column
-    counts: bool  # whether the noise follows from the model: its variance is the mean
-
-    def value(self, curve: FloatArray, values: FloatArray) -> float:
-        """The loss."""
-
-    def change(self, before: FloatArray, after: FloatArray, values: FloatArray) -> float:
-        """What the loss grows by from one curve to the other."""
-
-    def gradient(self, curve: FloatArray, root: FloatArray, values: FloatArray) -> FloatArray:
-        """Derivative by the whitened model sqrt(W) m at each sample."""
-
-    def curvature(self, curve: FloatArray, root: FloatArray, values: FloatArray) -> FloatArray:
-        """Second derivative by the whitened model at each sample."""
-
-    def information(self, curve: FloatArray, root: FloatArray) -> FloatArray:
-        """Expected second derivative (Fisher's information) at each sample, were the model true."""
 
 
 class Squared:

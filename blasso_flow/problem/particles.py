@@ -42,7 +42,7 @@ class Particles:
 
         ``before`` are particles of the same problem whose curve may be taken over in part, ``out`` (M,) an array for the curve.
         """
-        order = problem.order(position)
+        order = problem.record.geometry.order(position)
         position, weight = position[order], weight[order]
         known = None if before is None else (before.position, before.weight, before.curve)
         baseline, curve = problem.evaluated(position, weight, baseline, known, out)
@@ -52,7 +52,9 @@ class Particles:
     def none(cls, problem: Problem | PartedProblem, baseline: FloatArray | None = None) -> Particles:
         """No particles, on the best baseline, or of counts on the one that is given."""
         nothing = np.empty(0)
-        return cls.evaluate(problem, nothing, nothing, np.zeros(problem.baseline.shape[1]) if baseline is None else baseline)
+        return cls.evaluate(
+            problem, nothing, nothing, np.zeros(problem.record.baseline.shape[1]) if baseline is None else baseline
+        )
 
     def joined_by(self, problem: Problem, position: FloatArray, weight: FloatArray) -> Particles:
         """With more particles, in arrays of their own; the baseline stays as it is, for steps that move it too."""
@@ -60,7 +62,7 @@ class Particles:
         curve *= problem.root
         curve += self.curve
         positions, weights = np.concatenate([self.position, position]), np.concatenate([self.weight, weight])
-        order = problem.order(positions)
+        order = problem.geometry.order(positions)
         return Particles(positions[order], weights[order], self.baseline.copy(), curve, self.rounds)
 
     def copied(self) -> Particles:

@@ -18,7 +18,6 @@ from blasso_flow.data.signals import FloatArray, IntArray
 from blasso_flow.data.spikes import Section
 from blasso_flow.filters import Filter
 from blasso_flow.problem.geometry import Line
-from blasso_flow.problem.losses import SQUARED, Squared
 from blasso_flow.problem.problem import Problem
 
 INSIDE = 2.0**-20  # samples: a spike on a cut is moved so far into its own section
@@ -36,48 +35,9 @@ class PartedProblem:
     filters: tuple[Filter, ...]
 
     @property
-    def loss(self) -> Squared:
-        """Least squares."""
-        return SQUARED
-
-    @property
     def strength(self) -> float:
         """The largest of the sections' strengths."""
         return max(section.strength for section in self.sections)
-
-    @property
-    def noise_sd(self) -> float:
-        """Of one sample of weight 1, NaN when unknown."""
-        return self.record.noise_sd
-
-    @property
-    def noise_variance(self) -> float:
-        """Unit of a gap in noise units."""
-        return self.record.noise_variance
-
-    @property
-    def baseline(self) -> FloatArray:
-        """Baseline columns (N, B)."""
-        return self.record.baseline
-
-    @property
-    def root(self) -> FloatArray:
-        """Square roots of the sample weights on the padded record, (M,)."""
-        return self.record.root
-
-    @property
-    def whitened_values(self) -> FloatArray:
-        """root * y on the padded record, (M,)."""
-        return self.record.whitened_values
-
-    @property
-    def whitened_baseline(self) -> FloatArray:
-        """Baseline columns times root on the padded record, (B, M)."""
-        return self.record.whitened_baseline
-
-    def gradient(self, curve: FloatArray) -> FloatArray:
-        """Derivative of the loss by the model at each sample, (M,), from a whitened residual."""
-        return self.record.gradient(curve)
 
     # ---- sections
 
@@ -116,13 +76,9 @@ class PartedProblem:
 
     # ---- what spikes make
 
-    def order(self, position: FloatArray) -> IntArray:
-        """Numbers that put positions (K,) in order."""
-        return self.record.order(position)
-
     def model(self, position: FloatArray, weight: FloatArray) -> FloatArray:
         """sum_s phi_s * mu_s on the padded record, shape (M,)."""
-        model, section = np.zeros(self.root.size), self.section_of(position)
+        model, section = np.zeros(self.record.root.size), self.section_of(position)
         for number in np.unique(section):
             own = section == number
             self._geometries[number].add(position[own], weight[own], model)
@@ -160,7 +116,7 @@ class PartedProblem:
             own = np.flatnonzero(section == number)
             place, parts = self._geometries[number].rows(position[own], orders)
             reached = place.shape[1]
-            index[own] = np.minimum(place[:, :1] + np.arange(taps), self.root.size - 1)
+            index[own] = np.minimum(place[:, :1] + np.arange(taps), self.record.root.size - 1)
             rows[:, own, :reached] = parts
         return index, rows
 
@@ -177,8 +133,8 @@ class PartedProblem:
         for section, table in zip(self.sections, self.filters, strict=True):
             start = min(max(0, section.first + table.first), size - 1)
             stop = min(size, max(section.last + table.first + table.taps + 1, start + 1))
-            columns = np.flatnonzero(self.baseline[start:stop].any(axis=0))
-            rows = np.flatnonzero(self.baseline[:, columns].any(axis=1))
+            columns = np.flatnonzero(self.record.baseline[start:stop].any(axis=0))
+            rows = np.flatnonzero(self.record.baseline[:, columns].any(axis=1))
             wide = (min(start, int(rows[0])), max(stop, int(rows[-1]) + 1)) if rows.size else (start, stop)
             found.append((start, stop, *wide, columns))
         return found
@@ -201,10 +157,10 @@ class PartedProblem:
             axis=axis,
             values=values[start:stop],
             sample_weights=record.sample_weights[start:stop],
-            noise_sd=self.noise_sd,
+            noise_sd=record.noise_sd,
             strength=section.strength if np.isfinite(section.strength) else 1.0,
             positive=record.positive,
-            baseline=np.ascontiguousarray(self.baseline[start:stop, columns]),
+            baseline=np.ascontiguousarray(self.record.baseline[start:stop, columns]),
             margin=(start - section.first, section.last - (stop - 1)),
         )
         return problem, start, columns

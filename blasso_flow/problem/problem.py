@@ -120,6 +120,11 @@ class Problem:
         return geometry_of(self.filter, self.values.size, self.margin)
 
     @property
+    def record(self) -> Problem:
+        """The problem itself: see `parts.PartedProblem.record`."""
+        return self
+
+    @property
     def loss(self) -> Squared | Poisson:
         """How a model is compared with the samples."""
         return LOSSES[self.loss_name]
@@ -244,10 +249,6 @@ class Problem:
         return gradient if self.whitening.equal_weights else sums.multiplied(self.root, gradient)
 
     # ---- products and neighbourhoods of spikes: positions (K,) in samples, in order
-
-    def order(self, position: FloatArray) -> IntArray:
-        """Numbers that put positions (K,) in order."""
-        return self.geometry.order(position)
 
     def squared_norms(self, position: FloatArray) -> FloatArray:
         """sum W phi(. - x)^2 at positions (samples) of shape (K,)."""

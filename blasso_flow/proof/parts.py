@@ -37,7 +37,7 @@ class PartsExaminer:
 
     def suprema(self, particles: Particles, level: float) -> tuple[list[float], Births]:
         """Proven bound of every section, and the births of all of them (positions in samples of the record)."""
-        gradient = self.problem.record.unpadded(self.problem.gradient(particles.curve))
+        gradient = self.problem.record.unpadded(self.problem.record.gradient(particles.curve))
         sups, positions, etas = [], [], []
         for number, ((part, start), bound) in enumerate(zip(self.parts, self.bounds, strict=True)):
             sup, (position, eta) = bound(part.padded(gradient[start : start + part.values.size]), level)

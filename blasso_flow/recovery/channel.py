@@ -154,8 +154,8 @@ def _recovered(
         route = solve_in_sections
     solved = route(channel, filter, settings, on_round)
     problem, solution, answer = solved.problem, solved.solution, solved.answer
-    record = problem.record if isinstance(problem, PartedProblem) else problem
-    fit = _fit(problem, record, channel, answer)
+    record = problem.record
+    fit = _fit(problem, channel, answer)
     widths = answer if isinstance(answer, WidthRefit) else None
     sections = problem.sections if isinstance(problem, PartedProblem) else ()
     flow = settings.flow()
@@ -182,7 +182,7 @@ def _recovered(
             message=solution.message,
             strength=problem.strength,
             strength_rule=solved.strength.rule,
-            noise_sd=problem.noise_sd,
+            noise_sd=record.noise_sd,
             noise_rule=solved.noise.rule,
             objective=solution.objective,
             dual_value=solution.dual_value,
@@ -261,11 +261,11 @@ def _spikes(answer: Refit, channel: Signal, number: int) -> Spikes:
     )
 
 
-def _fit(problem: Problem | PartedProblem, record: Problem, channel: Signal, answer: Refit) -> Fit:
+def _fit(problem: Problem | PartedProblem, channel: Signal, answer: Refit) -> Fit:
     if isinstance(answer, WidthRefit):
         return Fit(model=answer.model, residual=channel.values - answer.model, baseline=answer.ground)
-    baseline = combined(answer.baseline, problem.baseline.T)
-    model = record.unpadded(problem.model(answer.position, answer.weight)) + baseline
+    baseline = combined(answer.baseline, problem.record.baseline.T)
+    model = problem.record.unpadded(problem.model(answer.position, answer.weight)) + baseline
     return Fit(model=model, residual=channel.values - model, baseline=baseline)
 
 

@@ -202,7 +202,7 @@ def _of_counts(part: _Part, table: Filter, settings: Settings) -> float:
     """Poisson loss of one channel's refit, and T a spike."""
     loose = replace(settings, tol=LOOSE, tol_noise=ANY, max_rounds=ROUNDS, refit=True)
     solved = solve_as_counts(part.stretch, table, loose, None)
-    problem, answer = solved.problem, solved.answer
+    problem, answer = solved.problem.record, solved.answer
     _, model = problem.evaluated(answer.position, answer.weight, answer.baseline)
     price = solved.strength.level**2 / 2
     return problem.loss.value(model, problem.whitened_values) + price * answer.position.size

@@ -164,7 +164,7 @@ def _refit_pass(problem: PartedProblem, answer: Refit, levels: Sequence[float]) 
         part, start, columns = problem.part(int(number), record.values)
         frozen = baseline.copy()
         frozen[columns] = 0.0
-        rest = record.values - (total - mine) - problem.baseline @ frozen
+        rest = record.values - (total - mine) - record.baseline @ frozen
         part = replace(part, values=rest[start : start + part.values.size])
         found = refit(part, x - start, w, baseline[columns], level=levels[int(number)])
         baseline[columns] = found.baseline

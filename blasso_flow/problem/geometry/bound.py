@@ -17,7 +17,7 @@ from blasso_flow.data.signals import FloatArray, IntArray
 from blasso_flow.filters import Filter
 from blasso_flow.filters.fitting import DEGREE
 from blasso_flow.filters.polynomials import powers_to_bernstein
-from blasso_flow.problem.geometry.contract import Births
+from blasso_flow.problem.geometry.births import Births
 from blasso_flow.problem.geometry.filtering import correlate_blocks, fast_length, stale_pieces
 from blasso_flow.problem.sums import EPSILON, dot
 

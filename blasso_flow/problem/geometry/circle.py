@@ -1,4 +1,4 @@
-"""A circle: a periodic record, on which every window is the record itself. The contract is that of `contract.Geometry`."""
+"""A circle: a periodic record, on which every window is the record itself."""
 
 from __future__ import annotations
 

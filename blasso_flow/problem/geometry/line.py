@@ -1,15 +1,10 @@
 """A line: positions between two ends, and filters whose responses are finite.
 
-Everything that depends on where spikes may be, and on how a filter is tabulated, is asked of a geometry: see `contract`.
-Positions are in samples, sorted where they are many; ``root`` (M,) are the square roots of the sample weights on the padded
-record, residuals are whitened. "In order" is the order of the positions, "near" a distance along the line.
+``root`` (M,) are the square roots of the sample weights on the padded record; residuals are whitened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,69 +12,24 @@ from numpy.typing import NDArray
 
 from blasso_flow import threads
 from blasso_flow.data.signals import FloatArray, IntArray
-from blasso_flow.filters import Filter
 from blasso_flow.problem.geometry.bound import LineBound
 from blasso_flow.problem.geometry.covariance import LineCovariance, determined, resolved_groups
-from blasso_flow.problem.geometry.neighbourhoods import Neighbourhoods, within
+from blasso_flow.problem.geometry.interval import Interval
+from blasso_flow.problem.geometry.neighbourhoods import LONG_TAIL_WINDOW, MOST, REACH, windows, within
 
 MODEL_PIECE = 1 << 11  # spikes whose responses a thread adds at a time
 SPIKES_PIECE = 1 << 10  # spikes that a thread correlates at a time
 PIECE = 1 << 15  # samples whose residual a thread computes at a time
 GRAIN = 1 << 9  # samples, or 4 filters: whose residual is taken over where the spikes are the same
 BESIDE = 1e-9  # samples: how far beside a kink its one-sided slopes are taken
-JOINT_BYTES = 800e6  # of a system of all spikes, which keeps six rows for each
-LONG_TAIL = 30.0  # widths: filters with longer windows couple all spikes
+ITERATIONS = 8  # of Newton on one window
+ROOM = 4.0  # widths a spike may travel in one sweep
+TAPS_PIECE = 10_000  # samples that the spikes reach in the windows that a thread takes at a time
 MERGE = 0.5  # widths within which the particles of a flow are written as one
 
 
-@dataclass(frozen=True, eq=False)
-class Line:
-    """A filter on a record of ``samples`` samples, whose spikes sit between ``margin`` samples before and after it.
-
-    The record is padded so that every window of the domain lies inside it: curves on it have shape (M,). ``room`` is the padding
-    of a wider filter on the same record, to be used instead.
-    """
-
-    filter: Filter
-    samples: int
-    margin: tuple[int, int] = (0, 0)
-    room: tuple[int, int] | None = None
-
-    # ---- the domain and the record
-
-    @property
-    def domain(self) -> tuple[float, float]:
-        """First and last position that a spike may have."""
-        return -float(self.margin[0]), float(self.samples - 1 + self.margin[1])
-
-    @cached_property
-    def padding(self) -> tuple[int, int]:
-        """Samples added before and after the record."""
-        if self.room is not None:
-            return self.room
-        low, high = -self.margin[0], self.samples - 1 + self.margin[1]
-        first, taps = self.filter.first, self.filter.taps
-        return max(0, -(low + first)), max(0, high + first + taps - self.samples)
-
-    @property
-    def size(self) -> int:
-        """Samples of the padded record, M."""
-        return self.padding[0] + self.samples + self.padding[1]
-
-    @property
-    def offset(self) -> int:
-        """Padded index of the first tap of a particle in [0, 1)."""
-        return self.filter.first + self.padding[0]
-
-    def _table(self, first: int = 0) -> tuple[FloatArray, FloatArray, int, int | None]:
-        """What kernels need of the filter, for curves that start at padded sample ``first``."""
-        table = self.filter
-        return table.coefficients, table.edges, self.offset - first, None
-
-    @cached_property
-    def kinks(self) -> FloatArray | None:
-        """Fractions of a sample at which the slope of a response jumps, None where there is none."""
-        return self.filter.kinks if self.filter.kinks.size else None
+class Line(Interval):
+    """What spikes on a line make of the samples, how far they are from optimal, and how they are moved."""
 
     # ---- curves
 
@@ -202,81 +152,44 @@ class Line:
         kkt(position, weight, eta, slope, steepness, low, high, self.filter.period, self.filter.width, out)
         return out
 
-    # ---- order and neighbourhood
-
-    def order(self, position: FloatArray) -> IntArray:
-        """Numbers that put positions (K,) in order, shape (K,)."""
-        return position.argsort(kind="stable")
-
-    def inside(self, position: FloatArray) -> FloatArray:
-        """Positions of any shape, moved into the domain where they are outside."""
-        return np.clip(position, *self.domain)
-
-    @property
-    def endless(self) -> bool:
-        """Whether the domain has no ends."""
-        return False
-
-    def spaced(self, step: float) -> FloatArray:
-        """Positions ``step`` apart that cover the domain, both ends included."""
-        low, high = self.domain
-        return np.arange(low, high + step, step).clip(low, high)
-
-    def at_ends(self, position: FloatArray) -> NDArray[np.bool_]:
-        """Which positions (K,) lie on an end of the domain, where a spike can only move inwards."""
-        low, high = self.domain
-        return (position <= low) | (position >= high)
-
-    def distance(self, position: FloatArray, others: FloatArray) -> FloatArray:
-        """Distance of each position (K,) to the nearest of ``others``, in order and at least one, shape (K,)."""
-        others = np.concatenate([[-np.inf], others, [np.inf]])
-        right = np.searchsorted(others, position)
-        nearest: FloatArray = np.minimum(position - others[right - 1], others[right] - position)
-        return nearest
-
-    def around(self, position: FloatArray, centre: float, reach: float) -> slice | NDArray[np.bool_]:
-        """Those of the positions (K,) in order that are within ``reach`` of ``centre``."""
-        low, high = centre - reach, centre + reach
-        return slice(int(np.searchsorted(position, low)), int(np.searchsorted(position, high, side="right")))
-
-    def stretch(self, position: FloatArray) -> tuple[tuple[float, float], tuple[int, int]]:
-        """Where spikes in order may move that stay within a width of them all, and the padded samples that they reach then."""
-        low, high = self.domain
-        low, high = max(low, float(position[0]) - self.filter.width), min(high, float(position[-1]) + self.filter.width)
-        return (low, high), (int(np.floor(low)) + self.offset, int(np.floor(high)) + self.offset + self.filter.taps)
-
-    def near(self, position: FloatArray, centres: FloatArray, reach: float) -> NDArray[np.bool_]:
-        """Which of the positions (K,) in order are within ``reach`` of any of the ``centres``, also in order."""
-        return within(position, centres - reach, centres + reach)
-
-    def beside(self, place: FloatArray, eta: FloatArray, position: FloatArray, weight: FloatArray, reach: float) -> IntArray:
-        """The spikes to the left and right of each candidate ``place`` (C,) that are nearer than ``reach`` and have the sign
-        of its ``eta``: their numbers, -1 for none, shape (2, C)."""
-        from blasso_flow.kernels.line.particles import beside
-
-        neighbour = np.empty((2, place.size), dtype=np.int64)
-        beside(place, eta, position, weight, reach, self.filter.period, neighbour)
-        return neighbour
-
     # ---- moving spikes
 
-    @property
-    def couples_all(self) -> bool:
-        """Whether a spike is felt so far away that neighbourhoods are no help."""
-        return self.filter.taps > LONG_TAIL * self.filter.width
+    def sweep(
+        self,
+        x: FloatArray,
+        w: FloatArray,
+        residual: FloatArray,
+        root: FloatArray,
+        unsettled: NDArray[np.bool_],
+        strength: float,
+        tolerance: float,
+        shifted: bool,
+    ) -> tuple[IntArray, IntArray]:
+        """Relax the neighbourhoods of the ``unsettled`` spikes (K,), everything outside each frozen, in place.
 
-    def fits_together(self, count: int) -> bool:
-        """Whether one system of ``count`` spikes fits into memory."""
-        return 48.0 * self.filter.taps * count <= JOINT_BYTES
+        Neighbourhoods are windows of at most so many spikes, cut elsewhere when ``shifted``. Those that touch are swept one after
+        the other, others on threads. Returns which spikes are left, in order, and which of these may have another KKT residual.
+        """
+        from blasso_flow.kernels.line.spikes import sweep
 
-    def moves_together(self, count: int) -> bool:
-        """Whether one system of ``count`` spikes and the baseline is solved instead of sweeps over neighbourhoods."""
-        return self.fits_together(count) and (count <= Neighbourhoods.MOST or self.couples_all)
-
-    @cached_property
-    def sweep(self) -> Callable[..., tuple[IntArray, IntArray]]:
-        """Relaxes the neighbourhoods of unsettled spikes: see `neighbourhoods.Neighbourhoods.sweep`."""
-        return Neighbourhoods(self.filter, self._table()[:3], self.domain, self.kinks, self.couples_all).sweep
+        table, room = self.filter, ROOM * self.filter.width
+        limit, reach = (LONG_TAIL_WINDOW, np.inf) if self.couples_all else (MOST, REACH * table.width)
+        starts, ends = windows(unsettled, x, reach, float(table.taps), limit, shifted)
+        far = room + table.taps + 1  # a spike further from a window has none of its samples
+        low, high = x[starts] - far, x[ends - 1] + far
+        keep = np.ones(x.size, dtype=np.bool_)
+        fixed = *self._table()[:3], *self.domain, strength, table.width, table.norm, self.kinks
+        cuts = np.nonzero(np.diff(np.cumsum(ends - starts) * table.taps // TAPS_PIECE, prepend=-1))[0]
+        after = np.append(cuts[1:], starts.size)
+        threads.alternating(
+            lambda a, b: sweep(x, w, keep, residual, root, *fixed, starts[a:b], ends[a:b], room, ITERATIONS, tolerance),
+            list(zip(cuts, after, strict=True)),
+            np.floor(x[starts[cuts]] - room).astype(np.int64),
+            np.floor(x[ends[after - 1] - 1] + room).astype(np.int64) + table.taps,
+        )
+        left = np.nonzero(keep)[0]
+        left = left[self.order(x[left])]
+        return left, np.nonzero(within(x[left], low, high))[0]
 
     def relax(
         self,
