@@ -14,7 +14,8 @@ import pytest
 from files_examples import assert_same, example_recovery
 
 from blasso_flow.data.blocks import Block, Totals, decode, encode
-from blasso_flow.data.spikes import Fit, Recovery, Section
+from blasso_flow.data.reports import Section
+from blasso_flow.data.results import Fit, Recovery
 from blasso_flow.errors import RunError
 from blasso_flow.files import disk_image, result_writer, write_result
 from blasso_flow.files.result_writer import Run, write_blocks

@@ -9,8 +9,10 @@ from typing import TypeVar
 import numpy as np
 
 from blasso_flow.data.blocks import Block
+from blasso_flow.data.reports import ChannelReport
+from blasso_flow.data.results import Fit, Recovery
 from blasso_flow.data.signals import Signal
-from blasso_flow.data.spikes import ChannelReport, Fit, Optimum, Recovery, Spikes
+from blasso_flow.data.spikes import Optimum, Spikes
 from blasso_flow.errors import BlassoFlowError
 from blasso_flow.files import SignalFile
 

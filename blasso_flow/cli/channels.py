@@ -10,7 +10,7 @@ from blasso_flow.cli.numbers import short, table
 
 if TYPE_CHECKING:
     from blasso_flow.data.blocks import Block, Overview
-    from blasso_flow.data.spikes import Recovery
+    from blasso_flow.data.results import Recovery
 
 HEADER = ("channel", "spikes", "status", "gap", "gap/noise", "noise sd", "strength", "rounds")
 CONVERGED = "converged"

@@ -18,7 +18,8 @@ from blasso_flow.cli.streams import check_inputs
 from blasso_flow.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from blasso_flow.data.spikes import Optimum, Recovery, Spikes
+    from blasso_flow.data.results import Recovery
+    from blasso_flow.data.spikes import Optimum, Spikes
     from blasso_flow.files import StoredResult
 
 Columns = dict[str, Sequence[object]]

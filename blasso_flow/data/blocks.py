@@ -15,7 +15,9 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from blasso_flow.data.spikes import ChannelReport, Fit, Optimum, Paths, Recovery, Section, Spikes, Status, TraceRow
+from blasso_flow.data.reports import ChannelReport, Paths, Section, Status, TraceRow
+from blasso_flow.data.results import Fit, Recovery
+from blasso_flow.data.spikes import Optimum, Spikes
 
 TEXTS = ("status", "message", "strength_rule", "noise_rule", "notes", "baseline_rule", "refit_baseline_rule")
 NUMBERS = (

@@ -12,8 +12,10 @@ import h5py
 import numpy as np
 
 from blasso_flow.answer.rates import Rates
+from blasso_flow.data.reports import ChannelReport, Paths, Section, Status, TraceRow
+from blasso_flow.data.results import Fit, Recovery
 from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, IntArray
-from blasso_flow.data.spikes import ChannelReport, Fit, Optimum, Paths, Recovery, Section, Spikes, Status, TraceRow
+from blasso_flow.data.spikes import Optimum, Spikes
 from blasso_flow.errors import DataError
 from blasso_flow.files.companions import read_filter
 from blasso_flow.files.guard import check_numeric, checked, number_of, read_numbers, reading, resolve, text, text_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from blasso_flow.data.spikes import TraceRow
+from blasso_flow.data.reports import TraceRow
 from blasso_flow.flow.ledger import ROUNDS, Ledger, Remedies, Solution
 from blasso_flow.flow.particles import Method, Moved
 from blasso_flow.problem.problem import Problem

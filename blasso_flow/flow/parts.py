@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from blasso_flow.data.reports import TraceRow
 from blasso_flow.data.signals import FloatArray
-from blasso_flow.data.spikes import TraceRow
 from blasso_flow.flow.joint import joint_steps
 from blasso_flow.flow.ledger import Ledger, Solution
 from blasso_flow.flow.loop import BIRTH_SHARE, absolute_tolerance

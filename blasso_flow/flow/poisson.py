@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from blasso_flow.data.reports import TraceRow
 from blasso_flow.data.signals import FloatArray
-from blasso_flow.data.spikes import TraceRow
 from blasso_flow.flow.counts import CountProblem, State
 from blasso_flow.flow.ledger import Ledger, Solution
 from blasso_flow.flow.loop import BIRTH_SHARE

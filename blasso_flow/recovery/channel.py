@@ -16,8 +16,10 @@ from blasso_flow import filters, threads
 from blasso_flow.answer.peaks import NARROWEST, STRETCHES
 from blasso_flow.answer.refit import Refit
 from blasso_flow.answer.widths import WidthRefit
+from blasso_flow.data.reports import ChannelReport, Paths, Section, Status
+from blasso_flow.data.results import Fit, Recovery
 from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, Signal
-from blasso_flow.data.spikes import ChannelReport, Fit, Optimum, Paths, Recovery, Section, Spikes, Status
+from blasso_flow.data.spikes import Optimum, Spikes
 from blasso_flow.errors import BlassoFlowError, UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.filters.stretched import check_stretch

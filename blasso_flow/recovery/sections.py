@@ -14,8 +14,8 @@ import numpy as np
 
 from blasso_flow import filters
 from blasso_flow.answer.refit import Refit, refit
+from blasso_flow.data.reports import Section
 from blasso_flow.data.signals import FilterDescription, FloatArray, Signal
-from blasso_flow.data.spikes import Section
 from blasso_flow.filters import Filter
 from blasso_flow.flow.particles import Particles
 from blasso_flow.flow.parts import certificates, solve_sections
