@@ -38,8 +38,9 @@ class Sample:
         self._optima.append(self._kept(block.optimum))
         if rows := range(-block.first % self.step, block.count, self.step):
             self._reports += block.reports(rows)
-        if block.fit is not None and block.fit.model.ndim == 1:
-            self._fit = block.fit
+        fit = block.fit
+        if fit is not None and fit.model.ndim == 1:
+            self._fit = fit
 
     def recovery(self, file: SignalFile, shift: float, settings: Mapping[str, object]) -> Recovery:
         """The sampled channels, numbered from 0, with the samples (on the axis shifted by ``shift``) of the first few."""

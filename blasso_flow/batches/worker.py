@@ -104,7 +104,7 @@ def solve_block(
         first=first,
         count=len(done),
         data=encode(block),
-        spikes=len(block.spikes),
+        spikes=int(block.found.sum()),
         worst_gap=max(gaps, default=float("nan")),
         bad=tuple((n, str(report.status), report.message) for n, report in reports if report.status is not Status.CONVERGED),
         process=os.getpid(),

@@ -6,10 +6,11 @@ gives them. Nothing here computes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from blasso_flow.data.column import Units, column
 from blasso_flow.data.signals import FloatArray, IntArray
 
 
@@ -23,14 +24,16 @@ class Spikes:
     unless widths were fitted.
     """
 
-    channel: IntArray
-    position: FloatArray
-    position_errors: FloatArray
-    weight: FloatArray
-    weight_errors: FloatArray
-    group: IntArray
-    width: FloatArray | None = None
-    width_errors: FloatArray | None = None
+    channel: IntArray = field(metadata=column("channel", Units.ONE))
+    position: FloatArray = field(metadata=column("position", Units.AXIS))
+    position_errors: FloatArray = field(metadata=column("standard error of the position", Units.AXIS))
+    weight: FloatArray = field(metadata=column("weight", Units.WEIGHTS))
+    weight_errors: FloatArray = field(metadata=column("standard error of the weight", Units.WEIGHTS))
+    group: IntArray = field(metadata=column("group of spikes not resolved from each other", Units.ONE))
+    width: FloatArray | None = field(default=None, metadata=column("width of the spike's response", Units.AXIS, when="widths"))
+    width_errors: FloatArray | None = field(
+        default=None, metadata=column("standard error of the width", Units.AXIS, when="widths")
+    )
 
     def __len__(self) -> int:
         return self.position.size
@@ -46,10 +49,10 @@ class Spikes:
 class Optimum:
     """The certified measure, BLASSO's minimiser: columns of shape (K,); ``eta`` is the certificate at the position."""
 
-    channel: IntArray
-    position: FloatArray
-    weight: FloatArray
-    eta: FloatArray
+    channel: IntArray = field(metadata=column("channel", Units.ONE))
+    position: FloatArray = field(metadata=column("position", Units.AXIS))
+    weight: FloatArray = field(metadata=column("weight of the certified measure", Units.WEIGHTS))
+    eta: FloatArray = field(metadata=column("certificate at the position", Units.ONE))
 
     def __len__(self) -> int:
         return self.position.size
