@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from blasso_flow.data import schema
 from blasso_flow.data.column import Column
 from blasso_flow.data.reports import ChannelReport, Paths, Section, Status, TraceRow
-from blasso_flow.data.results import Fit, Recovery
-from blasso_flow.data.spikes import Optimum, Spikes
+from blasso_flow.data.results import ChannelRecovery, Fit, Recovery
+from blasso_flow.data.spikes import Optimum, Spikes, joined
 
 LEAST_GAP = 1e-16  # what is less counts as that
 HEADER = struct.Struct("<I")
@@ -46,10 +46,19 @@ class Block:
     @classmethod
     def of(cls, recovery: Recovery, first: int = 0, *, keep_fit: bool = True) -> Block:
         """The columns of a recovery whose channels are numbered from ``first`` on."""
-        reports = recovery.channels
-        columns = {**_fields(recovery.spikes), **_fields(recovery.optimum)}
-        if keep_fit and recovery.fit is not None:
-            columns |= _fields(recovery.fit)
+        fit = recovery.fit if keep_fit else None
+        return cls._made(first, recovery.spikes, recovery.optimum, recovery.channels, fit)
+
+    @classmethod
+    def of_channels(cls, channels: Sequence[ChannelRecovery], first: int, *, several: bool, keep_fit: bool) -> Block:
+        """The columns of channels' results, numbered from ``first`` on; ``several`` is whether the signal counts channels."""
+        fit = Fit.of([part.fit for part in channels], several=several) if keep_fit else None
+        spikes, optimum = joined([part.spikes for part in channels]), joined([part.optimum for part in channels])
+        return cls._made(first, spikes, optimum, [part.report for part in channels], fit)
+
+    @classmethod
+    def _made(cls, first: int, spikes: Spikes, optimum: Optimum, reports: Sequence[ChannelReport], fit: Fit | None) -> Block:
+        columns = {**_fields(spikes), **_fields(optimum), **(_fields(fit) if fit is not None else {})}
         for column in schema.OF[ChannelReport]:
             columns[column.path] = _array(column, [getattr(report, column.field) for report in reports])
         columns |= _rows(TraceRow, [report.trace for report in reports], first)

@@ -6,7 +6,9 @@ gives them. Nothing here computes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -62,3 +64,15 @@ class Optimum:
         """The zero measure."""
         none = np.empty(0)
         return cls(none.astype(np.int64), none, none, none)
+
+
+Rows = TypeVar("Rows", Spikes, Optimum)
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Rows of one or more parts, one after the other; a column is there if some part has it, as those without have no rows."""
+    columns: dict[str, Any] = {}
+    for name in vars(parts[0]):
+        there = [column for part in parts if (column := getattr(part, name)) is not None]
+        columns[name] = np.concatenate(there) if there else None
+    return type(parts[0])(**columns)
