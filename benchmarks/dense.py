@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.problems import problem_of
 from benchmarks.tables import at_most, head, row
-from blasso_flow.data.spikes import TraceRow
+from blasso_flow.data.reports import TraceRow
 from blasso_flow.flow import solve
 from blasso_flow.problem.problem import Problem
 

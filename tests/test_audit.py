@@ -21,8 +21,9 @@ from blasso_flow.audit import counts as audit_counts
 from blasso_flow.audit import parts as audit_parts
 from blasso_flow.audit.audit import audit, audit_channel
 from blasso_flow.audit.bound import bound_certificate
+from blasso_flow.data.reports import ChannelReport, Status
 from blasso_flow.data.signals import Axis, FilterDescription, Signal
-from blasso_flow.data.spikes import ChannelReport, Optimum, Status
+from blasso_flow.data.spikes import Optimum
 from blasso_flow.errors import DataError, UsageError
 from blasso_flow.filters import build, describe
 from blasso_flow.flow import solve

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from problems import FILTERS, make
 
-from blasso_flow.data.spikes import Status
+from blasso_flow.data.reports import Status
 from blasso_flow.flow import solve
 from blasso_flow.flow.ledger import STALLED_ROUNDS, message
 from blasso_flow.flow.loop import run

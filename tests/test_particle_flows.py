@@ -12,7 +12,7 @@ from command import DATA, run
 from problems import FILTERS, make
 
 from blasso_flow import filters
-from blasso_flow.data.spikes import Status
+from blasso_flow.data.reports import Status
 from blasso_flow.errors import UsageError
 from blasso_flow.files import read_result
 from blasso_flow.flow import Flow, solve

@@ -18,8 +18,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from blasso_flow import filters, plots
+from blasso_flow.data.reports import ChannelReport, Status, TraceRow
+from blasso_flow.data.results import Recovery
 from blasso_flow.data.signals import Axis, FilterDescription, Signal, Truth
-from blasso_flow.data.spikes import ChannelReport, Optimum, Recovery, Spikes, Status, TraceRow
+from blasso_flow.data.spikes import Optimum, Spikes
 from blasso_flow.errors import RunError, UsageError
 from blasso_flow.plots import evaluate, style
 from blasso_flow.plots.certificate import certificate_words

@@ -13,8 +13,10 @@ from command import DATA, run
 import blasso_flow as bf
 from blasso_flow import files
 from blasso_flow.audit.audit import Verdict, audit
+from blasso_flow.data.reports import Section
+from blasso_flow.data.results import Recovery
 from blasso_flow.data.signals import Axis
-from blasso_flow.data.spikes import Optimum, Recovery, Section
+from blasso_flow.data.spikes import Optimum
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import gaussian
 from blasso_flow.flow import solve

@@ -23,8 +23,9 @@ import numpy as np
 from blasso_flow.audit.bound import Bound, bound_certificate
 from blasso_flow.audit.counts import prove_counts
 from blasso_flow.audit.parts import Part, section_parts
+from blasso_flow.data.reports import ChannelReport, Status
 from blasso_flow.data.signals import FilterDescription, FloatArray, Signal
-from blasso_flow.data.spikes import ChannelReport, Optimum, Status
+from blasso_flow.data.spikes import Optimum
 from blasso_flow.errors import DataError, UsageError
 from blasso_flow.filters import Filter, build
 

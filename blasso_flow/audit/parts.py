@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from blasso_flow.data.reports import Section
 from blasso_flow.data.signals import FilterDescription, FloatArray, Signal
-from blasso_flow.data.spikes import Section
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter, build
 

@@ -19,7 +19,7 @@ from blasso_flow.errors import RunError
 
 if TYPE_CHECKING:
     from blasso_flow.batches.worker import Solved
-    from blasso_flow.data.spikes import TraceRow
+    from blasso_flow.data.reports import TraceRow
 
 PATIENCE = 1.0  # seconds before a single channel says how far it is
 REDRAWN = 0.2  # seconds between two states of the bar

@@ -14,8 +14,8 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from blasso_flow.data.reports import Paths, Status, TraceRow
 from blasso_flow.data.signals import FloatArray
-from blasso_flow.data.spikes import Paths, Status, TraceRow
 from blasso_flow.problem.particles import Particles
 from blasso_flow.proof.evidence import Evidence
 

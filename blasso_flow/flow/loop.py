@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from blasso_flow.data.spikes import TraceRow
+from blasso_flow.data.reports import TraceRow
 from blasso_flow.flow.ledger import ROUNDS, Ledger, Remedies, Solution
 from blasso_flow.flow.method import Method, Moved
 from blasso_flow.problem.parts import PartedProblem

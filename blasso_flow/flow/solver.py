@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from blasso_flow.data.reports import Paths, TraceRow
 from blasso_flow.data.signals import FloatArray
-from blasso_flow.data.spikes import Paths, TraceRow
 from blasso_flow.errors import UsageError
 from blasso_flow.flow.descent import ITERATIONS, PARTICLES, Cloud, Descent, certificates
 from blasso_flow.flow.ledger import Remedies, Solution

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from blasso_flow.data.reports import Status
+from blasso_flow.data.results import Recovery
 from blasso_flow.data.signals import FloatArray
-from blasso_flow.data.spikes import Recovery, Status
 from blasso_flow.filters import Filter
 from blasso_flow.plots import style
 from blasso_flow.plots.curves import Curves, gather

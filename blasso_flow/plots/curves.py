@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blasso_flow.data.reports import ChannelReport
+from blasso_flow.data.results import Recovery
 from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, Signal
-from blasso_flow.data.spikes import ChannelReport, Recovery
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter, build, stretched
 from blasso_flow.plots.evaluate import COLUMNS

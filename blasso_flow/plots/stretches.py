@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from blasso_flow.data.reports import Section
 from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, IntArray
-from blasso_flow.data.spikes import Section
 from blasso_flow.filters import Filter, build
 from blasso_flow.plots.evaluate import correlation_curve, filtered, products, signed_peak
 

@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from blasso_flow.data.reports import Status
+from blasso_flow.data.results import Recovery
 from blasso_flow.data.signals import FloatArray
-from blasso_flow.data.spikes import Recovery, Status
 from blasso_flow.filters import Filter
 from blasso_flow.plots import style
 from blasso_flow.plots.certificate import certificate_panel, certificate_zooms

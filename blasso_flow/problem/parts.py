@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from blasso_flow.data.reports import Section
 from blasso_flow.data.signals import FloatArray, IntArray
-from blasso_flow.data.spikes import Section
 from blasso_flow.filters import Filter
 from blasso_flow.problem.geometry import Line
 from blasso_flow.problem.problem import Problem

@@ -5,8 +5,8 @@ Positions come in and go out in axis units; everything between is in samples. Re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -17,8 +17,10 @@ from blasso_flow import filters, threads
 from blasso_flow.answer.peaks import NARROWEST, STRETCHES
 from blasso_flow.answer.refit import Refit
 from blasso_flow.answer.widths import WidthRefit
+from blasso_flow.data.reports import ChannelReport, Paths, Section, Status
+from blasso_flow.data.results import ChannelRecovery, Fit, Recovery
 from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, Signal
-from blasso_flow.data.spikes import ChannelReport, Fit, Optimum, Paths, Recovery, Section, Spikes, Status
+from blasso_flow.data.spikes import Optimum, Spikes
 from blasso_flow.errors import BlassoFlowError, UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.filters.stretched import check_stretch
@@ -31,16 +33,6 @@ from blasso_flow.recovery.routes import OnRound, OnRow, solve_as_counts, solve_s
 from blasso_flow.recovery.settings import Settings
 
 MISFIT = 2.0  # mean square residual in noise variances
-
-
-@dataclass(frozen=True)
-class ChannelRecovery:
-    """One channel's answer, certified measure, report and curves (``fit``, shapes (N,))."""
-
-    spikes: Spikes
-    optimum: Optimum
-    report: ChannelReport
-    fit: Fit
 
 
 def recover(
@@ -73,7 +65,7 @@ def recover(
         done.append(recover_channel(channel, number, table, chosen, on_round))
         if on_channel is not None:
             on_channel(number, done[-1])
-    return assemble(done, signal, chosen.described(table))
+    return Recovery.of(done, signal, chosen.described(table))
 
 
 def tabulated(signal: Signal, settings: Settings) -> Filter:
@@ -113,30 +105,6 @@ def recover_channel(
 def failed_channel(samples: int, message: str) -> ChannelRecovery:
     """What is reported of a channel whose samples could not be had."""
     return _nothing(np.full(samples, np.nan), Status.FAILED, message, perf_counter())
-
-
-def assemble(channels: Sequence[ChannelRecovery], signal: Signal, settings: Mapping[str, object]) -> Recovery:
-    """All channels' results as one, in the order given, which is the order of their numbers."""
-
-    def joined(parts: Sequence[Spikes] | Sequence[Optimum], name: str) -> FloatArray | None:
-        columns = [getattr(part, name) for part in parts]  # a channel that failed has no column of widths, and no rows
-        there = [column for column in columns if column is not None]
-        return np.concatenate(there) if there else None
-
-    spikes, optima = [part.spikes for part in channels], [part.optimum for part in channels]
-    several = signal.values.ndim == 2
-    curves = {
-        name: np.stack([getattr(part.fit, name) for part in channels]) if several else getattr(channels[0].fit, name)
-        for name in ("model", "residual", "baseline")
-    }
-    return Recovery(
-        spikes=Spikes(**{name: joined(spikes, name) for name in Spikes.__dataclass_fields__}),  # type: ignore[arg-type]
-        optimum=Optimum(**{name: joined(optima, name) for name in Optimum.__dataclass_fields__}),  # type: ignore[arg-type]
-        channels=[part.report for part in channels],
-        settings=settings,
-        fit=Fit(**curves),
-        signal=signal,
-    )
 
 
 def _recovered(

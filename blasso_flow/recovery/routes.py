@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from blasso_flow.answer.refit import Refit, refit
+from blasso_flow.data.reports import TraceRow
 from blasso_flow.data.signals import Signal
-from blasso_flow.data.spikes import TraceRow
 from blasso_flow.errors import DataError
 from blasso_flow.filters import Filter
 from blasso_flow.flow import Solution, solve

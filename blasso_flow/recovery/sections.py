@@ -13,8 +13,8 @@ import numpy as np
 
 from blasso_flow import filters
 from blasso_flow.answer.refit import Refit, refit
+from blasso_flow.data.reports import Section
 from blasso_flow.data.signals import FilterDescription, FloatArray, Signal
-from blasso_flow.data.spikes import Section
 from blasso_flow.filters import Filter
 from blasso_flow.flow import solve
 from blasso_flow.noise.level import NoiseEstimate, StrengthChoice, StrengthRule, choose_strength, estimate_from_residual
