@@ -16,7 +16,7 @@ from blasso_flow.data.signals import Axis, FilterDescription, Signal
 from blasso_flow.errors import UsageError
 from blasso_flow.flow.counts import CountProblem
 from blasso_flow.flow.poisson import CountCertifier, solve_counts
-from blasso_flow.noise.level import StrengthRule
+from blasso_flow.noise.strength import StrengthRule
 from blasso_flow.problem import baselines, losses
 from blasso_flow.problem.problem import Problem
 from blasso_flow.recovery.channel import recover

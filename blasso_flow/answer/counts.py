@@ -20,7 +20,7 @@ from blasso_flow.data.signals import FloatArray, IntArray
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.flow.counts import CountProblem, State, jacobian
-from blasso_flow.noise.level import StrengthChoice, StrengthRule
+from blasso_flow.noise.strength import StrengthChoice, StrengthRule
 from blasso_flow.problem.problem import Problem
 
 ENOUGH = 1e-3  # of the log-likelihood: a smaller change decides no test

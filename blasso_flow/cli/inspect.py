@@ -126,7 +126,8 @@ def look(channel: Signal, filter: Filter | None, noise_sd: float | None, false_a
     import numpy as np
 
     from blasso_flow.noise import inspection
-    from blasso_flow.noise.level import LOW_PASS, estimate_noise, whiteness
+    from blasso_flow.noise.level import estimate_noise
+    from blasso_flow.noise.whiteness import LOW_PASS, whiteness
 
     missing = float(np.isnan(channel.values).mean())
     if missing == 1:
@@ -182,7 +183,7 @@ def _strength(
         return "-", "-"
     import numpy as np
 
-    from blasso_flow.noise.level import StrengthRule, choose_strength
+    from blasso_flow.noise.strength import StrengthRule, choose_strength
 
     choice = choose_strength(
         StrengthRule.parse("auto"),

@@ -19,7 +19,8 @@ from blasso_flow.data.spikes import Section
 from blasso_flow.filters import Filter
 from blasso_flow.flow.particles import Particles
 from blasso_flow.flow.parts import certificates, solve_sections
-from blasso_flow.noise.level import NoiseEstimate, StrengthChoice, StrengthRule, choose_strength, estimate_from_residual
+from blasso_flow.noise.level import NoiseEstimate, estimate_from_residual
+from blasso_flow.noise.strength import StrengthChoice, StrengthRule, choose_strength
 from blasso_flow.problem.parts import SectionedProblem
 from blasso_flow.problem.problem import Problem
 from blasso_flow.problem.width_law import WidthLaw, cut, move_cuts
