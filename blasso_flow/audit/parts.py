@@ -21,7 +21,7 @@ LAW_TOLERANCE = 1e-9  # relative, of a squared width
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of the domain (samples), its filter and strength, and the spikes (positions in samples) that it holds."""
+    """A range of the domain (samples), its filter and strength, and the spikes (positions in samples) that it holds."""
 
     filter: Filter
     domain: tuple[float, float]
