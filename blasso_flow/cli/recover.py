@@ -41,15 +41,7 @@ from blasso_flow.errors import UnconvergedError, UsageError
 @options.stamp_options
 @options.normalisation_option
 @options.sign_option
-@click.option(
-    "--baseline",
-    callback=options.read_baseline,
-    default="const",
-    show_default=True,
-    metavar="RULE",
-    help="What the spikes stand on, fitted along: none, const, poly:degree=2, spline:knot=LENGTH (cubic), exp (decaying, "
-    "rate fitted) or exp:rate=R; or percentile:window=LENGTH, a running percentile taken off beforehand. Axis units.",
-)
+@options.baseline_option
 @click.option(
     "--margin",
     callback=options.read_pair,
@@ -57,7 +49,7 @@ from blasso_flow.errors import UnconvergedError, UsageError
     metavar="LENGTH",
     help="How far outside the record spikes may sit, axis units: one number, or BEFORE,AFTER.",
 )
-@click.option("--noise-sd", type=float, help="Standard deviation of the noise; default: the file's, or estimated.")
+@options.noise_option
 @click.option(
     "--strength",
     default="auto",
@@ -65,7 +57,7 @@ from blasso_flow.errors import UnconvergedError, UsageError
     metavar="RULE",
     help="Penalty: auto (from noise and --false-alarms), 0.5auto, 0.05max, or a number.",
 )
-@click.option("--false-alarms", type=float, default=0.05, show_default=True, help="Expected number of false spikes a channel.")
+@options.false_alarms_option
 @click.option("--tol", type=float, default=1e-6, show_default=True, help="Relative duality gap to prove.")
 @click.option("--tol-noise", type=float, default=0.5, show_default=True, help="Gap to prove in units of the noise variance.")
 @click.option("--max-rounds", type=int, default=60, show_default=True, help="Rounds of the solver before it gives up.")

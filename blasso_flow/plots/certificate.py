@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from blasso_flow.data.signals import FloatArray
 from blasso_flow.data.spikes import Recovery, Status
 from blasso_flow.filters import Filter
 from blasso_flow.plots import style
@@ -21,15 +20,12 @@ Chosen = NDArray[np.bool_]
 LOWEST = -2.5  # positive weights: what lies below is of no interest and would hide the line at 1
 
 
-def draw_certificate(
-    recovery: Recovery,
-    channel: int = 0,
-    filter: Filter | None = None,
-    eta_position: FloatArray | None = None,
-    eta: FloatArray | None = None,
-) -> Figure:
-    """Certificate of one channel; ``eta`` (M,) at ``eta_position`` (M,) in axis units, evaluated here when not given."""
-    curves = gather(recovery, channel, filter, eta_position, eta)
+def draw_certificate(recovery: Recovery, channel: int = 0, filter: Filter | None = None) -> Figure:
+    """Certificate of one channel over the whole domain, and in the zooms of a long record.
+
+    Raises `UsageError` when the recovery has no signal or its filter cannot be known.
+    """
+    curves = gather(recovery, channel, filter)
     zooms = zoom_ranges(curves)
     figure = style.new_figure(style.WIDTH, 5.2 if zooms else 3.6)
     ax = style.panel(figure, style.GUTTER, 0.75, style.WIDTH - style.GUTTER - 0.2, 2.4)

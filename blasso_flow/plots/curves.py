@@ -28,7 +28,7 @@ class Curves:
     ``optimum_*`` those of the certified measure. ``eta`` samples the certificate at ``eta_position`` over the domain; both
     are empty where nothing was solved. ``domain`` is where spikes may sit; ``peak`` (K,) what a weight of one adds to the signal
     at each spike's peak, ``widening`` (K,) its width over the filter's where widths were fitted, else ones.
-    ``parts`` hold the filter at every position; ``filter`` is the one of the middle where the width follows a law.
+    ``parts`` hold the filter at every position; where the width follows a law, ``filter`` is that of the record's middle.
     """
 
     number: int
@@ -97,28 +97,21 @@ def filter_of(recovery: Recovery) -> Filter:
     return build(description, signal.axis, str(stored.get("normalisation", "peak")))
 
 
-def gather(
-    recovery: Recovery,
-    number: int = 0,
-    filter: Filter | None = None,
-    eta_position: FloatArray | None = None,
-    eta: FloatArray | None = None,
-    certificate: bool = True,
-) -> Curves:
-    """Collect one channel's curves; the certificate is evaluated here unless it is given or not wanted."""
+def gather(recovery: Recovery, number: int = 0, filter: Filter | None = None, certificate: bool = True) -> Curves:
+    """Collect one channel's curves, with or without its certificate; ``filter`` is the table, built here when not given."""
     signal = signal_of(recovery).channel(number)
     filter = filter_of(recovery) if filter is None else filter
     report, settings, spikes, optimum = recovery.channels[number], recovery.settings, recovery.spikes, recovery.optimum
     problem = problem_of(signal, filter, report, settings)
     parts = Parts.of(filter, report.sections, signal.axis, problem.domain, problem.strength)
-    counts = settings.get("loss", "squared") == "poisson"
+    poisson = settings.get("loss", "squared") == "poisson"
     answer, best = spikes.channel == number, optimum.channel == number
     model, baseline = _fit(recovery, problem, parts, number)
-    sampled = _Certificate(problem, parts, report, optimum.position[best], optimum.weight[best], counts)
+    place = problem.axis.to_samples(optimum.position[best])
+    sampled = _Certificate(problem, parts, report, place, optimum.weight[best], poisson)
     widened = widening(recovery, filter)[answer]
     solved = certificate and np.isfinite(report.strength) and report.strength > 0
-    if eta_position is None or eta is None:
-        eta_position, eta = sampled.curve() if solved else (np.empty(0), np.empty(0))
+    eta_position, eta = sampled.curve() if solved else (np.empty(0), np.empty(0))
     group = spikes.group[answer]
     return Curves(
         number=number,
@@ -130,7 +123,7 @@ def gather(
         peak=parts.peaks(problem.axis.to_samples(spikes.position[answer])) * stretched.lowered(filter, widened),
         widening=widened,
         domain=(float(signal.axis.from_samples(problem.domain[0])), float(signal.axis.from_samples(problem.domain[1]))),
-        noise_sd=np.sqrt(np.maximum(model, 0.0)) if counts else _noise(signal, report, settings),
+        noise_sd=np.sqrt(np.maximum(model, 0.0)) if poisson else _noise(signal, report, settings),
         model=model,
         baseline=baseline,
         residual=signal.values - model,
@@ -201,34 +194,26 @@ def _noise(signal: Signal, report: ChannelReport, settings: Mapping[str, Any]) -
     return float(sd) if np.isfinite(sd) else None
 
 
+@dataclass(frozen=True, eq=False)
 class _Certificate:
-    """The certificate of one channel's optimum: eta(x) = -<u, response at x> / strength, u = W (model - y), of counts
-    1 - y / model."""
+    """The certificate of one channel's optimum, whose spikes lie at ``position`` (K,), samples: eta(x) = -<u, response at x> /
+    strength, where u is the loss's gradient by the model."""
 
-    def __init__(
-        self,
-        problem: Problem,
-        parts: Parts,
-        report: ChannelReport,
-        position: FloatArray,
-        weight: FloatArray,
-        counts: bool = False,
-    ) -> None:
-        self.counts = counts
-        self.parts = parts
-        self.problem = problem
-        self.report = report
-        self.position = problem.axis.to_samples(position)
-        self.weight = weight
+    problem: Problem
+    parts: Parts
+    report: ChannelReport
+    position: FloatArray
+    weight: FloatArray
+    poisson: bool
 
     @cached_property
     def gradient(self) -> FloatArray:
-        """W (model - y), shape (N,), with the optimum's spikes and baseline."""
+        """Gradient of the loss, shape (N,), at the optimum: W (model - y) for least squares, 1 - y / model for Poisson."""
         problem = self.problem
         model = self.parts.filtered(self.position, self.weight, problem.axis.size)
         if self.report.baseline.size:
             model = model + problem.baseline @ self.report.baseline
-        if self.counts:
+        if self.poisson:
             ratio = np.divide(problem.values, model, out=np.zeros_like(model), where=problem.values > 0)
             return (problem.sample_weights > 0) - ratio
         return problem.sample_weights * (model - problem.values)

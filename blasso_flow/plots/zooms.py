@@ -78,7 +78,7 @@ def zoom_ranges(curves: Curves) -> list[Zoom]:
 
 
 def small_fit(ax: Axes, curves: Curves, low: float, high: float) -> None:
-    """Signal and fit of one range of the axis; each stem rises from the baseline by what its spike adds to the signal at its peak."""
+    """Signal and fit from ``low`` to ``high``; stems rise from the baseline by what each spike adds to the signal at its peak."""
     style.dress(ax, small=True)
     axis = curves.axis
     first, last = (int(end) for end in np.clip(axis.to_samples(np.array([low, high + axis.spacing])), 0, axis.size))
