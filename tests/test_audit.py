@@ -293,13 +293,13 @@ def test_a_wrong_measure_is_refused_even_with_its_own_objective(label, fault):
     )
     assert not forged.agrees
     assert "the proven gap is" in forged.reason
-    told = {
+    claimed = {
         "objective": honest.objective,
         "dual_value": honest.dual_value,
         "gap": honest.gap,
         "status": Status.GAP_ABOVE_TOLERANCE,
     }
-    assert made.verdict(position=position, weight=weight, baseline=baseline, **told).agrees
+    assert made.verdict(position=position, weight=weight, baseline=baseline, **claimed).agrees
 
 
 @pytest.mark.parametrize(
@@ -374,15 +374,8 @@ def test_agrees_with_the_solver(label):
     )
     found = solve(problem)
     assert found.objective == pytest.approx(made.report.objective, rel=2e-6)
-    verdict = made.verdict(
-        position=made.channel.axis.from_samples(found.position),
-        weight=found.weight,
-        baseline=found.baseline,
-        objective=found.objective,
-        dual_value=found.dual_value,
-        gap=found.gap,
-        status=found.status,
-    )
+    stated = {name: getattr(found, name) for name in ("weight", "baseline", "objective", "dual_value", "gap", "status")}
+    verdict = made.verdict(position=made.channel.axis.from_samples(found.position), **stated)
     assert verdict.agrees, verdict.reason
     assert verdict.gap <= 1e-6
 

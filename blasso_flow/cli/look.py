@@ -24,7 +24,10 @@ NARROW = 3.0  # samples
 
 @dataclass(frozen=True)
 class Look:
-    """One channel at a glance: the cells of its row, notes, gaps, and what its samples are like."""
+    """One channel at a glance: the cells of its row in the table, notes, gaps, and what its samples are.
+
+    ``counts``: they are counts, ``rare``: few of them a sample; ``drifts``: their baseline does; ``snr``: of the largest spike.
+    """
 
     row: list[str]
     notes: list[str]
@@ -36,7 +39,7 @@ class Look:
 
 
 def look(channel: Signal, filter: Filter | None, noise_sd: float | None, false_alarms: float, positive: bool) -> Look:
-    """What a channel is like, and what is worth a note."""
+    """Look at one channel, values (N,); ``filter`` None where none is known. Options as of `recover`."""
     import numpy as np
 
     from blasso_flow.noise import inspection
@@ -79,7 +82,7 @@ def look(channel: Signal, filter: Filter | None, noise_sd: float | None, false_a
         )
     if drifts:
         notes.append(
-            "the ground under the spikes drifts by more than the noise: a constant baseline makes spurious spikes of it; see "
+            "the baseline under the spikes drifts by more than the noise: a constant one makes spurious spikes of it; see "
             f"--baseline {DRIFTING}, or spline:knot=LENGTH or percentile:window=LENGTH where it bends more often"
         )
     freedom = estimate.freedom if given is None else math.inf

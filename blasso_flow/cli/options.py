@@ -93,11 +93,9 @@ filter_options = combined(
     click.option("--spacing", type=float, help="Axis units a sample, for datasets that do not say."),
 )
 exposure_option = click.option(
-    "--exposure",
-    type=float,
-    metavar="SHARE",
+    "--exposure", type=float, metavar="SHARE",
     help="Share of the spacing that a sample averages over; default: the filter's, 1 for decay, 0 for others.",
-)
+)  # fmt: skip
 stamp_options = combined(
     choice_option("--stamp", ["middle", "start", "end"], "Which moment of the exposure the axis denotes."),
     click.option(

@@ -20,7 +20,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """What messages call the recording."""
         return "standard input" if self.signal == STREAM else self.signal
 
     @property

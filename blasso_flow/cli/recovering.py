@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Manner:
-    """How a job is carried out: what is read, written and said, and by how many workers."""
+    """The options of a job: what is read, written and printed, and by how many workers it is solved."""
 
     settings: Mapping[str, Any]
     spacing: float | None
@@ -51,8 +51,8 @@ class Manner:
 
 
 @dataclass(frozen=True)
-class Run:
-    """A job made ready: its task, its filter's table, its settings as the result describes them, and who solves it."""
+class Prepared:
+    """A job that is ready to be solved: its task, the filter's table, the settings as the result holds them, how many workers."""
 
     job: Job
     manner: Manner
@@ -64,7 +64,7 @@ class Run:
 
     @property
     def shift(self) -> float:
-        """From the file's axis to that of the result."""
+        """What is added to positions on the file's axis to give those of the result (axis units)."""
         return self.task.settings.time_shift(self.filter)
 
 
@@ -116,7 +116,7 @@ def _carry_out(job: Job, manner: Manner, several: bool) -> None:
         )
 
 
-def _prepare_kernels(run: Run) -> None:
+def _prepare_kernels(run: Prepared) -> None:
     from blasso_flow.batches import plan
     from blasso_flow.recovery.first_run import prepare
 
@@ -125,7 +125,7 @@ def _prepare_kernels(run: Run) -> None:
         prepare(run.filter, plan.available_cores())
 
 
-def _prepared(job: Job, manner: Manner, file: SignalFile) -> Run:
+def _prepared(job: Job, manner: Manner, file: SignalFile) -> Prepared:
     """Check the settings against the signal and fit its filter, both before any block is solved."""
     from blasso_flow.batches import plan
     from blasso_flow.batches.worker import Task, fingerprint
@@ -167,11 +167,11 @@ def _prepared(job: Job, manner: Manner, file: SignalFile) -> Run:
             say(f"note: {jobs} of {wanted} jobs, so as to keep to --max-memory")
         if manner.threads is None and jobs == 1:
             task = replace(task, settings=replace(chosen, threads=plan.available_cores()))
-    return Run(job, manner, task, table, {**chosen.described(table), **more}, jobs, manner.log or Log())
+    return Prepared(job, manner, task, table, {**chosen.described(table), **more}, jobs, manner.log or Log())
 
 
 @contextmanager
-def _journal(run: Run, file: SignalFile) -> Iterator[Journal]:
+def _journal(run: Prepared, file: SignalFile) -> Iterator[Journal]:
     """The finished blocks of a run; kept beside the output, with a word on how to go on, whatever ends it early."""
     from blasso_flow.batches.journal import Journal, partial_path
     from blasso_flow.files.plain import plain
@@ -203,7 +203,7 @@ def _journal(run: Run, file: SignalFile) -> Iterator[Journal]:
     journal.close(keep=False)
 
 
-def _solve(run: Run, file: SignalFile, journal: Journal) -> None:
+def _solve(run: Prepared, file: SignalFile, journal: Journal) -> None:
     from blasso_flow.batches import plan
     from blasso_flow.batches.run import StoppedError, solve_blocks
     from blasso_flow.files.guard import Memory
@@ -229,7 +229,7 @@ def _solve(run: Run, file: SignalFile, journal: Journal) -> None:
 
 
 @contextmanager
-def _crew(run: Run) -> Iterator[Crew]:
+def _crew(run: Prepared) -> Iterator[Crew]:
     from blasso_flow.batches.executors import cluster, here, processes
 
     if run.manner.scheduler is not None:
@@ -239,7 +239,7 @@ def _crew(run: Run) -> Iterator[Crew]:
         yield here() if run.jobs == 1 else processes(run.jobs)
 
 
-def _write(run: Run, file: SignalFile, journal: Journal, account: Account) -> None:
+def _write(run: Prepared, file: SignalFile, journal: Journal, account: Account) -> None:
     """Result, then figure, and the account of the channels."""
     from blasso_flow.batches.sample import Sample
     from blasso_flow.data.blocks import Totals
@@ -263,7 +263,7 @@ def _write(run: Run, file: SignalFile, journal: Journal, account: Account) -> No
         _draw(run, file, sample, account)
 
 
-def _draw(run: Run, file: SignalFile, sample: Sample, account: Account) -> None:
+def _draw(run: Prepared, file: SignalFile, sample: Sample, account: Account) -> None:
     from blasso_flow.plots import draw_channels, draw_summary, save_figure
 
     recovery = sample.recovery(file, run.shift, run.settings)

@@ -37,28 +37,28 @@ class DiskImage(io.RawIOBase):
             raise self.error
 
     def readable(self) -> bool:
-        """Yes."""
+        """True."""
         return True
 
     def writable(self) -> bool:
-        """Yes."""
+        """True."""
         return True
 
     def seekable(self) -> bool:
-        """Yes."""
+        """True."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As of any file."""
+        """Move to a place, and return it."""
         self._place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._end}[whence]
         return self._place
 
     def tell(self) -> int:
-        """As of any file."""
+        """The place of the next read or write."""
         return self._place
 
     def truncate(self, size: int | None = None) -> int:
-        """Only remembered: the file is cut when it is finished."""
+        """Remember the size: the file itself is cut when it is finished."""
         self._end = self._place if size is None else size
         return self._end
 

@@ -47,9 +47,9 @@ class NoiseEstimate:
     uneven: bool = False
 
     def hides_from_differences(self, filter: Filter) -> bool:
-        """Whether a fit's residual says more: a narrow filter's signal is in the differences, low-pass noise is not.
+        """Whether a fit's residual says more of the noise than differences of the samples do.
 
-        Never of a sd that is given or a floor.
+        A narrow filter's signal is in the differences, low-pass noise is not. False for a sd that is given or a floor.
         """
         return bool(np.isfinite(self.freedom)) and (filter.width < NARROW or self.uneven)
 
@@ -143,7 +143,7 @@ def find_quantum(present: FloatArray) -> float:
 
 
 def _constant(present: FloatArray) -> NoiseEstimate:
-    """All present samples equal, or none present: any positive level is as good, so take one and say so."""
+    """The estimate where all present samples are equal, or none is present: any positive level is as good, so one is taken."""
     if present.size == 0:
         return NoiseEstimate(1.0, "1: no sample is present", ("no sample is present: the noise is unknown",), True)
     largest = float(np.abs(present[0]))

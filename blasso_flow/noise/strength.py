@@ -52,7 +52,7 @@ class StrengthRule:
 
 @dataclass(frozen=True)
 class StrengthChoice:
-    """The strength, where it came from in words, and the Rice level u (in noise units) that pruning uses too."""
+    """The strength, a sentence on where it came from, and the Rice level u (in noise sd), which pruning uses too."""
 
     strength: float
     rule: str

@@ -1,4 +1,4 @@
-"""The certificate of the optimum over the domain: the picture of the proof."""
+"""Figure of the certificate of the optimum over the domain: the picture of the proof."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def draw_eta(ax: Axes, curves: Curves, near: Chosen | None = None, touching: Cho
 
 
 def certificate_words(curves: Curves) -> tuple[str, str]:
-    """Title and detail: what was proven, in plain words."""
+    """Title and detail: what was proven, for a reader who knows no formula."""
     report = curves.report
     lines = "1" if curves.positive else "±1"
     if report.status is Status.CONVERGED:

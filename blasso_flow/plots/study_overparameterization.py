@@ -28,10 +28,9 @@ WHAT_TO_SEE = (
 def draw_overparameterization(outcome: Outcome) -> Figure:
     """One panel a problem."""
     figure = study_figure(5.05, "How many particles it takes", outcome, WHAT_TO_SEE)
-    problems, least = outcome.settings["problems"], outcome.settings["least"]
-    assert isinstance(problems, list)
+    least = outcome.settings["least"]
     assert isinstance(least, Mapping)
-    for number, problem in enumerate(problems):
+    for number, problem in enumerate(outcome.names("problems")):
         ax = style.panel(figure, style.GUTTER + 3.1 * number, 2.25, 2.45, 2.2)
         _panel(ax, outcome, number, float(least[problem]))
         style.heading(ax, TITLES[problem], small=True)

@@ -73,7 +73,7 @@ def colour_bar(figure: Figure, left: float, top: float, width: float, scale: Nor
 
 
 def logarithmic(ax: Axes, low: float | None = None, high: float | None = None) -> None:
-    """A logarithmic vertical axis with powers of ten in words."""
+    """A logarithmic vertical axis with powers of ten as plain text."""
     ax.set_yscale("log")
     ax.set_ylim(low, high)
     bottom, top = ax.get_ylim()

@@ -24,9 +24,8 @@ WHAT_TO_SEE = (
 def draw_support(outcome: Outcome) -> Figure:
     """Eight panels: four starts of spikes, four of neurons."""
     figure = study_figure(6.9, "A start that separates finds the optimum", outcome, WHAT_TO_SEE)
-    names, starts = outcome.settings["starts"], outcome.tables["starts"]
-    assert isinstance(names, list)
-    for number, name in enumerate(names):
+    starts = outcome.tables["starts"]
+    for number, name in enumerate(outcome.names("starts")):
         row, column = divmod(number, SPIKE_PANELS)
         ax = style.panel(figure, style.GUTTER + 2.35 * column, 1.95 + 2.65 * row, 1.85, 1.85)
         good = bool(starts["satisfies"][number])

@@ -26,7 +26,7 @@ MOST_GROUPS = 50
 
 @dataclass(frozen=True)
 class Offset(JsonReady):
-    """The offset of one group of true spikes (axis units), and how that group fares with it.
+    """The offset of one group of true spikes (axis units), and how many of the group are found with it.
 
     ``mean_error`` is the mean distance of its pairs after the offset, NaN without a pair; ``recall`` is hits / true.
     """
@@ -83,7 +83,7 @@ def fitted(found: Spikes, truth: Truth, tolerance: float, group: IntArray, perio
 
 
 def shifted(truth: Truth, group: IntArray, offsets: dict[int, float]) -> Truth:
-    """The truth where the found spikes should be."""
+    """The truth with the offset of its group added to every position: where the found spikes should lie."""
     return replace(truth, position=truth.position + np.array([offsets[int(number)] for number in group]))
 
 

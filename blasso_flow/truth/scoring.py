@@ -82,7 +82,7 @@ def score(found: Spikes, truth: Truth, tolerance: float, channels: int | None = 
     found : the spikes; columns (K,).
     truth : the true spikes; columns (T,); weight errors are NaN where its weights are unknown.
     tolerance : largest distance of a pair, axis units (included).
-    channels : number of channels; by default as many as the two name.
+    channels : number of channels C; by default one more than the largest channel number among the spikes.
     period : period of the axis in axis units, None when it does not close.
 
     Raises
