@@ -23,7 +23,7 @@ from blasso_flow.data.json_ready import JsonReady
 from blasso_flow.data.signals import FilterDescription, FloatArray, Signal
 from blasso_flow.data.spikes import ChannelReport, Optimum, Status
 from blasso_flow.errors import DataError, UsageError
-from blasso_flow.filters import Filter, build
+from blasso_flow.filters import Filter, build, completed
 
 OBJECTIVE_TOLERANCE = 1e-9  # relative, of the stored objective
 STORED_TOLERANCE = 1e-9  # by how much the stored gap may contradict the stored objective and dual value
@@ -76,9 +76,7 @@ def stored_filter(signal: Signal, settings: Mapping[str, object]) -> Filter:
     if not isinstance(stored, Mapping) or "kind" not in stored:
         raise UsageError("certify: the stored settings name no filter", received=stored)
     description = FilterDescription(str(stored["kind"]), dict(stored.get("parameters") or {}))
-    if signal.filter is not None and signal.filter.lag is not None and signal.filter.kind == description.kind:
-        description = FilterDescription(description.kind, description.parameters, signal.filter.lag, signal.filter.response)
-    return build(description, signal.axis, str(stored.get("normalisation", "peak")))
+    return build(completed(description, signal.filter), signal.axis, str(stored.get("normalisation", "peak")))
 
 
 def audit_channel(

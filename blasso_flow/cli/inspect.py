@@ -90,7 +90,7 @@ def file_lines(file: SignalFile) -> list[str]:
 
 
 def filter_lines(filter: Filter | None, units: str) -> list[str]:
-    """The filter and how it lies on the samples."""
+    """The filter, its width and how many samples one spike reaches."""
     if filter is None:
         return ["filter    none in the file: give --filter, see `blasso-flow filters`"]
     unit = f" {units}" if units else ""
@@ -111,7 +111,7 @@ def suggestion(
     false_alarms: float,
     looks: Sequence[Look],
 ) -> str:
-    """The line that recovers this recording."""
+    """The command that recovers this recording, with the options that its samples ask for."""
     from shlex import quote
 
     words = ["blasso-flow", "recover", quote(signal)]
@@ -122,23 +122,11 @@ def suggestion(
     if spacing is not None:
         words += ["--spacing", f"{spacing:.12g}"]
     words += [] if positive else ["--signed"]
-    if any(found.drifts for found in looks) and _usable(baseline=DRIFTING):
+    if any(found.drifts for found in looks):
         words += ["--baseline", DRIFTING]
-    if any(found.rare for found in looks) and noise_sd is None and _usable(loss="poisson"):
+    if any(found.rare for found in looks) and noise_sd is None and positive:
         words += ["--loss", "poisson"]
     words += [] if noise_sd is None else ["--noise-sd", f"{noise_sd:.12g}"]
     words += [] if false_alarms == 0.05 else ["--false-alarms", f"{false_alarms:.12g}"]
     words += ["-o", "-"] if signal == "-" else []
     return " ".join(words)
-
-
-def _usable(**settings: str) -> bool:
-    """Whether `recover` knows such a setting."""
-    from blasso_flow.errors import BlassoFlowError
-    from blasso_flow.recovery.settings import Settings
-
-    try:
-        Settings(**settings)  # type: ignore[arg-type]
-    except (BlassoFlowError, TypeError):
-        return False
-    return True

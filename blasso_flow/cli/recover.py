@@ -142,7 +142,7 @@ def recover(
 
 
 def _described(text: str | None) -> object:
-    """A bad filter is refused before any file is opened."""
+    """The filter that a text describes: a bad one is refused here, before any file is opened."""
     if text is None:
         return None
     from blasso_flow import filters
@@ -151,7 +151,7 @@ def _described(text: str | None) -> object:
 
 
 def _ranges(text: str | None) -> str:
-    """A filter that cannot be fitted is refused before any file is opened."""
+    """The text of a filter with ranges: one that cannot be fitted is refused here, before any file is opened."""
     from blasso_flow.recovery.filter_ranges import parse_ranges
 
     if text is None:

@@ -63,7 +63,7 @@ class DiskImage(io.RawIOBase):
         return self._end
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """What was written at the place, refused or not; zeros elsewhere."""
+        """Fill ``buffer`` with what was written at the place, refused or not; zeros elsewhere."""
         size = len(buffer)
         stored = os.pread(self._descriptor, size, self._place)
         buffer[:] = stored.ljust(size, b"\0")
@@ -75,7 +75,7 @@ class DiskImage(io.RawIOBase):
         return size
 
     def write(self, data: memoryview) -> int:  # type: ignore[override]
-        """Write all of it, or keep it."""
+        """Write all of ``data``, or keep in memory what the system refuses."""
         size, done = len(data), 0
         try:
             while self.error is None and done < size:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, Signal
 from blasso_flow.data.spikes import ChannelReport, Recovery
 from blasso_flow.errors import UsageError
-from blasso_flow.filters import Filter, build, stretched
+from blasso_flow.filters import Filter, build, completed, stretched
 from blasso_flow.plots.evaluate import COLUMNS
 from blasso_flow.plots.parts import Parts
 from blasso_flow.problem import baselines
@@ -84,16 +84,13 @@ def filter_of(recovery: Recovery) -> Filter:
     stored = recovery.settings.get("filter")
     if not isinstance(stored, Mapping):
         raise UsageError("the result does not say which filter it was made with", mend="make it again with `blasso-flow recover`")
-    description = FilterDescription(str(stored["kind"]), dict(stored.get("parameters", {})))
-    if description.kind == "measured":
-        own = signal.filter
-        if own is None or own.response is None:
-            raise UsageError(
-                "the result was made with a measured filter, which the signal does not hold",
-                received=signal.name,
-                mend="give the signal file with its impulse response",
-            )
-        description = FilterDescription(description.kind, description.parameters, own.lag, own.response)
+    description = completed(FilterDescription(str(stored["kind"]), dict(stored.get("parameters", {}))), signal.filter)
+    if description.kind == "measured" and description.response is None:
+        raise UsageError(
+            "the result was made with a measured filter, which the signal does not hold",
+            received=signal.name,
+            mend="give the signal file with its impulse response",
+        )
     return build(description, signal.axis, str(stored.get("normalisation", "peak")))
 
 

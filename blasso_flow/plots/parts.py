@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, IntArray
+from blasso_flow.data.signals import Axis, FloatArray, IntArray
 from blasso_flow.data.spikes import Section
-from blasso_flow.filters import Filter, build
+from blasso_flow.filters import Filter, gaussian_like
 from blasso_flow.filters.superposition import filtered
 from blasso_flow.plots.evaluate import correlation_curve, products, signed_peak
 
@@ -38,10 +38,7 @@ class Parts:
         """The sections' Gaussians, which share exposure and normalisation with ``filter``; without sections ``filter`` alone."""
         if not sections:
             return cls((Part(filter, *domain, strength),))
-        shared = {name: value for name, value in filter.description.parameters.items() if name not in {"sd", "fwhm"}}
-        descriptions = [FilterDescription("gaussian", {"sd": section.sd, **shared}) for section in sections]
-        tables = [build(description, axis, filter.normalisation) for description in descriptions]
-        return cls(tuple(Part(table, own.first, own.last, own.strength) for table, own in zip(tables, sections, strict=True)))
+        return cls(tuple(Part(gaussian_like(filter, own.sd, axis), own.first, own.last, own.strength) for own in sections))
 
     def number(self, position: FloatArray) -> IntArray:
         """Number of the part that each position lies in, shape (K,)."""

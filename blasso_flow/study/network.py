@@ -86,7 +86,7 @@ class Design:
 
 
 def output(design: Design, network: Network, inputs: FloatArray) -> FloatArray:
-    """f at inputs of shape (n, 2)."""
+    """The network's output f, shape (n,), at inputs of shape (n, 2)."""
     return design.act(inputs @ network.inner.T) @ network.outer
 
 

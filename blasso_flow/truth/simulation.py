@@ -216,7 +216,7 @@ def _draw(
     """Sorted positions (K,), uniform among all that keep the separation.
 
     Taking the separation out of every gap maps these sets one to one onto sorted points of a shorter interval, where
-    independent uniform draws are uniform. On a torus one spike is put at 0, the others are drawn in what is left, and the
+    independent uniform draws are uniform. On a circle one spike is put at 0, the others are drawn in what is left, and the
     whole is turned by a uniform angle: all gaps, that over the seam included, are then exchangeable.
     """
     if spikes == 0:
