@@ -116,7 +116,7 @@ def recover(
     explicit_plot = plot and ctx.get_parameter_source("plot") is click.core.ParameterSource.COMMANDLINE
     if fail_fast and accept_unconverged:
         raise UsageError("--fail-fast and --accept-unconverged exclude each other", mend="give one of them")
-    planned_jobs = planned(signals, output, output_dir, plot_format if plot else "", force, resume)
+    recordings = planned(signals, output, output_dir, plot_format if plot else "", force, resume)
     if explicit_plot and output == STREAM:
         raise UsageError(
             "--plot needs a named output", received="--output -", mend="name a file, or draw it later with `blasso-flow plot`"
@@ -129,13 +129,13 @@ def recover(
     failures = []
     with opened_log(log_json) as log:
         manner = replace(manner, jobs=jobs, threads=threads, scheduler=scheduler, resume=resume, fail_fast=fail_fast, log=log)
-        for job in planned_jobs:
-            failure = attempt(job, manner, len(planned_jobs) > 1)
+        for recording in recordings:
+            failure = attempt(recording, manner, len(recordings) > 1)
             failures += [failure] if failure is not None else []
             if failures and fail_fast:
                 break
     hard = [failure for failure in failures if not isinstance(failure, UnconvergedError)]
-    if hard and len(hard) == len(planned_jobs):
+    if hard and len(hard) == len(recordings):
         ctx.exit(hard[0].exit_code)
     if hard or (failures and not accept_unconverged):
         ctx.exit(UnconvergedError.exit_code)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Study:
     """One study: its help, what it is called with in the example, what it writes and how long it takes on two cores.
 
     Its tables go to PREFIX.h5 and PREFIX.TABLE.csv. ``options`` are those that only this study has.
@@ -36,24 +36,24 @@ class Plan:
     options: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = ()
 
 
-PLANS = {
-    "trajectory": Plan(
+STUDIES = {
+    "trajectory": Study(
         "Paths of the particles, their gap, and how many particles it takes.",
         "-o paths", ("paths", "gaps", "truth", "optimum", "runs", "shares"), "a minute", "5 seconds",
     ),
-    "limit": Plan(
+    "limit": Study(
         "The limit of many particles: one path, approached as their number grows.",
         "-o many", ("flows", "distances", "medians"), "two minutes", "3 seconds",
     ),
-    "overparameterization": Plan(
+    "overparameterization": Study(
         "How many particles it takes: spikes, a ReLU and a sigmoid network, against weights on fixed features.",
         "-o needed", ("runs", "medians"), "a quarter of an hour", "10 seconds",
     ),
-    "support": Plan(
+    "support": Study(
         "What the theorem asks of the start: starts that satisfy it, starts that do not, and how each ends.",
         "-o starts", ("starts", "particles", "levels"), "20 seconds", "20 seconds",
     ),
-    "network": Plan(
+    "network": Study(
         "A two-layer network by stochastic gradient descent: where its neurons go.",
         "--penalty l1 -o neurons", ("paths", "losses", "teacher"), "10 seconds", "2 seconds",
         (
@@ -115,12 +115,12 @@ def _carry_out(
 
     if seed < 0:
         raise UsageError("seed is out of range", received=seed, allowed="a whole number from 0")
-    plan, prefix = PLANS[name], prefix_of(output or name)
+    chosen, prefix = STUDIES[name], prefix_of(output or name)
     figure = f"{prefix}.{plot_format}" if plot else None
-    for target in [*study_targets(prefix, plan.tables), *([figure] if figure else [])]:
+    for target in [*study_targets(prefix, chosen.tables), *([figure] if figure else [])]:
         check_output(target, force=force)
     if not quiet:
-        say(f"study {name}: about {plan.quick if quick else f'{plan.full} on two cores; --quick takes {plan.quick}'}")
+        say(f"study {name}: about {chosen.quick if quick else f'{chosen.full} on two cores; --quick takes {chosen.quick}'}")
         announce_compilation(lambda: say("compiling kernels, first run only"))
     with share_bar(f"study {name}", shown=not quiet) as on_progress:
         run = getattr(import_module(f"blasso_flow.study.{name}"), f"study_{name}")
@@ -134,7 +134,7 @@ def _carry_out(
         say(f"wrote {', '.join([*([figure] if figure else []), *written])}")
 
 
-for _name, _plan in PLANS.items():
-    _command = options.combined(*_plan.options, study_options)(partial(_carry_out, _name))
-    _epilog = options.example(f"blasso-flow study {_name} --quick {_plan.example}")
-    study.command(_name, help=_plan.help, epilog=_epilog)(_command)
+for _name, _study in STUDIES.items():
+    _command = options.combined(*_study.options, study_options)(partial(_carry_out, _name))
+    _epilog = options.example(f"blasso-flow study {_name} --quick {_study.example}")
+    study.command(_name, help=_study.help, epilog=_epilog)(_command)
