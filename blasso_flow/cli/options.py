@@ -78,9 +78,9 @@ def combined(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
     return decorate
 
 
-def choice_option(name: str, choices: Sequence[str], help: str) -> Callable[[Command], Command]:
-    """An option that takes one of a few words, the first of which is the default."""
-    return click.option(name, type=click.Choice(choices), default=choices[0], show_default=True, help=help)
+def choice_option(name: str, choices: Sequence[str], help: str, default: str = "") -> Callable[[Command], Command]:
+    """An option that takes one of a few words, by default the first of them."""
+    return click.option(name, type=click.Choice(choices), default=default or choices[0], show_default=True, help=help)
 
 
 filter_options = combined(
@@ -97,7 +97,7 @@ exposure_option = click.option(
     help="Share of the spacing that a sample averages over; default: the filter's, 1 for decay, 0 for others.",
 )  # fmt: skip
 stamp_options = combined(
-    choice_option("--stamp", ["middle", "start", "end"], "Which moment of the exposure the axis denotes."),
+    choice_option("--stamp", ["start", "middle", "end"], "Which moment of the exposure the axis denotes.", "middle"),
     click.option(
         "--origin",
         type=float,
