@@ -73,7 +73,7 @@ def main() -> None:
     options = parser.parse_args()
     head(
         "Where a solve's time goes: the filtering of the certificate, its bound between nodes, the search of cells that the "
-        "bound leaves open with the peaks in them, the Newton windows, what is born and how stationary spikes are, residual and "
+        "bound leaves open with the peaks in them, the Newton windows, births and the KKT residuals of spikes, residual and "
         "objective. What is left is Python's, and should be little.",
         "samples",
         "spikes",

@@ -1,4 +1,4 @@
-"""The same problem by a Lasso on a grid (extra ``bench``: scikit-learn, celer), each result judged by one proven gap.
+"""One problem solved here and by a Lasso on a grid (extra ``bench``: scikit-learn, celer), each judged by one proven gap.
 
     python -m benchmarks.peers [--quick]
 

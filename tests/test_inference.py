@@ -17,7 +17,7 @@ from blasso_flow.answer.refit import refit
 from blasso_flow.data.signals import Axis, Signal
 from blasso_flow.files import read_signal
 from blasso_flow.flow import solve
-from blasso_flow.noise.level import StrengthRule, choose_strength
+from blasso_flow.noise.strength import StrengthRule, choose_strength
 from blasso_flow.problem.geometry import covariance
 from blasso_flow.problem.geometry.covariance import nothing_fixed
 from blasso_flow.problem.problem import Problem

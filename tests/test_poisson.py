@@ -16,7 +16,7 @@ from blasso_flow.data.signals import Axis, FilterDescription, Signal
 from blasso_flow.errors import UsageError
 from blasso_flow.flow import solve
 from blasso_flow.flow.counts import empty
-from blasso_flow.noise.level import StrengthRule
+from blasso_flow.noise.strength import StrengthRule
 from blasso_flow.problem import baselines
 from blasso_flow.problem.losses import POISSON
 from blasso_flow.problem.particles import Particles

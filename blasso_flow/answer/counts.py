@@ -18,7 +18,7 @@ from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.flow.counts import empty, settled
 from blasso_flow.flow.joint import jacobian
-from blasso_flow.noise.level import StrengthChoice, StrengthRule
+from blasso_flow.noise.strength import StrengthChoice, StrengthRule
 from blasso_flow.problem.losses import POISSON
 from blasso_flow.problem.particles import Particles
 from blasso_flow.problem.problem import Problem

@@ -22,7 +22,8 @@ from blasso_flow.data.signals import FilterDescription, FloatArray, Signal
 from blasso_flow.errors import BlassoFlowError, DataError, UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.flow import solve
-from blasso_flow.noise.level import NoiseEstimate, StrengthRule, choose_strength
+from blasso_flow.noise.level import NoiseEstimate
+from blasso_flow.noise.strength import StrengthRule, choose_strength
 from blasso_flow.problem import baselines
 from blasso_flow.problem.problem import Problem
 from blasso_flow.recovery.filter_ranges import FilterRanges

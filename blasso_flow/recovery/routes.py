@@ -16,14 +16,8 @@ from blasso_flow.data.signals import Signal
 from blasso_flow.errors import DataError
 from blasso_flow.filters import Filter
 from blasso_flow.flow import Solution, solve
-from blasso_flow.noise.level import (
-    NoiseEstimate,
-    StrengthChoice,
-    StrengthRule,
-    choose_strength,
-    estimate_from_residual,
-    estimate_noise,
-)
+from blasso_flow.noise.level import NoiseEstimate, estimate_from_residual, estimate_noise
+from blasso_flow.noise.strength import StrengthChoice, StrengthRule, choose_strength
 from blasso_flow.problem import baselines
 from blasso_flow.problem.parts import PartedProblem
 from blasso_flow.problem.problem import Problem

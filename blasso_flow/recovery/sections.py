@@ -17,7 +17,8 @@ from blasso_flow.data.reports import Section
 from blasso_flow.data.signals import FilterDescription, FloatArray, Signal
 from blasso_flow.filters import Filter
 from blasso_flow.flow import solve
-from blasso_flow.noise.level import NoiseEstimate, StrengthChoice, StrengthRule, choose_strength, estimate_from_residual
+from blasso_flow.noise.level import NoiseEstimate, estimate_from_residual
+from blasso_flow.noise.strength import StrengthChoice, StrengthRule, choose_strength
 from blasso_flow.problem.particles import Particles
 from blasso_flow.problem.parts import PartedProblem
 from blasso_flow.problem.problem import Problem

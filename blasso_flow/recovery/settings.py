@@ -14,7 +14,7 @@ from blasso_flow.data.signals import FilterDescription
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.flow import MAX_ROUNDS, METHODS, TOLERANCE, TOLERANCE_NOISE, Flow
-from blasso_flow.noise.level import StrengthRule
+from blasso_flow.noise.strength import StrengthRule
 from blasso_flow.problem import baselines
 from blasso_flow.problem.losses import LOSSES
 

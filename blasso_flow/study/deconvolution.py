@@ -19,7 +19,7 @@ ORDER = 7
 SEPARATION = 0.1  # of the period
 NOISE = 0.02  # of the signal's root mean square
 STRENGTH = 0.05  # of the largest
-ATTEMPTS = 1000  # seeds of the simulation that belong to one of ours
+ATTEMPTS = 1000  # seeds of `simulate` that are set aside for each seed of a study
 PROVEN = 1e-9  # gap of the optimum that flows are compared with
 
 
