@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from blasso_flow.data.spikes import Recovery
+from blasso_flow.data.results import Recovery
 from blasso_flow.files import find_signal, read_result
 
 ROOT = Path(__file__).parents[1]

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.problems import problem_of
 from benchmarks.tables import at_most, head, row
-from blasso_flow.data.spikes import TraceRow
+from blasso_flow.data.reports import TraceRow
 from blasso_flow.flow import solve
 from blasso_flow.problem.problem import Problem
 
@@ -27,11 +27,11 @@ MAX_ROUNDS = 1000
 
 
 class _OutOfTime(Exception):
-    """The limit is over."""
+    """A solve has taken longer than the limit."""
 
 
 def timed(problem: Problem) -> tuple[float, float]:
-    """Seconds, and the best gap proven in them."""
+    """Seconds that a solve took, and the best gap that it proved in them."""
     begun, last = process_time(), (0.0, 1.0)
 
     def note(round: TraceRow) -> None:

@@ -20,8 +20,8 @@ from benchmarks.stopwatch import Place, Stopwatch
 from benchmarks.tables import head, row
 from blasso_flow import kernels
 from blasso_flow.flow import solve
+from blasso_flow.problem.geometry import bound
 from blasso_flow.problem.problem import Problem
-from blasso_flow.proof import certificate
 
 CASES = ((1000, 10, 20.0, False), (10_000, 100, 20.0, False), (1_000_000, 20_000, 5.0, True))
 SAMPLES = 50_000  # of all runs of a case together; at least two runs
@@ -39,9 +39,9 @@ PARTS = {
 def places() -> list[Place]:
     """Every kernel that Python may call, and the certificate by FFT."""
     part_of = {name: part for part, names in PARTS.items() for name in names}
-    found: list[Place] = [(certificate, "_correlate", "certificate")]
-    for file in pkgutil.iter_modules(kernels.__path__):
-        module = importlib.import_module(f"{kernels.__name__}.{file.name}")
+    found: list[Place] = [(bound, "correlate_blocks", "certificate")]
+    for file in pkgutil.walk_packages(kernels.__path__, f"{kernels.__name__}."):
+        module = importlib.import_module(file.name)
         names = [name for name, member in vars(module).items() if isinstance(member, Dispatcher) and not name.startswith("_")]
         found += [(module, name, part_of.get(name, "other kernels")) for name in names]
     return found
@@ -73,7 +73,7 @@ def main() -> None:
     options = parser.parse_args()
     head(
         "Where a solve's time goes: the filtering of the certificate, its bound between nodes, the search of cells that the "
-        "bound leaves open with the peaks in them, the Newton windows, what is born and how stationary spikes are, residual and "
+        "bound leaves open with the peaks in them, the Newton windows, births and the KKT residuals of spikes, residual and "
         "objective. What is left is Python's, and should be little.",
         "samples",
         "spikes",

@@ -1,4 +1,4 @@
-"""The same problem by a Lasso on a grid (extra ``bench``: scikit-learn, celer), each result judged by one proven gap.
+"""One problem solved here and by a Lasso on a grid (extra ``bench``: scikit-learn, celer), each judged by one proven gap.
 
     python -m benchmarks.peers [--quick]
 
@@ -21,8 +21,9 @@ from benchmarks.tables import head, row
 from blasso_flow.audit.bound import bound_certificate
 from blasso_flow.data.signals import FloatArray
 from blasso_flow.flow import solve
+from blasso_flow.problem.particles import Particles
 from blasso_flow.problem.problem import Problem
-from blasso_flow.proof.certificate import dual_value
+from blasso_flow.proof.squares import Sums, dual_value
 
 CASES = ((1000, 10, 20.0, False), (10_000, 100, 20.0, False))
 PER_WIDTH = 4
@@ -45,11 +46,11 @@ def grid_matrix(problem: Problem, grid: FloatArray) -> csc_matrix:
 
 def proven_gap(problem: Problem, position: FloatArray, weight: FloatArray) -> float:
     """Relative gap of any measure, bounded by the audit's code."""
-    residual = problem.residual(position, weight, np.empty(0))
-    u = problem.unpadded(problem.root * residual)
+    particles = Particles.evaluate(problem, position, weight, np.empty(0))
+    u = problem.unpadded(problem.gradient(particles.curve))
     bound = bound_certificate(problem.filter, u, problem.strength, problem.domain, problem.positive, 1e-9)
-    objective = problem.objective(residual, weight)
-    dual = dual_value(problem, problem.sums(residual, position, weight, np.empty(0)), objective, bound.supremum)
+    objective = problem.objective(particles.curve, weight)
+    dual = dual_value(problem, Sums.of(problem, particles), objective, bound.supremum)
     return (objective - dual) / objective
 
 

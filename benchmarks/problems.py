@@ -13,7 +13,7 @@ from scipy.signal import fftconvolve
 from blasso_flow import filters
 from blasso_flow.data.signals import FloatArray
 from blasso_flow.filters import Filter
-from blasso_flow.noise.level import StrengthRule, choose_strength
+from blasso_flow.noise.strength import StrengthRule, choose_strength
 from blasso_flow.problem.problem import Problem
 from blasso_flow.truth.simulation import simulate
 

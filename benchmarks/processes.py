@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def family(root: int) -> dict[int, float]:
-    """CPU seconds so far of a process and all it started."""
+    """CPU seconds so far of a process and all that it started, by process number."""
     parents, seconds = {}, {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:

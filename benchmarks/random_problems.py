@@ -27,7 +27,7 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Case:
-    """One random problem: signal of shape (N,), how to recover it, and what it is in words."""
+    """One random problem: signal of shape (N,), how to recover it, and a description of it."""
 
     signal: Signal
     settings: Settings
@@ -52,16 +52,9 @@ def draw(seed: int) -> Case:
     ends = str(random.choice(["on", "anywhere", "anywhere"])) if spikes >= 2 else "anywhere"
     snr = float(random.uniform(5, 60))
     baseline = str(random.choice(["none", "const"]))
+    offset = float(random.normal()) if baseline == "const" else 0.0
     signal = simulate(
-        spec,
-        samples=samples,
-        spikes=spikes,
-        ends=ends,
-        snr=snr,
-        positive=positive,
-        missing=missing,
-        offset=float(random.normal()) if baseline == "const" else 0.0,
-        seed=seed,
+        spec, samples=samples, spikes=spikes, ends=ends, snr=snr, positive=positive, missing=missing, offset=offset, seed=seed
     )
     sign = "positive" if positive else "signed"
     words = f"{spec} {samples} samples {spikes} spikes {sign} {snr:.0f} dB {baseline} missing {missing:g} ends {ends}"

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from benchmarks.command import recovered
 from blasso_flow.answer.rates import rates
+from blasso_flow.data.results import Recovery
 from blasso_flow.data.signals import Signal, Truth
-from blasso_flow.data.spikes import Optimum, Recovery, Spikes
+from blasso_flow.data.spikes import Optimum, Spikes
 from blasso_flow.files import read_signal
 from blasso_flow.truth.alignment import fitted as fitted_offsets
 from blasso_flow.truth.alignment import groups_by, shifted

@@ -60,7 +60,7 @@ def lidar(directory: Path) -> list[tuple[str, str, str]]:
 
 
 def summary(shares: FloatArray, counts: IntArray) -> list[str]:
-    """Of residuals and numbers of spikes, (waveforms,) each: medians, largest ones, and how many are within both bounds."""
+    """Medians, largest values and number within both bounds of residuals and numbers of spikes, each of shape (waveforms,)."""
     good = int(((shares <= TOLERATED) & (counts <= MOST_SPIKES)).sum())
     medians = f"{100 * np.median(shares):.2f} %", f"{100 * shares.max():.2f} %", f"{np.median(counts):g}, {counts.max()}"
     return [*medians, f"{good} of {shares.size}"]

@@ -39,7 +39,7 @@ def nist(directory: Path) -> list[tuple[str, str, str]]:
 
 
 def recovered(signal: bf.Signal, guess: float) -> tuple[FloatArray, FloatArray]:
-    """b1 to b8 and their errors (b1 has none) as `recover` finds them; as many as there are peaks."""
+    """b1 to b8 and their errors (b1 has none) as `recover` finds them: fewer or more where it finds one peak or three."""
     found = bf.recover(signal, filter=f"gaussian:sd={guess}", baseline="exp", refit_width=True)
     report, spikes = found.channels[0], found.spikes
     rate = baselines.parse(report.refit_baseline_rule).parameters["rate"]
@@ -51,7 +51,7 @@ def recovered(signal: bf.Signal, guess: float) -> tuple[FloatArray, FloatArray]:
 
 
 def fitted(signal: bf.Signal, guess: float) -> tuple[FloatArray, FloatArray]:
-    """The same by curve_fit; nothing where it fails or finds fewer than two maxima."""
+    """b1 to b8 and their errors by curve_fit; empty where it fails or finds fewer than two maxima."""
     x, y = signal.axis.positions(), signal.values
     smooth = gaussian_filter1d(y, guess / 2)
     tops, _ = find_peaks(smooth)

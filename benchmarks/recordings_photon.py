@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from blasso_flow import filters
+from blasso_flow.data.results import Recovery
 from blasso_flow.data.signals import Signal
-from blasso_flow.data.spikes import Recovery
 from blasso_flow.files import read_signal
 from blasso_flow.recovery.channel import recover
 from blasso_flow.recovery.filter_fit import fit_filter

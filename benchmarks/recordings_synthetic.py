@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from blasso_flow import filters
+from blasso_flow.data.results import ChannelRecovery
 from blasso_flow.data.signals import Axis, FloatArray, Signal
 from blasso_flow.filters import Filter
+from blasso_flow.filters.superposition import filtered
 from blasso_flow.noise.level import estimate_noise
-from blasso_flow.recovery.channel import ChannelRecovery, recover_channel
+from blasso_flow.recovery.channel import recover_channel
 from blasso_flow.recovery.settings import Settings
-from blasso_flow.truth.simulation import filtered, simulate
+from blasso_flow.truth.simulation import simulate
 
 NORMAL_95 = 1.959963984540054
 SAMPLES = 1000

@@ -56,7 +56,7 @@ WORDS = {"passes": "passes", "faster": "times faster", "doubles": "doubles", "me
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one case: times in seconds, ``memory`` in MB, ``doubles`` a sample; ``same``: two threads find the same.
+    """What is measured of one case: times in seconds, ``memory`` in MB, ``doubles`` a sample; ``same``: on two threads too.
 
     ``most`` is what two processes beside each other gain, NaN where that was not measured.
     """
@@ -159,7 +159,7 @@ def wall_seconds(problem: Problem) -> float:
 
 
 def neighbour_of(case: str) -> list[str]:
-    """The command of a process that solves the case when it is told to."""
+    """The command of a process that solves the case whenever it is asked to."""
     return [sys.executable, "-m", "benchmarks.speed", "--neighbour", "--case", case]
 
 

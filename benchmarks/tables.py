@@ -16,10 +16,10 @@ def row(*cells: object) -> None:
 
 
 def at_most(limit: float, value: float, unit: str = "") -> str:
-    """The aim in words, and whether the value keeps it."""
+    """The aim as a text, and whether the value keeps it."""
     return f"at most {limit:g}{unit}: {'holds' if value <= limit else 'MISSED'}"
 
 
 def at_least(limit: float, value: float, unit: str = "") -> str:
-    """The aim in words, and whether the value keeps it."""
+    """The aim as a text, and whether the value keeps it."""
     return f"at least {limit:g}{unit}: {'holds' if value >= limit else 'MISSED'}"

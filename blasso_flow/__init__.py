@@ -13,8 +13,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from blasso_flow import filters
+    from blasso_flow.data.results import Recovery
     from blasso_flow.data.signals import Axis, FilterDescription, Signal, Truth
-    from blasso_flow.data.spikes import Recovery, Spikes
+    from blasso_flow.data.spikes import Spikes
     from blasso_flow.errors import BlassoFlowError
     from blasso_flow.files import read_result, read_signal, write_result, write_signal
     from blasso_flow.flow import solve
@@ -45,7 +46,7 @@ _HOMES = {
     "BlassoFlowError": "errors",
     "FilterDescription": "data.signals",
     "Problem": "problem.problem",
-    "Recovery": "data.spikes",
+    "Recovery": "data.results",
     "Signal": "data.signals",
     "Spikes": "data.spikes",
     "Truth": "data.signals",

@@ -67,9 +67,9 @@ def recovered(filter: str) -> None:
 
 def followed(name: str) -> None:
     """Compile the flows of the paper."""
-    from blasso_flow.flow import FlowChoice, follow
+    from blasso_flow.flow import Flow, solve
 
-    follow(make(name).problem, FlowChoice("euclidean", particles=60))
+    solve(make(name).problem, Flow("euclidean", particles=60))
 
 
 def main() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from blasso_flow.data.reports import ChannelReport, Paths, Status, TraceRow
+from blasso_flow.data.results import Fit, Recovery
 from blasso_flow.data.signals import Axis, FilterDescription, Signal, Truth
-from blasso_flow.data.spikes import ChannelReport, Fit, Optimum, Paths, Recovery, Spikes, Status, TraceRow
+from blasso_flow.data.spikes import Optimum, Spikes
 
 
 def example_signal(channels: int = 2, samples: int = 50, seed: int = 0) -> Signal:

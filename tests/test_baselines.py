@@ -10,7 +10,8 @@ from scipy.ndimage import generic_filter
 
 import blasso_flow as bf
 from blasso_flow import filters
-from blasso_flow.audit.audit import audit, baseline_columns, running_percentile
+from blasso_flow.audit.audit import audit
+from blasso_flow.audit.baselines import baseline_columns, running_percentile
 from blasso_flow.errors import UsageError
 from blasso_flow.plots.curves import gather
 from blasso_flow.problem import baselines

@@ -14,7 +14,8 @@ import pytest
 from files_examples import assert_same, example_recovery
 
 from blasso_flow.data.blocks import Block, Totals, decode, encode
-from blasso_flow.data.spikes import Fit, Recovery, Section
+from blasso_flow.data.reports import Section
+from blasso_flow.data.results import Fit, Recovery
 from blasso_flow.errors import RunError
 from blasso_flow.files import disk_image, result_writer, write_result
 from blasso_flow.files.result_writer import Run, write_blocks
@@ -59,7 +60,10 @@ def example(channels: int = 7) -> Recovery:
 def test_to_bytes_and_back() -> None:
     for block in parts(example(), [3, 4]):
         back = decode(encode(block))
-        assert_same(dict(back.texts), dict(block.texts))
+        assert back.columns.keys() == block.columns.keys()
+        for path, values in block.columns.items():
+            assert back.columns[path].dtype == values.dtype
+            np.testing.assert_array_equal(back.columns[path], values, err_msg=path)
         assert_same(back.spikes, block.spikes)
         assert_same(back.optimum, block.optimum)
         assert_same(back.fit, block.fit)

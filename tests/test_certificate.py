@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import FILTERS, make
 
-from blasso_flow.flow import Particles, solve
+from blasso_flow.flow import solve
 from blasso_flow.flow.ledger import relative_gap
-from blasso_flow.proof.certificate import Certifier, sample_eta, stationarity
+from blasso_flow.problem.particles import Particles
+from blasso_flow.problem.problem import Problem
+from blasso_flow.proof.evidence import eta_and_slopes, examiner, kkt_residuals
 
 VARIANTS = {
     "plain": {},
@@ -47,14 +49,17 @@ def random_measure(problem, random, count):
 
 
 def certify(problem, particles):
-    sums = problem.sums(particles.residual, particles.position, particles.weight, particles.baseline)
-    return Certifier(problem)(particles.residual, sums, problem.objective_of(sums))
+    return examiner(problem)(particles, lambda objective: 1e-6 * objective)
+
+
+def bound_of(problem: Problem):
+    return problem.geometry.bound(problem.strength, problem.positive)
 
 
 def dense_eta(problem, particles, filter_name):
     """eta of an iterate on a dense grid, from responses on it that all problems of a filter share."""
     responses = dense_responses(filter_name, problem.values.size, *problem.domain)
-    return -responses.T @ problem.unpadded(problem.root * particles.residual) / problem.strength
+    return -responses.T @ problem.unpadded(problem.root * particles.curve) / problem.strength
 
 
 @lru_cache(maxsize=3)
@@ -85,7 +90,7 @@ def test_the_bound_holds_for_any_gradient_and_scale(seed, scale, filter_name):
     problem = make(filter_name, samples=120, positive=bool(seed % 2)).problem
     random = np.random.default_rng(seed)
     gradient = problem.padded(scale * random.standard_normal(120))
-    bound, _, _ = Certifier(problem).supremum(gradient)
+    bound, _ = bound_of(problem)(gradient)
     seen = naive.supremum(problem.filter, problem.unpadded(gradient), problem.strength, *problem.domain, problem.positive)
     assert bound >= seen
 
@@ -96,7 +101,7 @@ def test_a_peak_anywhere_is_seen(at):
     problem = make("gaussian", spikes=0, noise=1e-3).problem
     response = problem.filter.response(np.arange(160) - at)
     gradient = -problem.padded(response) * problem.strength / float(response @ response) * 1.5
-    bound, position, eta = Certifier(problem).supremum(gradient, 1.0)
+    bound, (position, eta) = bound_of(problem)(gradient, 1.0)
     assert bound >= 1.5 - 1e-9
     peak = position[np.argmax(eta)]
     assert abs(peak - at) < (1e-5 if 1 < at < 158 else 4.0)
@@ -107,11 +112,11 @@ def test_nodes_pass_where_the_bound_does_not():
     problem = make("narrow", spikes=0, samples=60, noise=1e-3).problem
     response = problem.filter.response(np.arange(60) - 30.13)
     gradient = -problem.padded(response)
-    certifier = Certifier(problem)
+    certifier = bound_of(problem)
     whole = naive.certificate(problem.filter, problem.unpadded(gradient), problem.strength, np.arange(60.0)).max()
     edges = naive.certificate(problem.filter, problem.unpadded(gradient), problem.strength, 30 + problem.filter.edges).max()
     gradient = gradient / max(whole, edges)
-    bound, position, eta = certifier.supremum(gradient)
+    bound, (position, eta) = certifier(gradient)
     assert bound > 1 + 1e-4
     assert position.size == 1
     assert eta[0] == pytest.approx(bound, abs=1e-8)
@@ -127,7 +132,7 @@ def test_the_gap_is_at_least_the_excess(filter_name, kind):
     random = np.random.default_rng(1)
     for count in (2, 6):
         particles = random_measure(problem, random, count)
-        objective = problem.objective(particles.residual, particles.weight)
+        objective = problem.objective(particles.curve, particles.weight)
         excess = objective - tight.objective
         assert objective - certify(problem, particles).dual_value >= excess
     for tol in (0.5, 1e-2, 1e-4):
@@ -142,7 +147,7 @@ def test_dual_value_matches_the_formula(filter_name):
     problem = made.problem
     particles = random_measure(problem, np.random.default_rng(0), 4)
     certificate = certify(problem, particles)
-    u = problem.unpadded(problem.root * particles.residual)
+    u = problem.unpadded(problem.root * particles.curve)
     best = naive.best_dual_value(problem.values, problem.sample_weights, u, max(1.0, certificate.sup))
     assert certificate.dual_value <= best + 1e-9 * abs(best)
     assert certificate.dual_value == pytest.approx(best, rel=1e-5, abs=1e-9)
@@ -159,8 +164,8 @@ def test_optimality_at_the_solution(filter_name, kind):
     assert level.max() <= 1 + 1e-6
     assert 0 <= solution.violation <= 1e-6
     np.testing.assert_allclose(solution.eta, np.sign(solution.weight), atol=1e-6)
-    np.testing.assert_allclose(sample_eta(problem, solution.position, particles.residual), solution.eta)
-    assert stationarity(problem, solution.position, solution.weight, particles.residual).max(initial=0) < 1e-3
+    np.testing.assert_allclose(eta_and_slopes(problem, solution.position, particles.curve)[0], solution.eta)
+    assert kkt_residuals(problem, solution.position, solution.weight, particles.curve).max(initial=0) < 1e-3
     if problem.positive:
         assert (solution.weight >= 0).all()
 
@@ -199,13 +204,13 @@ def test_the_torus_has_no_seam():
 def test_two_maxima_in_one_cell_are_both_candidates():
     """A maximum between two nodes with the same slope is above every node; without it as a candidate the solver stalls."""
     problem = make("measured", spikes=0, samples=80, noise=1e-3).problem
-    certifier = Certifier(problem)
+    certifier = bound_of(problem)
     random = np.random.default_rng(0)
     found = 0
     for _ in range(300):
         gradient = problem.padded(random.standard_normal(80))
         nodes = certifier._nodes(gradient)
-        bound, position, eta = certifier.supremum(gradient * 1.0001 / certifier.supremum(gradient)[0])
+        bound, (position, eta) = certifier(gradient * 1.0001 / certifier(gradient)[0])
         assert eta.max() == pytest.approx(bound, abs=1e-8)
         cell = int(position[np.argmax(eta)])
         found += cell < 79 and nodes.slope[cell] * nodes.right_slope[cell] > 0
@@ -213,24 +218,24 @@ def test_two_maxima_in_one_cell_are_both_candidates():
 
 
 def test_what_is_taken_over_from_the_last_evaluation_is_what_a_fresh_one_finds(monkeypatch):
-    monkeypatch.setattr("blasso_flow.proof.certificate.GRAIN", 50)
+    monkeypatch.setattr("blasso_flow.problem.geometry.bound.GRAIN", 50)
     random = np.random.default_rng(1)
     for name in ("gaussian", "kinked"):
         problem = make(name, samples=600, spikes=6, positive=False).problem
-        kept = Certifier(problem)
+        kept = bound_of(problem)
         gradient = problem.root * random.standard_normal(problem.root.size)
-        gradient = gradient * (1.01 / kept.supremum(gradient)[0])
+        gradient = gradient * (1.01 / kept(gradient)[0])
         for place in (100, 400, 0, 590):
             gradient = gradient.copy()
             gradient[place : place + 8] *= random.uniform(0, 1.5)
-            sup, position, eta = kept.supremum(gradient, 0.9)
-            fresh = Certifier(problem).supremum(gradient, 0.9)
-            assert sup == pytest.approx(fresh[0], abs=1e-9)
-            assert position == pytest.approx(fresh[1], abs=1e-9)
-            assert eta == pytest.approx(fresh[2], abs=1e-9)
+            sup, (position, eta) = kept(gradient, 0.9)
+            fresh, births = bound_of(problem)(gradient, 0.9)
+            assert sup == pytest.approx(fresh, abs=1e-9)
+            assert position == pytest.approx(births.position, abs=1e-9)
+            assert eta == pytest.approx(births.eta, abs=1e-9)
         again = gradient.copy()
         again[:4] += 1e-3
-        kept.supremum(again)
+        kept(again)
         assert 0 < kept.stale.sum() < 600 // 50
 
 

@@ -172,18 +172,23 @@ SIGNAL_REFUSALS = {
 }
 
 
+def refusal(path: Path, change: Change, read: Callable[[Path], object]) -> str:
+    """The one line in which reading a file is refused once it is changed."""
+    with h5py.File(path, "r+") as file:
+        change(file)
+    with pytest.raises(DataError) as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 4
+    return str(caught.value)
+
+
 @pytest.mark.parametrize("case", SIGNAL_REFUSALS)
 def test_bad_signals_are_refused_in_one_line(signal_file: Path, case: str) -> None:
     change, message = SIGNAL_REFUSALS[case]
-    with h5py.File(signal_file, "r+") as file:
-        change(file)
-    with pytest.raises(DataError) as caught:
-        read_signal(signal_file)
-    line = str(caught.value)
+    line = refusal(signal_file, change, read_signal)
     assert message in line
     assert "a.h5" in line
-    assert "\n" not in line
-    assert caught.value.exit_code == 4
 
 
 RESULT_REFUSALS = {
@@ -208,12 +213,7 @@ RESULT_REFUSALS = {
 @pytest.mark.parametrize("case", RESULT_REFUSALS)
 def test_bad_results_are_refused_in_one_line(result_file: Path, case: str) -> None:
     change, message = RESULT_REFUSALS[case]
-    with h5py.File(result_file, "r+") as file:
-        change(file)
-    with pytest.raises(DataError) as caught:
-        read_result(result_file)
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert message in refusal(result_file, change, read_result)
 
 
 def test_a_result_is_no_signal_and_the_reverse(signal_file: Path, result_file: Path) -> None:

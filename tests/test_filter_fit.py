@@ -98,15 +98,15 @@ def test_two_exposures_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("baseline", "ground"),
+    ("baseline", "drift"),
     [
         ("exp", lambda place: np.array([[3.0], [2.0]]) * np.exp(-np.array([[2.0], [4.0]]) * place)),
         ("poly:degree=2", lambda place: np.array([[4.0], [-3.0]]) * (place - 0.3) ** 2),
     ],
 )
-def test_on_a_baseline_that_changes(baseline, ground):
+def test_on_a_baseline_that_changes(baseline, drift):
     flat = recording("gaussian:sd=6")
-    signal = Signal(flat.values - (0.3 if baseline == "exp" else 0) + ground(np.arange(500) / 500), flat.axis)
+    signal = Signal(flat.values - (0.3 if baseline == "exp" else 0) + drift(np.arange(500) / 500), flat.axis)
     fit = fit_filter(signal, parse_ranges("gaussian:sd=3..12"), Settings(baseline=baseline))
     assert fit.values["sd"] == pytest.approx(6, rel=0.03)
     assert not fit.notes
@@ -146,19 +146,19 @@ def test_few_counts_are_fitted_by_their_likelihood():
     assert fit.objectives.max() > fit.objective + 10
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("gaussian:sd=5", "one or two parameters"),
-        ("gaussian:sd=9..5", "no range"),
-        ("gaussian:sd=a..5", "no range"),
-        ("gaussian:sd=1..5,sd=2..3", "twice"),
-        ("gaussian:length=1..5", "unknown parameter"),
-        ("gauss:sd=1..5", "unknown filter"),
-    ],
-)
-def test_what_is_no_range_is_refused(text, message):
-    with pytest.raises(UsageError, match=message):
+NO_RANGES = {
+    "gaussian:sd=5": "one or two parameters",
+    "gaussian:sd=9..5": "no range",
+    "gaussian:sd=a..5": "no range",
+    "gaussian:sd=1..5,sd=2..3": "twice",
+    "gaussian:length=1..5": "unknown parameter",
+    "gauss:sd=1..5": "unknown filter",
+}
+
+
+@pytest.mark.parametrize("text", NO_RANGES)
+def test_what_is_no_range_is_refused(text):
+    with pytest.raises(UsageError, match=NO_RANGES[text]):
         parse_ranges(text)
 
 

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from problems import FILTERS, make
 
-from blasso_flow.data.spikes import Status
-from blasso_flow.flow import Particles, largest_strength, solve
+from blasso_flow.data.reports import Status
+from blasso_flow.flow import solve
 from blasso_flow.flow.ledger import STALLED_ROUNDS, message
 from blasso_flow.flow.loop import run
-from blasso_flow.flow.newton import LEAST, SWEPT, WindowedNewton, goal_of_sweeps, kkt_residuals, windows
-from blasso_flow.proof.certificate import Certificate, sample_eta, stationarity
+from blasso_flow.flow.newton import LEAST, SWEPT, WindowedNewton, goal_of_sweeps, updated_kkt
+from blasso_flow.problem.geometry import Births
+from blasso_flow.problem.geometry.neighbourhoods import windows
+from blasso_flow.problem.particles import Particles
+from blasso_flow.proof.evidence import Evidence, eta_and_slopes, kkt_residuals, largest_strength
 
 
 @pytest.mark.parametrize("filter_name", ["gaussian", "ricker", "decay", "measured", "lowpass"])
@@ -140,7 +143,7 @@ def test_windows_cover_all_bad_spikes_and_alternate():
 @pytest.mark.parametrize(("name", "samples"), [("narrow", 900), ("kinked", 20_000)])
 def test_a_residual_is_taken_over_where_the_same_spikes_are_near(name, samples, monkeypatch):
     """To the last bit what comes from scratch, and only where nothing has changed."""
-    monkeypatch.setattr("blasso_flow.problem.problem.GRAIN", 16)
+    monkeypatch.setattr("blasso_flow.problem.geometry.line.GRAIN", 16)
     problem = make(name, samples=samples, missing=0.05, margin=(3, 2)).problem
     random = np.random.default_rng(0)
     x, w = np.sort(random.uniform(*problem.domain, 60)), random.standard_normal(60)
@@ -171,7 +174,7 @@ def test_kkt_residuals_are_taken_over_where_no_spike_within_reach_has_changed(ch
     random = np.random.default_rng(0)
     x, w = np.sort(random.uniform(*problem.domain, 60)), random.standard_normal(60)
     before = Particles.evaluate(problem, x, w, np.empty(0))
-    before = replace(before, unrest=stationarity(problem, x, w, before.residual))
+    before = replace(before, kkt=kkt_residuals(problem, x, w, before.curve))
     place, weight = x.copy(), w.copy()
     if change == "moved":
         place[30] += 1e-3
@@ -182,25 +185,25 @@ def test_kkt_residuals_are_taken_over_where_no_spike_within_reach_has_changed(ch
     elif change == "born":
         place, weight = np.insert(place, 31, 0.5 * (place[30] + place[31])), np.insert(weight, 31, 1.0)
     after = Particles.evaluate(problem, place, weight, np.empty(0))
-    scratch = stationarity(problem, place, weight, after.residual)
-    taken = kkt_residuals(problem, place, weight, after.residual, before)
+    scratch = kkt_residuals(problem, place, weight, after.curve)
+    taken = updated_kkt(problem, place, weight, after.curve, before)
     np.testing.assert_allclose(taken, scratch, rtol=1e-9, atol=1e-9)
-    marked = replace(before, unrest=np.full(60, np.nan))
-    assert np.isnan(kkt_residuals(problem, place, weight, after.residual, marked)).sum() > 40
+    marked = replace(before, kkt=np.full(60, np.nan))
+    assert np.isnan(updated_kkt(problem, place, weight, after.curve, marked)).sum() > 40
 
 
 def test_sweeps_end_where_most_candidates_ask_for_it_but_not_below_the_rounding_of_positions():
     problem = make("narrow", samples=900).problem
 
     def goal(*above: float) -> float:
-        return goal_of_sweeps(problem, Certificate(1 + max(above), 0.0, np.arange(float(len(above))), 1 + np.array(above)))
+        return goal_of_sweeps(problem, 1 + max(above), Births(np.arange(float(len(above))), 1 + np.array(above)))
 
     assert goal(10.0, 10.0, 1.0) == SWEPT
     assert goal(10.0, 1e-5, 1e-5, 1e-6) == pytest.approx(1e-6)  # one place far from settled holds nobody up
     assert goal(1e-12) == LEAST
     long = replace(problem, values=np.zeros(10**7), sample_weights=np.ones(10**7), baseline=np.empty((10**7, 0)))
     ulp = np.spacing(1e7) / problem.filter.width
-    assert ulp < goal_of_sweeps(long, Certificate(1 + 1e-12, 0.0, np.zeros(1), np.array([1 + 1e-12]))) < 100 * ulp
+    assert ulp < goal_of_sweeps(long, 1 + 1e-12, Births(np.zeros(1), np.array([1 + 1e-12]))) < 100 * ulp
 
 
 def test_the_steps_leave_what_they_were_given():
@@ -208,10 +211,10 @@ def test_the_steps_leave_what_they_were_given():
     method, none = WindowedNewton(), np.empty(0)
     particles = method.start(problem)
     for _ in range(3):
-        own = [curve.copy() for curve in (particles.position, particles.weight, particles.baseline, particles.residual)]
-        after = method.advance(problem, particles, Certificate(2.0, 0.0, np.array([30.0]), np.array([2.0])))
-        method.advance(problem, particles, Certificate(2.0, 0.0, none, none))
-        for curve, kept in zip(own, (particles.position, particles.weight, particles.baseline, particles.residual), strict=True):
+        own = [curve.copy() for curve in (particles.position, particles.weight, particles.baseline, particles.curve)]
+        after = method.advance(problem, particles, Evidence(1.0, 0.0, 2.0, 0.0, Births(np.array([30.0]), np.array([2.0]))))
+        method.advance(problem, particles, Evidence(1.0, 0.0, 2.0, 0.0, Births(none, none)))
+        for curve, kept in zip(own, (particles.position, particles.weight, particles.baseline, particles.curve), strict=True):
             np.testing.assert_array_equal(curve, kept)
         particles = after
 
@@ -219,11 +222,11 @@ def test_the_steps_leave_what_they_were_given():
 class Worsening(WindowedNewton):
     """Newton that forgets all spikes but one from the third round on."""
 
-    def advance(self, problem, particles, certificate, spare=None):
-        after = super().advance(problem, particles, certificate, spare)
+    def advance(self, problem, particles, evidence, spare=None):
+        after = super().advance(problem, particles, evidence, spare)
         if after.rounds < 3:
             return after
-        return Particles.evaluate(problem, after.position[:1], after.weight[:1], after.baseline, after.rounds, out=after.residual)
+        return Particles.evaluate(problem, after.position[:1], after.weight[:1], after.baseline, after.rounds, out=after.curve)
 
 
 def test_the_best_iterate_keeps_its_residual():
@@ -232,5 +235,5 @@ def test_the_best_iterate_keeps_its_residual():
     solution = run(problem, Worsening(), tol=1e-30, tol_noise=1e-30, max_rounds=8)
     assert len(solution.trace) > 5
     residual = problem.residual(solution.position, solution.weight, solution.baseline)
-    np.testing.assert_allclose(solution.eta, sample_eta(problem, solution.position, residual), rtol=1e-9)
+    np.testing.assert_allclose(solution.eta, eta_and_slopes(problem, solution.position, residual)[0], rtol=1e-9)
     assert solution.objective == pytest.approx(problem.objective(residual, solution.weight), rel=1e-12)

@@ -12,14 +12,14 @@ from problems import FILTERS, make
 from scipy.optimize import least_squares
 
 from blasso_flow import filters
-from blasso_flow.answer import covariance
 from blasso_flow.answer import refit as inference
-from blasso_flow.answer.covariance import Covariance, nothing_fixed
 from blasso_flow.answer.refit import refit
 from blasso_flow.data.signals import Axis, Signal
 from blasso_flow.files import read_signal
 from blasso_flow.flow import solve
-from blasso_flow.noise.level import StrengthRule, choose_strength
+from blasso_flow.noise.strength import StrengthRule, choose_strength
+from blasso_flow.problem.geometry import covariance
+from blasso_flow.problem.geometry.covariance import nothing_fixed
 from blasso_flow.problem.problem import Problem
 from blasso_flow.recovery.channel import recover
 
@@ -231,7 +231,7 @@ def test_what_cannot_be_told_has_no_error():
     table = filters.build(filters.describe("gaussian:sd=4"), Axis(0.0, 1.0, 300))
     values = np.where(np.arange(300) > 150, np.nan, 0.0)
     problem = Problem.from_signal(Signal(values, Axis(0.0, 1.0, 300), noise_sd=0.1), table, strength=0.1, baseline="none")
-    inverse = Covariance.at(problem, np.array([50.0, 90.0, 90.0, 250.0]), nothing_fixed(4))
+    inverse = problem.covariance(np.array([50.0, 90.0, 90.0, 250.0]), nothing_fixed(4))
     lost = inverse.lost.reshape(4, 2)
     assert not lost[0].any() and lost[2].all() and lost[3].all()
     assert inverse.blocks[0, 0] == pytest.approx(1) and inverse.norms[3, 0] == 0

@@ -11,16 +11,10 @@ import blasso_flow as bf
 from blasso_flow import filters
 from blasso_flow.data.signals import Axis
 from blasso_flow.errors import UsageError
-from blasso_flow.noise.level import (
-    NoiseEstimate,
-    StrengthRule,
-    choose_strength,
-    estimate_from_residual,
-    estimate_noise,
-    find_quantum,
-    whiteness,
-)
+from blasso_flow.noise.level import NoiseEstimate, estimate_from_residual, estimate_noise, find_quantum
 from blasso_flow.noise.rice import rice_level, rice_level_weighted, student_level, upper_tail
+from blasso_flow.noise.strength import StrengthRule, choose_strength
+from blasso_flow.noise.whiteness import whiteness
 
 
 def gaussian(width, samples=10_000):

@@ -12,15 +12,16 @@ from command import DATA, run
 from problems import FILTERS, make
 
 from blasso_flow import filters
-from blasso_flow.data.spikes import Status
+from blasso_flow.data.reports import Status
 from blasso_flow.errors import UsageError
 from blasso_flow.files import read_result
-from blasso_flow.flow import FlowChoice, follow, largest_strength, solve
+from blasso_flow.flow import Flow, solve
 from blasso_flow.flow.conic import Conic
 from blasso_flow.flow.descent import Cloud, Descent, certificates, interval
 from blasso_flow.flow.euclidean import Euclidean
 from blasso_flow.flow.loop import run as run_loop
 from blasso_flow.problem.problem import Problem
+from blasso_flow.proof.evidence import largest_strength
 from blasso_flow.recovery.settings import Settings
 from blasso_flow.truth.simulation import simulate
 
@@ -46,7 +47,7 @@ def test_flows_reach_the_default_methods_objective(flow, seed):
     draft = Problem.from_signal(channel, table, strength=1.0, positive=positive)
     problem = replace(draft, strength=0.1 * largest_strength(draft))
     best = solve(problem, tol=1e-10, tol_noise=np.inf)
-    solution = follow(problem, FlowChoice(flow, particles=60), tol_noise=np.inf)
+    solution = solve(problem, Flow(flow, particles=60), tol_noise=np.inf)
     assert solution.status is Status.CONVERGED, solution.message
     assert solution.gap <= 1e-6
     assert best.objective * (1 - 1e-9) <= solution.objective <= best.objective * (1 + 1e-6)
@@ -76,7 +77,7 @@ def test_the_written_measure_is_no_worse_than_the_particles(flow, positive):
     problem = make("gaussian", seed=1, positive=positive).problem
     for cloud in clouds_of(problem, flow, 300)[0]:
         everything = problem.objective(problem.residual(cloud.places, cloud.weights, cloud.baseline), cloud.weights)
-        written = problem.objective(cloud.residual, cloud.weight)
+        written = problem.objective(cloud.curve, cloud.weight)
         assert written <= everything * (1 + 1e-12)
         assert (np.diff(cloud.position) >= 0).all()
         assert (cloud.weight != 0).all()
@@ -143,7 +144,7 @@ def test_units_do_not_matter(flow):
 
 def test_too_few_particles_end_honestly():
     problem = make("gaussian", seed=5, spikes=6).problem
-    solution = follow(problem, FlowChoice("euclidean", particles=2, iterations=2000))
+    solution = solve(problem, Flow("euclidean", particles=2, iterations=2000))
     assert solution.status is Status.GAP_ABOVE_TOLERANCE
     assert solution.gap > 1e-3
     assert solution.violation > 1e-3
@@ -162,7 +163,7 @@ def test_certificates_are_counted():
 def test_the_start_follows_from_the_seed(start):
     problem = make("lowpass", seed=6, positive=False).problem
     first, again, other = (
-        follow(problem, FlowChoice("euclidean", 12, start, seed=seed, iterations=30, keep_paths=True)).paths for seed in (1, 1, 2)
+        solve(problem, Flow("euclidean", 12, start, seed=seed, iterations=30, keep_paths=True)).paths for seed in (1, 1, 2)
     )
     assert first.position.tobytes() == again.position.tobytes()
     assert (first.position[0] == other.position[0]).all() == (start == "uniform")
@@ -228,8 +229,8 @@ def test_on_every_channel_of_the_example(flow, tmp_path):
 def test_a_start_too_sparse_for_the_filter_is_said():
     """One line with the number that is dense enough, which itself raises no note."""
     problem = make("gaussian", seed=5, spikes=6).problem
-    (note,) = FlowChoice("euclidean", particles=3).notes(problem)
+    (note,) = Flow("euclidean", particles=3).notes(problem)
     enough = int(note.partition("--particles ")[2].split()[0])
     assert f"width of {problem.filter.width * problem.axis.spacing:.3g}" in note
-    assert FlowChoice("euclidean", particles=enough).notes(problem) == ()
-    assert FlowChoice("euclidean", particles=enough - 1).notes(problem)
+    assert Flow("euclidean", particles=enough).notes(problem) == ()
+    assert Flow("euclidean", particles=enough - 1).notes(problem)

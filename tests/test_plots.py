@@ -18,9 +18,12 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from blasso_flow import filters, plots
+from blasso_flow.data.reports import ChannelReport, Status, TraceRow
+from blasso_flow.data.results import Recovery
 from blasso_flow.data.signals import Axis, FilterDescription, Signal, Truth
-from blasso_flow.data.spikes import ChannelReport, Optimum, Recovery, Spikes, Status, TraceRow
+from blasso_flow.data.spikes import Optimum, Spikes
 from blasso_flow.errors import RunError, UsageError
+from blasso_flow.filters.superposition import filtered
 from blasso_flow.plots import evaluate, style
 from blasso_flow.plots.certificate import certificate_words
 from blasso_flow.plots.curves import gather
@@ -82,7 +85,7 @@ def example(
     position = np.tile(axis.first + length * np.array([0.2, 0.31, 0.7]), channels)
     weight = np.tile(np.array([1.0, 0.6 if positive else -0.6, 1.4]), channels)
     channel = np.repeat(np.arange(channels), 3)
-    clean = evaluate.filtered(filter, axis.to_samples(position[:3]), weight[:3], samples)
+    clean = filtered(filter, axis.to_samples(position[:3]), weight[:3], samples)
     values = 0.5 + clean + 0.1 * rng.normal(size=(channels, samples))
     if missing:
         values[:, samples // 2 : samples // 2 + 7] = NAN
@@ -176,7 +179,7 @@ def test_filtering_is_the_adjoint_of_products(monkeypatch: pytest.MonkeyPatch) -
     filter = filters.build(filters.describe("gaussian:sd=0.05"), Axis(0.0, 0.01, 200))
     rng = np.random.default_rng(2)
     position, weight, gradient = rng.uniform(-20, 220, 50), rng.normal(size=50), rng.normal(size=200)
-    left = gradient @ evaluate.filtered(filter, position, weight, 200)
+    left = gradient @ filtered(filter, position, weight, 200)
     assert left == pytest.approx(weight @ evaluate.products(filter, position, gradient), rel=1e-12)
 
 
@@ -195,7 +198,7 @@ def test_envelope_loses_no_peak(size: int, columns: int, missing: float, seed: i
         assert np.nanmin(thin) == np.nanmin(y)
 
 
-def test_an_empty_stretch_breaks_the_envelope() -> None:
+def test_an_empty_range_breaks_the_envelope() -> None:
     y = np.ones(10_000)
     y[4000:6000] = NAN
     _, thin = evaluate.envelope(np.arange(10_000), y, 100)

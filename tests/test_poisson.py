@@ -14,11 +14,14 @@ from blasso_flow.answer.counts import bernstein_exponent, choose_count_strength
 from blasso_flow.audit.audit import audit
 from blasso_flow.data.signals import Axis, FilterDescription, Signal
 from blasso_flow.errors import UsageError
-from blasso_flow.flow.counts import CountProblem
-from blasso_flow.flow.poisson import CountCertifier, solve_counts
-from blasso_flow.noise.level import StrengthRule
-from blasso_flow.problem import baselines, losses
+from blasso_flow.flow import solve
+from blasso_flow.flow.counts import empty
+from blasso_flow.noise.strength import StrengthRule
+from blasso_flow.problem import baselines
+from blasso_flow.problem.losses import POISSON
+from blasso_flow.problem.particles import Particles
 from blasso_flow.problem.problem import Problem
+from blasso_flow.proof.evidence import examiner
 from blasso_flow.recovery.channel import recover
 
 SAMPLES = 300
@@ -36,7 +39,7 @@ def counts(seed, background=0.5, weight=WEIGHT, missing=0.0):
 
 
 def problem(seed=0, strength=20.0, **options):
-    return Problem.from_signal(counts(seed, **options), FILTER, strength=strength, noise_sd=1.0)
+    return Problem.from_signal(counts(seed, **options), FILTER, strength=strength, noise_sd=1.0, loss="poisson")
 
 
 def best_on_grid(made, steps=3000):
@@ -48,14 +51,14 @@ def best_on_grid(made, steps=3000):
     weight = np.full(columns.shape[1], 0.01)
     for _ in range(steps):
         weight *= (columns.T @ (y / (columns @ weight))) / (columns.sum(axis=0) + price)
-    return losses.poisson_value(columns @ weight, y) + float(price @ weight)
+    return POISSON.value(columns @ weight, y) + float(price @ weight)
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.2])
 @pytest.mark.parametrize("background", [0.05, 0.5, 5.0])
 def test_solved_and_proven(background, missing):
     made = problem(3, background=background, missing=missing)
-    solution = solve_counts(made)
+    solution = solve(made)
     assert solution.status == "converged" and solution.gap <= 1e-6
     reference = best_on_grid(made)
     assert solution.dual_value <= reference
@@ -67,11 +70,11 @@ def test_solved_and_proven(background, missing):
 @given(st.integers(0, 10**6), st.integers(0, 6))
 def test_dual_value_is_a_lower_bound_at_any_measure(seed, spikes):
     made = problem(1, background=0.3, missing=0.1)
-    lowest = solve_counts(made, tol=1e-12).objective
-    view, random = CountProblem(made), np.random.default_rng(seed)
-    state = view.state(random.uniform(0, SAMPLES - 1, spikes), random.uniform(0.1, 8, spikes), random.uniform(0.01, 3, 1))
-    _, value, _ = CountCertifier(view)(state, 1.0)
-    assert value <= lowest <= state.objective
+    lowest = solve(made, tol=1e-12).objective
+    random = np.random.default_rng(seed)
+    measure = random.uniform(0, SAMPLES - 1, spikes), random.uniform(0.1, 8, spikes), random.uniform(0.01, 3, 1)
+    evidence = examiner(made)(Particles.evaluate(made, *measure), lambda objective: 0.0)
+    assert evidence.dual_value <= lowest <= evidence.objective
 
 
 @given(
@@ -79,12 +82,12 @@ def test_dual_value_is_a_lower_bound_at_any_measure(seed, spikes):
 )
 def test_fenchel_young(rows):
     y, m, complement = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
-    value, _ = losses.poisson_dual_value(complement, y)
+    value, _ = POISSON.dual_value(complement, y)
     u = 1 - complement
-    slack = losses.poisson_value(m, y) - value - float(u @ m)
+    slack = POISSON.value(m, y) - value - float(u @ m)
     assert slack >= -1e-9 * (1 + float(np.abs(u) @ m) + abs(value))
-    touching, _ = losses.poisson_dual_value(y / m, y)
-    assert losses.poisson_value(m, y) - touching - float((1 - y / m) @ m) == pytest.approx(0, abs=1e-8 * (1 + m.sum() + y.sum()))
+    touching, _ = POISSON.dual_value(y / m, y)
+    assert POISSON.value(m, y) - touching - float((1 - y / m) @ m) == pytest.approx(0, abs=1e-8 * (1 + m.sum() + y.sum()))
 
 
 def test_certify_agrees_and_notices_a_false_claim():
@@ -137,32 +140,36 @@ def test_every_background_is_solved_proven_and_certified(baseline):
 
 @pytest.mark.parametrize("baseline", GROUNDS)
 def test_the_dual_value_is_below_every_measure_on_every_background(baseline):
-    made = Problem.from_signal(on_ground(baseline), FILTER, strength=12.0, noise_sd=1.0, baseline=baselines.for_counts(baseline))
-    lowest = solve_counts(made, tol=1e-10).objective
-    view, random = CountProblem(made), np.random.default_rng(3)
+    made = Problem.from_signal(
+        on_ground(baseline), FILTER, strength=12.0, baseline=baselines.for_counts(baseline), loss="poisson"
+    )
+    lowest = solve(made, tol=1e-10).objective
+    examine, random = examiner(made), np.random.default_rng(3)
     for spikes in (12, 30):
         for _ in range(6):
             position = np.append(np.linspace(0, SAMPLES - 1, 8), random.uniform(0, SAMPLES - 1, spikes))
             weight = random.uniform(0.1, 3, position.size)
-            state = view.state(position, weight, random.uniform(0.01, 3, view.columns.shape[0]))
-            _, value, _ = CountCertifier(view)(state, 1.0)
-            assert value <= lowest <= state.objective
+            background = random.uniform(0.01, 3, made.baseline.shape[1])
+            evidence = examine(Particles.evaluate(made, position, weight, background), lambda objective: 0.0)
+            assert evidence.dual_value <= lowest <= evidence.objective
 
 
 def test_a_background_of_several_columns_is_the_best_of_any():
-    made = Problem.from_signal(on_ground("poly:degree=3"), FILTER, strength=1e6, noise_sd=1.0, baseline="bernstein:degree=3")
-    view = CountProblem(made)
-    best = view.empty()
+    made = Problem.from_signal(on_ground("poly:degree=3"), FILTER, strength=1e6, baseline="bernstein:degree=3", loss="poisson")
+    best = empty(made)
+
+    def loss(particles: Particles) -> float:
+        return made.objective(particles.curve, particles.weight)
+
     random = np.random.default_rng(4)
     for size in (1e-4, 1e-2, 1):
         other = np.maximum(best.baseline + size * random.standard_normal((200, 4)), 0)
-        none = np.empty(0)
-        assert min(view.state(none, none, row).objective for row in other) >= best.objective
-    assert solve_counts(made).position.size == 0
+        assert min(loss(Particles.none(made, row)) for row in other) >= loss(best)
+    assert solve(made).position.size == 0
 
 
 def test_one_strength_stands_for_an_uneven_background():
-    made = Problem.from_signal(counts(0), FILTER, strength=1.0, noise_sd=1.0)
+    made = Problem.from_signal(counts(0), FILTER, strength=1.0, loss="poisson")
     rule = StrengthRule.parse("auto")
     even = choose_count_strength(rule, made, np.full(SAMPLES, 0.5), 0.05).strength
     nearly = choose_count_strength(rule, made, np.linspace(0.5, 0.5 + 1e-6, SAMPLES), 0.05).strength

@@ -11,10 +11,10 @@ import pytest
 from command import run
 from scipy.special import ndtr
 
-from blasso_flow.cli.study import PLANS, prefix_of, study
+from blasso_flow.cli.study import STUDIES, prefix_of, study
 from blasso_flow.errors import UsageError
 from blasso_flow.plots.study_parts import time_scale
-from blasso_flow.proof.certificate import sample_eta
+from blasso_flow.proof.evidence import eta_and_slopes
 from blasso_flow.study import limit, network, networks, overparameterization, support
 from blasso_flow.study.deconvolution import SEPARATION, draw
 from blasso_flow.study.outcome import table
@@ -27,7 +27,7 @@ def made(tmp_path_factory):
     """Every quick study, run once: its folder and what it printed."""
     folder = tmp_path_factory.mktemp("study")
     printed = {}
-    for name in PLANS:
+    for name in STUDIES:
         outcome = run("study", name, "--quick", "-o", folder / name)
         assert outcome.code == 0, outcome.stderr
         printed[name] = outcome.text
@@ -39,16 +39,16 @@ def columns_of(folder, name, table_name):
         return {key: file[table_name][key][()] for key in file[table_name] if key != "row"}
 
 
-@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("name", STUDIES)
 def test_figure_and_numbers_are_written(made, name):
     folder, printed = made
     assert (folder / f"{name}.png").stat().st_size > 10_000
     with h5py.File(folder / f"{name}.h5") as file:
-        assert set(file) == set(PLANS[name].tables)
+        assert set(file) == set(STUDIES[name].tables)
         assert json.loads(file.attrs["settings"])["quick"] is True
         findings = list(file.attrs["findings"])
     assert printed[name].splitlines() == findings
-    for table_name in PLANS[name].tables:
+    for table_name in STUDIES[name].tables:
         expected = columns_of(folder, name, table_name)
         with open(folder / f"{name}.{table_name}.csv") as stream:
             header, *rows = csv.reader(stream)
@@ -75,13 +75,13 @@ def test_an_output_may_end_as_its_files_do(made, tmp_path):
     assert run("study", "trajectory", "--quick", "--no-plot", "--quiet", "-o", tmp_path / "paths.h5").code == 0
     assert {path.name for path in tmp_path.iterdir()} == {
         "paths.h5",
-        *(f"paths.{name}.csv" for name in PLANS["trajectory"].tables),
+        *(f"paths.{name}.csv" for name in STUDIES["trajectory"].tables),
     }
 
 
 def test_every_study_has_a_plan_and_an_example():
-    assert set(study.commands) == set(PLANS)
-    for name in PLANS:
+    assert set(study.commands) == set(STUDIES)
+    for name in STUDIES:
         assert f"blasso-flow study {name}" in run("study", name, "--help").text
 
 
@@ -141,7 +141,7 @@ def test_best_weights_satisfy_their_optimality_conditions():
     drawn = draw(0)
     position = np.linspace(0, 99, 12)
     residual, weight = overparameterization.best_weights(drawn.problem, position)
-    eta = sample_eta(drawn.problem, position, residual)
+    eta = eta_and_slopes(drawn.problem, position, residual)[0]
     assert np.abs(eta).max() <= 1 + 1e-6
     np.testing.assert_allclose(eta[weight != 0], np.sign(weight[weight != 0]), atol=1e-6)
 

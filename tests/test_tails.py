@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 
 from blasso_flow import filters
-from blasso_flow.answer.covariance import Covariance
 from blasso_flow.data.signals import Axis, FloatArray, Signal
 from blasso_flow.filters import Filter
-from blasso_flow.flow.newton import relax
 from blasso_flow.problem.problem import Problem
-from blasso_flow.proof.certificate import eta_and_slopes
+from blasso_flow.proof.evidence import eta_and_slopes
 
 SPIKES = 40
 CASES = [(1, 1), (0, 1), (1, 3)]
@@ -55,7 +53,7 @@ def test_newton_steps_are_those_of_the_general_kernel(exposure: float, order: in
     for case in (fast, replace(fast, filter=whole(fast.filter))):
         x, w, baseline = start.copy(), 1.1 * weight, np.zeros(2)
         residual = case.residual(x, w, baseline)
-        count, kkt = relax(case, x, w, baseline, residual, tolerance=1e-12, iterations=iterations)
+        count, kkt = case.relax(x, w, baseline, residual, tolerance=1e-12, iterations=iterations)
         assert residual == pytest.approx(
             case.residual(x[:count], w[:count], baseline), abs=1e-8
         )  # leaving a kink moves a spike by 1e-9
@@ -70,7 +68,7 @@ def test_the_inverse_is_that_of_the_general_kernel(exposure: float, order: int) 
     fixed = np.zeros(2 * SPIKES, dtype=bool)
     fixed[7] = True
     position[20] = position[19] + 1e-7  # not to be told apart
-    ours, theirs = (Covariance.at(case, position, fixed) for case in (fast, replace(fast, filter=whole(fast.filter))))
+    ours, theirs = (case.covariance(position, fixed) for case in (fast, replace(fast, filter=whole(fast.filter))))
     for name in ("lost", "norms", "blocks", "near"):
         mine, general = (getattr(inverse, name).astype(float) for inverse in (ours, theirs))
         assert mine == pytest.approx(general, rel=1e-6, abs=1e-100, nan_ok=True)

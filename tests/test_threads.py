@@ -19,15 +19,15 @@ COLUMNS = ("position", "weight", "baseline", "eta", "objective", "dual_value", "
 @pytest.fixture
 def small_pieces(monkeypatch):
     """Work cut so small that little problems need several pieces of everything."""
-    monkeypatch.setattr("blasso_flow.proof.certificate.PIECE", 300)
-    monkeypatch.setattr("blasso_flow.proof.certificate.GRAIN", 60)
-    monkeypatch.setattr("blasso_flow.proof.certificate.SPIKES_PIECE", 8)
-    monkeypatch.setattr("blasso_flow.proof.certificate.BLOCK_NUMBERS", 3000)
-    monkeypatch.setattr("blasso_flow.problem.problem.SPIKES_PIECE", 8)
-    monkeypatch.setattr("blasso_flow.flow.newton.TAPS_PIECE", 600)
-    monkeypatch.setattr("blasso_flow.problem.problem.PIECE", 300)
-    monkeypatch.setattr("blasso_flow.problem.problem.GRAIN", 60)
-    monkeypatch.setattr("blasso_flow.problem.losses.PIECE", 300)
+    monkeypatch.setattr("blasso_flow.problem.geometry.bound.PIECE", 300)
+    monkeypatch.setattr("blasso_flow.problem.geometry.bound.GRAIN", 60)
+    monkeypatch.setattr("blasso_flow.problem.geometry.line.SPIKES_PIECE", 8)
+    monkeypatch.setattr("blasso_flow.problem.geometry.filtering.BLOCK_NUMBERS", 3000)
+    monkeypatch.setattr("blasso_flow.problem.geometry.line.MODEL_PIECE", 8)
+    monkeypatch.setattr("blasso_flow.problem.geometry.line.TAPS_PIECE", 600)
+    monkeypatch.setattr("blasso_flow.problem.geometry.line.PIECE", 300)
+    monkeypatch.setattr("blasso_flow.problem.geometry.line.GRAIN", 60)
+    monkeypatch.setattr("blasso_flow.problem.sums.PIECE", 300)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from blasso_flow.problem.problem import Problem
 
 AXIS = Axis(0.0, 0.5, 300)
 TABLE = filters.build(filters.describe("gaussian:sd=3"), AXIS)
-NAMES = ("root", "equal_weights", "largest_root", "whitened_baseline", "baseline_products", "orthonormal_baseline", "padding")
+NAMES = ("root", "equal_weights", "largest_root", "baseline", "products", "orthonormal", "padding")
 
 
 def problem(values, *, sd=0.1, baseline="poly:degree=2", margin=(4.0, 2.0)) -> Problem:
@@ -22,7 +22,7 @@ def problem(values, *, sd=0.1, baseline="poly:degree=2", margin=(4.0, 2.0)) -> P
 
 
 def same(a: Problem, b: Problem) -> bool:
-    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in NAMES)
+    return all(np.array_equal(getattr(a.whitening, name), getattr(b.whitening, name)) for name in NAMES)
 
 
 @pytest.mark.parametrize("baseline", ["none", "const", "poly:degree=2", "exp:rate=0.02"])

@@ -13,13 +13,15 @@ from command import DATA, run
 import blasso_flow as bf
 from blasso_flow import files
 from blasso_flow.audit.audit import Verdict, audit
+from blasso_flow.data.reports import Section
+from blasso_flow.data.results import Recovery
 from blasso_flow.data.signals import Axis
-from blasso_flow.data.spikes import Optimum, Recovery, Section
+from blasso_flow.data.spikes import Optimum
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import gaussian
-from blasso_flow.flow.parts import solve_sections
+from blasso_flow.flow import solve
 from blasso_flow.plots.curves import gather, model_at
-from blasso_flow.problem.parts import SectionedProblem
+from blasso_flow.problem.parts import PartedProblem
 from blasso_flow.problem.width_law import WidthLaw, cut, move_cuts
 from blasso_flow.recovery.channel import tabulated
 from blasso_flow.recovery.sections import solve_in_sections
@@ -98,14 +100,14 @@ def test_the_proof_is_about_the_whole_record(recording: bf.Signal, options: dict
     assert found.channels[0].status == "converged"
     assert found.signal is not None
     settings = Settings(width_law=LAW, **options)  # type: ignore[arg-type]
-    problem = solve_in_sections(found.signal, 0, tabulated(recording, settings), settings, None).problem
-    assert isinstance(problem, SectionedProblem)
-    best = solve_sections(problem, tol=1e-12, tol_noise=np.inf, max_rounds=60).objective
+    problem = solve_in_sections(found.signal, tabulated(recording, settings), settings, None).problem
+    assert isinstance(problem, PartedProblem)
+    best = solve(problem, tol=1e-12, tol_noise=np.inf, max_rounds=60).objective
     for rounds in (1, 3, 60):
-        solution = solve_sections(problem, tol=1e-9, tol_noise=np.inf, max_rounds=rounds)
+        solution = solve(problem, tol=1e-9, tol_noise=np.inf, max_rounds=rounds)
         assert solution.objective - best <= solution.gap * solution.objective
         assert solution.dual_value <= best
-        measure = Optimum(np.zeros(solution.position.size, dtype=np.int64), problem.axis.from_samples(solution.position),
+        measure = Optimum(np.zeros(solution.position.size, dtype=np.int64), problem.record.axis.from_samples(solution.position),
                           solution.weight, solution.eta)  # fmt: skip
         proof = {name: getattr(solution, name) for name in ("objective", "dual_value", "gap", "status", "violation", "baseline")}
         again = replace(found, optimum=measure, channels=[replace(found.channels[0], **proof)], fit=None)

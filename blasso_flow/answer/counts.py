@@ -10,17 +10,17 @@ raises the deviance (twice the loss) by at least 2 T, the same T. No files, no f
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from blasso_flow.answer.covariance import resolved_groups
 from blasso_flow.answer.refit import Refit
 from blasso_flow.data.signals import FloatArray, IntArray
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter
-from blasso_flow.flow.counts import CountProblem, State, jacobian
-from blasso_flow.noise.level import StrengthChoice, StrengthRule
+from blasso_flow.flow.counts import empty, settled
+from blasso_flow.flow.joint import jacobian
+from blasso_flow.noise.strength import StrengthChoice, StrengthRule
+from blasso_flow.problem.losses import POISSON
+from blasso_flow.problem.particles import Particles
 from blasso_flow.problem.problem import Problem
 
 ENOUGH = 1e-3  # of the log-likelihood: a smaller change decides no test
@@ -74,7 +74,7 @@ def _bernstein_bound(problem: Problem, background: FloatArray, exponent: float) 
 
     inverse = problem.padded(np.where(problem.sample_weights > 0, 1 / background, 0.0))
     response = np.abs(table.response(np.arange(table.first, table.first + table.taps, dtype=np.float64)))
-    if table.period:
+    if problem.geometry.endless:
         inverse = np.concatenate([inverse, inverse[: table.taps - 1]])
     windows = np.lib.stride_tricks.sliding_window_view(inverse, table.taps)
     variance, largest = windows @ response**2, (windows * response).max(axis=1)
@@ -91,12 +91,9 @@ def _bernstein_bound(problem: Problem, background: FloatArray, exponent: float) 
 
 def largest_count_strength(problem: Problem) -> float:
     """The smallest strength at which the Poisson optimum has no spikes: sup <y / b - 1, phi_x> at the best baseline b."""
-    from blasso_flow.proof.certificate import Certifier
-
-    counts = CountProblem(replace(problem, strength=1.0))
-    empty = counts.relax(counts.empty())
-    ratio = counts.ratio(counts.model(empty.position, empty.weight, empty.baseline))
-    return Certifier(counts.problem).supremum(counts.present - ratio)[0]
+    probe = problem.with_strength(1.0)
+    without = settled(probe, empty(probe))
+    return probe.geometry.bound(1.0, positive=True)(probe.gradient(without.curve))[0]
 
 
 def background(problem: Problem) -> FloatArray:
@@ -105,10 +102,9 @@ def background(problem: Problem) -> FloatArray:
     It is at least one count a record, where uneven one a filter's length: so little no recording can tell from less.
     """
     present = problem.sample_weights > 0
-    counts = CountProblem(problem)
     curve = np.full(problem.values.size, float(problem.values[present].mean()) if present.any() else 0.0)
-    if counts.columns.size:
-        curve = problem.baseline @ counts.empty().baseline
+    if problem.baseline.size:
+        curve = problem.baseline @ empty(problem).baseline
     length = float(present.sum())
     if np.ptp(curve) > EVEN * curve.mean():
         length = min(length, float(np.sqrt(2 * np.pi)) * problem.filter.length / problem.filter.spacing)
@@ -123,66 +119,69 @@ def refit_counts(
     ``most`` keeps that many spikes at most, the most significant ones. Positions (K,) in samples, weights (K,), baseline (B,).
     """
     area = problem.filter.response_bound * float(np.sqrt(problem.filter.taps))
-    counts = CountProblem(replace(problem, strength=PENALTY_LEFT * area))
-    state = counts.relax(counts.state(position, weight, baseline), ENOUGH)
-    while state.position.size:
-        order = _by_significance(counts, state)
-        surplus = most is not None and state.position.size > most
+    free = problem.with_strength(PENALTY_LEFT * area)
+    particles = settled(free, Particles.evaluate(free, position, weight, baseline), ENOUGH)
+    while particles.position.size:
+        order, objective = _by_significance(free, particles), _objective(free, particles)
+        surplus = most is not None and particles.position.size > most
         for numbers in (order[:1], order[1:]):  # the others are tried only where the first one has to stay
-            without = [_without(counts, state, int(number)) for number in numbers]
-            least = min(without, key=lambda other: other.objective, default=None)
-            if least is not None and (surplus or 2 * (least.objective - state.objective) < level**2):
-                state = least
+            without = [_without(free, particles, int(number)) for number in numbers]
+            least = min(without, key=lambda other: _objective(free, other), default=None)
+            if least is not None and (surplus or 2 * (_objective(free, least) - objective) < level**2):
+                particles = least
                 break
         else:
             break
-    return _with_errors(counts, counts.relax(state))
+    return _with_errors(free, settled(free, particles))
 
 
-def _by_significance(counts: CountProblem, state: State) -> IntArray:
+def _objective(problem: Problem, particles: Particles) -> float:
+    return problem.objective(particles.curve, particles.weight)
+
+
+def _by_significance(problem: Problem, particles: Particles) -> IntArray:
     """Numbers of the spikes, those first that the Fisher information says would cost least (Wald)."""
-    variance = np.diag(_covariance(counts, state))[: state.weight.size]
-    return np.argsort(state.weight**2 / np.where(variance > 0, variance, np.inf), kind="stable")
+    variance = np.diag(_covariance(problem, particles))[: particles.weight.size]
+    return np.argsort(particles.weight**2 / np.where(variance > 0, variance, np.inf), kind="stable")
 
 
-def _without(counts: CountProblem, state: State, number: int) -> State:
-    """The state of largest likelihood after one spike is left out."""
-    position, weight = np.delete(state.position, number), np.delete(state.weight, number)
-    start = counts.state(position, weight, state.baseline)
-    if not start.objective < np.inf and not counts.columns.size:
+def _without(problem: Problem, particles: Particles, number: int) -> Particles:
+    """The particles of largest likelihood after one is left out."""
+    position, weight = np.delete(particles.position, number), np.delete(particles.weight, number)
+    start = Particles.evaluate(problem, position, weight, particles.baseline)
+    if not _objective(problem, start) < np.inf and not problem.baseline.size:
         return start  # counts that nothing else explains
-    if not start.objective < np.inf:  # lift the background first
-        lift = counts.values.sum() / np.maximum(counts.column_sums.sum(), 1.0)
-        start = counts.state(position, weight, np.maximum(state.baseline, lift))
-    return counts.relax(start, ENOUGH)
+    if not _objective(problem, start) < np.inf:  # lift the background first
+        lift = problem.whitened_values.sum() / np.maximum(problem.whitened_baseline.sum(), 1.0)
+        start = Particles.evaluate(problem, position, weight, np.maximum(particles.baseline, lift))
+    return settled(problem, start, ENOUGH)
 
 
-def _with_errors(counts: CountProblem, state: State) -> Refit:
+def _with_errors(problem: Problem, particles: Particles) -> Refit:
     """Standard errors from the Fisher information."""
-    count = state.position.size
-    covariance = _covariance(counts, state)
+    count = particles.weight.size
+    covariance = _covariance(problem, particles)
     errors = np.sqrt(np.diag(covariance)[: 2 * count].reshape(2, count))
     common = np.diag(covariance, 1)[count : max(2 * count - 1, count)]
-    group = resolved_groups(state.position, errors[1], common, counts.problem.filter.width) if count else np.empty(0, np.int64)
-    return Refit(state.position, state.weight, state.baseline, errors[1], errors[0], group)
+    group = problem.geometry.groups(particles.position, errors[1], common, problem.filter.width)
+    return Refit(particles.position, particles.weight, particles.baseline, errors[1], errors[0], group)
 
 
-def _covariance(counts: CountProblem, state: State) -> FloatArray:
+def _covariance(problem: Problem, particles: Particles) -> FloatArray:
     """Inverse of the Fisher information J^T (1 / m) J by weights, positions, baseline (2 K + B, 2 K + B); NaN where unknown."""
-    x, w, count = state.position, state.weight, state.position.size
-    model = counts.model(x, w, state.baseline)
-    index, (response, slope) = counts.windows(x, 2)
-    matrix = jacobian(counts, index, response, slope * w[:, None])
-    information = (matrix * counts.information(model)) @ matrix.T
-    low, high = counts.problem.domain
+    x, w, count = particles.position, particles.weight, particles.weight.size
+    index, rows = problem.rows(x, 2)
+    response, slope = rows * problem.root[index]
+    matrix = jacobian(problem, index, response, slope * w[:, None])
+    information = (matrix * POISSON.information(particles.curve, problem.root)) @ matrix.T
+    information = information if isinstance(information, np.ndarray) else information.toarray()
     fixed = np.zeros(information.shape[0], dtype=np.bool_)
-    if not counts.problem.filter.period:
-        fixed[count : 2 * count] = (x <= low) | (x >= high)
-    fixed[2 * count :] = state.baseline <= 0
-    told = np.nonzero(~fixed & (np.diag(information) > 0))[0]
-    unit = np.sqrt(np.diag(information)[told])
-    scaled = information[np.ix_(told, told)] / np.outer(unit, unit)
+    fixed[count : 2 * count] = problem.geometry.at_ends(x)
+    fixed[2 * count :] = particles.baseline <= 0
+    known = np.nonzero(~fixed & (np.diag(information) > 0))[0]
+    unit = np.sqrt(np.diag(information)[known])
+    scaled = information[np.ix_(known, known)] / np.outer(unit, unit)
     covariance = np.full_like(information, np.nan)
-    if told.size and np.linalg.cond(scaled) < 1e12:
-        covariance[np.ix_(told, told)] = np.linalg.inv(scaled) / np.outer(unit, unit)
+    if known.size and np.linalg.cond(scaled) < 1e12:
+        covariance[np.ix_(known, known)] = np.linalg.inv(scaled) / np.outer(unit, unit)
     return covariance

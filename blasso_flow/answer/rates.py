@@ -6,11 +6,11 @@ Plain spikes and an axis in, arrays out. Nothing here recovers, reads files or d
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from blasso_flow.data.results import Rates
 from blasso_flow.data.signals import Axis, FloatArray, Truth
 from blasso_flow.data.spikes import Spikes
 from blasso_flow.errors import UsageError
@@ -18,19 +18,6 @@ from blasso_flow.errors import UsageError
 BoolArray = NDArray[np.bool_]
 
 REACH = 9.0  # widths: beyond, a Gaussian is below 3e-18 of its peak
-
-
-@dataclass(frozen=True)
-class Rates:
-    """Rates of all channels, arrays of shape (C, N) over the signal's axis.
-
-    ``rate`` counts events: 1 / axis unit. ``weight_rate`` counts each spike by its weight: weight units / axis unit.
-    ``width`` is the sd of the Gaussian in axis units.
-    """
-
-    rate: FloatArray
-    weight_rate: FloatArray
-    width: float
 
 
 def check_width(width: float, axis: Axis) -> None:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from blasso_flow.answer.covariance import Covariance, fixed_at_ends, nothing_fixed, resolved_groups
 from blasso_flow.data.signals import FloatArray, IntArray
-from blasso_flow.flow.newton import WindowedNewton, relax
-from blasso_flow.flow.particles import Particles
-from blasso_flow.problem import losses
+from blasso_flow.flow.newton import BIRTH_WEIGHT, ITERATIONS, WindowedNewton
+from blasso_flow.problem.geometry.covariance import LineCovariance, nothing_fixed
+from blasso_flow.problem.particles import Particles
 from blasso_flow.problem.problem import Problem
-from blasso_flow.proof.certificate import Certificate, Certifier, stationarity
+from blasso_flow.problem.sums import dot
+from blasso_flow.proof.evidence import kkt_residuals
 
 PENALTY_LEFT = 1e-4  # of noise sd times the filter's norm: biases a weight by as much of its own standard error
 TOLERANCE = 2e-3  # of that penalty
@@ -31,11 +31,10 @@ APART = 18.0  # widths between spikes dropped together: along a chain of vague o
 CLOSE = 2.0  # widths: nearer spikes take over more of each other than a linear model says
 CLEAR = 4.0  # times u^2: a spike so far above the level needs no test of its own
 SHORT_RECORD = 4096  # samples: so short a record is tested whole, baseline included
-ITERATIONS = 30
+TRIAL_ITERATIONS = 30
 EXCHANGES = 12
 EXCHANGE_GAIN = 0.01  # of the price of a spike: the least that an exchange must bring
 PLACES = 3  # tried for one spike more
-BIRTH_WEIGHT = 0.5  # of the exact one-step weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +77,7 @@ def refit(
     price, covariance = (level * sd) ** 2, None
     tested: NDArray[np.bool_] = np.zeros(particles.position.size, dtype=np.bool_)
     while particles.position.size:
-        covariance = Covariance.at(free, particles.position, nothing_fixed(particles.position.size))
+        covariance = free.covariance(particles.position, nothing_fixed(particles.position.size))
         least = covariance.least_increase(particles.position, particles.weight, CLOSE * free.filter.width)
         doubtful = ~tested & (least < CLEAR * price)
         dropped = _insignificant(free, particles, doubtful, price)
@@ -89,7 +88,7 @@ def refit(
         particles = _settle(free, kept)
         # what was spared for a neighbour that went, or has lost one, is tested again; on a short record everybody
         again = np.inf if _tests_whole(free, particles.position.size) else (APART + CLOSE) * free.filter.width
-        tested = _distance(free, particles.position, gone) > again
+        tested = free.geometry.distance(particles.position, gone) > again
     if most is not None:
         pruned, particles = particles, _thinned(free, particles, most)
         if _tests_whole(free, most):
@@ -106,7 +105,7 @@ def _exchanged(free: Problem, particles: Particles, most: int, price: float) -> 
     """
 
     def cost(these: Particles) -> float:
-        return losses.dot(these.residual, these.residual) + price * these.position.size
+        return dot(these.curve, these.curve) + price * these.position.size
 
     for _ in range(EXCHANGES):
         trials = [_thinned(free, more, most) for more in _with_one_more(free, particles)]
@@ -127,7 +126,7 @@ def _thinned(free: Problem, particles: Particles, most: int) -> Particles:
 
 def _with_one_more(free: Problem, particles: Particles) -> list[Particles]:
     """The particles and one more, settled: a trial for each of the best places."""
-    _, position, eta = Certifier(free).supremum(free.root * particles.residual)
+    _, (position, eta) = free.geometry.bound(free.strength, free.positive)(free.root * particles.curve)
     norms = free.squared_norms(position)
     weight = BIRTH_WEIGHT * eta * free.strength / np.where(norms > 0, norms, np.inf)
     best = np.argsort(-np.abs(weight * eta), kind="stable")[:PLACES]
@@ -154,39 +153,27 @@ def _settle(free: Problem, particles: Particles) -> Particles:
     """The nearest minimum of the (all but) unpenalised loss."""
     if _tests_whole(free, particles.position.size):
         return _settle_together(free, particles)
-    anywhere = Certificate(sup=np.inf, dual_value=-np.inf, position=np.empty(0), eta=np.empty(0))
     for _ in range(STEPS):
         if not particles.position.size:
             break
-        if stationarity(free, particles.position, particles.weight, particles.residual).max() <= TOLERANCE:
+        if kkt_residuals(free, particles.position, particles.weight, particles.curve).max() <= TOLERANCE:
             break
-        particles = WindowedNewton().advance(free, particles, anywhere)
+        particles = WindowedNewton().relaxed(free, particles.copied(), particles)
     return particles
 
 
 def _settle_together(free: Problem, particles: Particles) -> Particles:
-    """The same by one system of all spikes and the baseline."""
-    x, w = particles.position.copy(), particles.weight.copy()
-    baseline, residual = particles.baseline.copy(), particles.residual.copy()
+    """The nearest minimum by one system of all spikes and the baseline."""
+    own = particles.copied()
+    x, w, baseline, residual = own.position, own.weight, own.baseline, own.curve
     for _ in range(RELAXATIONS):
         if not x.size:
             break
-        count, kkt = relax(free, x, w, baseline, residual, tolerance=0.2 * TOLERANCE)
+        count, kkt = free.relax(x, w, baseline, residual, tolerance=0.2 * TOLERANCE, iterations=ITERATIONS)
         x, w = x[:count], w[:count]
         if kkt <= TOLERANCE:
             break
     return Particles(x, w, baseline, residual)
-
-
-def _distance(problem: Problem, position: FloatArray, others: FloatArray) -> FloatArray:
-    """Distance (samples) of each position (K,) to the nearest of ``others`` (sorted, at least one)."""
-    period = float(problem.filter.period)
-    if period:
-        others = np.concatenate([[others[-1] - period], others, [others[0] + period]])
-    others = np.concatenate([[-np.inf], others, [np.inf]])
-    right = np.searchsorted(others, position)
-    nearest: FloatArray = np.minimum(position - others[right - 1], others[right] - position)
-    return nearest
 
 
 def _insignificant(
@@ -205,7 +192,7 @@ def _insignificant(
     below = np.flatnonzero(increase < threshold)
     reach = APART * free.filter.width
     for i in candidates[below[np.argsort(increase[below], kind="stable")]]:
-        neighbours = _within(free, x, float(x[i]), reach)
+        neighbours = free.geometry.around(x, float(x[i]), reach)
         if not dropped[neighbours].any() and (most is None or dropped.sum() < most):
             dropped[i] = True  # its neighbours are tested again without it
     return dropped
@@ -213,57 +200,48 @@ def _insignificant(
 
 def _tests_whole(problem: Problem, count: int) -> bool:
     """Whether leaving out one of ``count`` spikes is tested with all others and the baseline free."""
-    return bool(problem.filter.period) or (problem.root.size <= SHORT_RECORD and count <= 2 * MEMBERS)
-
-
-def _within(problem: Problem, x: FloatArray, centre: float, reach: float) -> slice | NDArray[np.bool_]:
-    """Spikes within ``reach`` of ``centre`` (both samples)."""
-    if problem.filter.period:
-        away = np.abs(x - centre)
-        return np.asarray(np.minimum(away, problem.filter.period - away) <= reach)
-    return slice(int(np.searchsorted(x, centre - reach)), int(np.searchsorted(x, centre + reach, side="right")))
+    return problem.geometry.endless or (problem.root.size <= SHORT_RECORD and count <= 2 * MEMBERS)
 
 
 def _increase(free: Problem, particles: Particles, i: int) -> float:
     """What leaving spike i out costs in twice the loss, its neighbours (and on a short record everything) fitted again."""
-    from blasso_flow.kernels.line.responses import add_responses
-
-    table, x, w = free.filter, particles.position, particles.weight
-    low, high = free.domain
-    whole = _tests_whole(free, x.size)
-    first, last, columns = 0, free.root.size, free.whitened_baseline
+    geometry, x, w, columns = free.geometry, particles.position, particles.weight, free.whitened_baseline
+    whole, domain, first, last = _tests_whole(free, x.size), free.domain, 0, free.root.size
     if not whole:
-        reach = REACH * table.width
-        begin, end = int(np.searchsorted(x, x[i] - reach)), int(np.searchsorted(x, x[i] + reach, side="right"))
-        members = slice(max(begin, i - MEMBERS), min(end, i + MEMBERS + 1))
+        members = _members(x, i, REACH * free.filter.width)
         x, w, i = x[members], w[members], i - members.start
-        low, high = max(low, float(x[0]) - table.width), min(high, float(x[-1]) + table.width)
-        first, last = int(np.floor(low)) + free.offset, int(np.floor(high)) + free.offset + table.taps
+        domain, (first, last) = geometry.stretch(x)
         columns = np.empty((0, last - first))
     gone = np.zeros(last - first)
-    place = free.offset - (0 if table.period else first), table.period or None
-    add_responses(x[i : i + 1], -w[i : i + 1], table.coefficients, table.edges, *place, gone)
-    before = particles.residual[first:last]
+    geometry.add(x[i : i + 1], -w[i : i + 1], gone, first)
+    before = particles.curve[first:last]
     residual = before + gone * free.root[first:last]
     positions, weights = (np.concatenate([of[:i], of[i + 1 :]]) for of in (x, w))
     if positions.size:
-        relax(
-            free, positions, weights, particles.baseline[: columns.shape[0]].copy(), residual,
-            tolerance=TRIAL_TOLERANCE, iterations=ITERATIONS, columns=columns, first=first, domain=(low, high),
+        geometry.relax(
+            positions, weights, particles.baseline[: columns.shape[0]].copy(), residual, free.root, columns,
+            strength=free.strength, tolerance=TRIAL_TOLERANCE, iterations=TRIAL_ITERATIONS, first=first, domain=domain,
         )  # fmt: skip
     elif whole:
         _, residual = free.refitted(np.zeros(residual.size), particles.baseline)
-    return losses.dot(residual - before, residual + before)
+    return dot(residual - before, residual + before)
 
 
-def _with_errors(problem: Problem, particles: Particles, covariance: Covariance | None) -> Refit:
+def _members(x: FloatArray, i: int, reach: float) -> slice:
+    """Spikes within ``reach`` of spike i, at most `MEMBERS` on each side."""
+    begin, end = int(np.searchsorted(x, x[i] - reach)), int(np.searchsorted(x, x[i] + reach, side="right"))
+    return slice(max(begin, i - MEMBERS), min(end, i + MEMBERS + 1))
+
+
+def _with_errors(problem: Problem, particles: Particles, covariance: LineCovariance | None) -> Refit:
     """The particles with their standard errors; ``covariance`` is theirs with nothing fixed, where it is known."""
     x, w = particles.position, particles.weight
     if not x.size:
         return Refit(x, w, particles.baseline, np.empty(0), np.empty(0), np.empty(0, dtype=np.int64))
-    fixed = fixed_at_ends(problem, x)
+    fixed = nothing_fixed(x.size)
+    fixed[1::2] = problem.geometry.at_ends(x)
     if covariance is None or fixed.any():
-        covariance = Covariance.at(problem, x, fixed)
+        covariance = problem.covariance(x, fixed)
     position_errors, weight_errors, common = covariance.standard_errors(w, problem.noise_sd)
-    group = resolved_groups(x, position_errors, common, problem.filter.width)
+    group = problem.geometry.groups(x, position_errors, common, problem.filter.width)
     return Refit(x, w, particles.baseline, position_errors, weight_errors, group)

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blasso_flow.answer.covariance import resolved_groups
 from blasso_flow.answer.peaks import PeakModel, Peaks, column_norms, gram
 from blasso_flow.answer.refit import Refit, noise_scale
 from blasso_flow.data.signals import FloatArray
@@ -208,7 +207,7 @@ def _with_errors(model: PeakModel, peaks: Peaks, noise_known: bool) -> WidthRefi
         baseline=peaks.baseline,
         position_errors=position_errors,
         weight_errors=weight_errors,
-        group=resolved_groups(peaks.position, position_errors, common, widths) if count else np.empty(0, dtype=np.int64),
+        group=problem.geometry.groups(peaks.position, position_errors, common, widths),
         width=widths,
         width_errors=stretch_errors * width,
         model=fit,

@@ -3,40 +3,37 @@
 Everything is computed again from the signal and the filter's table, in plain numpy: the model, the baseline (weighted least
 squares), the objective, a bound of the certificate over the whole domain, the dual value and the gap. No stored residual or
 model is trusted, and no code of the solver or of its proof is used: `audit` may import filters as data, never the problem,
-the certificate, the flow or the kernels. The bound of the certificate is in `blasso_flow.audit.bound`, the sections of a
-width law are checked in `blasso_flow.audit.parts`.
-
-    J = 1/2 sum W (m - y)^2 + strength sum |w|,    u = W (m - y),    eta(x) = -<u, phi(. - x)> / strength
-    D(t) = -t^2/2 sum u^2 / W - t sum u y   is a lower bound of every objective for 0 <= t <= 1 / sup eta (sup |eta| if signed)
-
-The floating-point u is taken as an exact vector; what rounding can add to J, D and sup eta is allowed for in the gap.
+the certificate, the flow or the kernels. Here a stored result is checked against its signal; the gap is proven in
+`audit.squared` or `audit.poisson`, one for each loss.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
-from blasso_flow.audit.bound import Bound, bound_certificate
-from blasso_flow.audit.counts import prove_counts
+from blasso_flow.audit.baselines import baseline_columns, running_percentile
 from blasso_flow.audit.parts import Part, section_parts
+from blasso_flow.audit.poisson import prove_poisson
+from blasso_flow.audit.squared import Measured, prove_squared
+from blasso_flow.data.json_ready import JsonReady
+from blasso_flow.data.reports import ChannelReport, Status
 from blasso_flow.data.signals import FilterDescription, FloatArray, Signal
-from blasso_flow.data.spikes import ChannelReport, Optimum, Status
+from blasso_flow.data.spikes import Optimum
 from blasso_flow.errors import DataError, UsageError
-from blasso_flow.filters import Filter, build
+from blasso_flow.filters import Filter, build, completed
 
 OBJECTIVE_TOLERANCE = 1e-9  # relative, of the stored objective
 STORED_TOLERANCE = 1e-9  # by how much the stored gap may contradict the stored objective and dual value
 SLACK_SHARE = 0.02  # of the allowed gap that the bound of the certificate may add
 ROUNDING = 8 * np.finfo(np.float64).eps
-BLOCK = 500_000  # responses evaluated at once
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(JsonReady):
     """What the check of one channel found. ``reason`` says in a sentence why it agrees or does not.
 
     ``objective``, ``dual_value``, ``gap`` (relative) and ``supremum`` (proven bound of sup eta, or sup |eta| if signed) are
@@ -52,23 +49,6 @@ class Verdict:
     stored_objective: float
     stored_gap: float
     allowed_gap: float
-
-    def as_dict(self) -> dict[str, bool | str | float | None]:
-        """JSON-ready: NaN and infinities become None."""
-        return {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in asdict(self).items()
-        }
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """The signal as the loss sees it, and the measure to be checked; ``columns`` (N, B)."""
-
-    values: FloatArray
-    sample_weights: FloatArray
-    columns: FloatArray
-    parts: Sequence[Part]
-    positive: bool
 
 
 def audit(signal: Signal, optimum: Optimum, reports: Sequence[ChannelReport], settings: Mapping[str, object]) -> list[Verdict]:
@@ -97,9 +77,7 @@ def stored_filter(signal: Signal, settings: Mapping[str, object]) -> Filter:
     if not isinstance(stored, Mapping) or "kind" not in stored:
         raise UsageError("certify: the stored settings name no filter", received=stored)
     description = FilterDescription(str(stored["kind"]), dict(stored.get("parameters") or {}))
-    if signal.filter is not None and signal.filter.lag is not None and signal.filter.kind == description.kind:
-        description = FilterDescription(description.kind, description.parameters, signal.filter.lag, signal.filter.response)
-    return build(description, signal.axis, str(stored.get("normalisation", "peak")))
+    return build(completed(description, signal.filter), signal.axis, str(stored.get("normalisation", "peak")))
 
 
 def audit_channel(
@@ -145,23 +123,13 @@ def audit_channel(
         reason = f"the stored baseline has {report.baseline.size} coefficients, not {columns.shape[1]}"
     if reason:
         return _refusal(reason, report, allowed)
-    measured = _Measured(values, sample_weights, columns, parts, positive)
+    slack = SLACK_SHARE * allowed
     if settings.get("loss", "squared") == "poisson":
-        clean, _ = filtered_spikes(filter, place, weight, values.size)
-        objective, dual_value, gap, bound, rounding = prove_counts(
-            filter,
-            values,
-            (sample_weights > 0).astype(np.float64),
-            clean,
-            columns,
-            report.baseline,
-            report.strength * float(weight.sum()),
-            report.strength,
-            domain,
-            SLACK_SHARE * allowed,
-        )
+        present = (sample_weights > 0).astype(np.float64)
+        objective, dual_value, gap, bound, rounding = prove_poisson(parts[0], values, present, columns, report.baseline, slack)
     else:
-        objective, dual_value, gap, bound, rounding = _prove(measured, report.baseline, allowed)
+        measured = Measured(values, sample_weights, columns, parts, positive)
+        objective, dual_value, gap, bound, rounding = prove_squared(measured, report.baseline, slack)
     reason = _disagreement(report, objective, gap, allowed, tolerance, rounding)
     return Verdict(
         agrees=not reason,
@@ -176,81 +144,6 @@ def audit_channel(
     )
 
 
-def _prove(measured: _Measured, baseline: FloatArray, allowed: float) -> tuple[float, float, float, Bound, float]:
-    """Own objective, dual value, relative gap, bound, and the relative rounding of the objective.
-
-    The objective belongs to the stored measure with its stored baseline; the dual point to the best baseline, for which
-    columns^T u = 0 holds by itself.
-    """
-    y, weights, columns = measured.values, measured.sample_weights, measured.columns
-    curves = [filtered_spikes(part.filter, part.position, part.weight, y.size) for part in measured.parts]
-    clean, magnitude = (np.sum(curve, axis=0) for curve in zip(*curves, strict=True))
-    penalty = sum(part.strength * float(np.abs(part.weight).sum()) for part in measured.parts)
-    stored = clean + columns @ baseline
-    objective = 0.5 * float(np.sum(weights * (stored - y) ** 2)) + penalty
-    best = _best_baseline(columns, weights, y - clean)
-    fit = clean + columns @ best
-    u = weights * (fit - y)
-    bounds = [
-        bound_certificate(part.filter, u, part.strength, part.domain, measured.positive, SLACK_SHARE * allowed)
-        for part in measured.parts
-    ]
-    bound = max(bounds, key=lambda each: each.supremum)
-    present = weights > 0
-    square = float(np.sum(u[present] ** 2 / weights[present]))
-    product = float(np.sum(u * y))
-    scale = _best_scale(square, product, bound.supremum)
-    dual_value = -0.5 * scale**2 * square - scale * product
-    size = np.abs(u) * (magnitude + np.abs(columns) @ np.abs(best) + np.abs(y))
-    leak = float(np.sum(np.abs(columns.T @ u) * np.abs(best))) if best.size else 0.0
-    rounding = ROUNDING * (float(np.sum(size)) + objective) + leak
-    if objective <= 0:
-        return objective, dual_value, 0.0, bound, 0.0
-    excess = max(objective - dual_value, 0.0) + rounding
-    return objective, dual_value, excess / objective, bound, rounding / objective
-
-
-def _best_scale(square: float, product: float, supremum: float) -> float:
-    """The t >= 0 that makes -t^2/2 square - t product largest while t * supremum <= 1."""
-    best = max(-product / square, 0.0) if square > 0 else 1.0
-    return min(best, 1 / supremum) if supremum > 0 else best
-
-
-def _best_baseline(columns: FloatArray, sample_weights: FloatArray, rest: FloatArray) -> FloatArray:
-    """Weighted least squares coefficients (B,) of ``rest`` (N,), by orthogonal factors, corrected once for rounding."""
-    if columns.shape[1] == 0:
-        return np.empty(0)
-    root = np.sqrt(sample_weights)
-    u, sizes, v = np.linalg.svd(columns * root[:, None], full_matrices=False)
-    told = sizes > 1e-13 * sizes.max(initial=0.0)  # columns without samples tell nothing
-    coefficients = np.zeros(columns.shape[1])
-    for _ in range(3):
-        left = root * (rest - columns @ coefficients)
-        coefficients += v[told].T @ ((u[:, told].T @ left) / sizes[told])
-    return coefficients
-
-
-def filtered_spikes(filter: Filter, position: FloatArray, weight: FloatArray, samples: int) -> tuple[FloatArray, FloatArray]:
-    """Sum of filtered spikes (N,), and the sum of their magnitudes (N,) for the rounding; positions (K,) in samples."""
-    total, magnitude = np.zeros((2, samples))
-    start = np.floor(position).astype(np.int64)
-    taps = filter.first + np.arange(filter.taps)
-    rows = max(1, BLOCK // filter.taps)
-    for block in range(0, position.size, rows):
-        part = slice(block, block + rows)
-        target = start[part, None] + taps
-        values = weight[part, None] * filter.response(target - position[part, None])
-        if filter.period:
-            target %= filter.period
-        inside = (target >= 0) & (target < samples)
-        target, values = target[inside], values[inside]
-        if target.size:
-            low, high = int(target.min()), int(target.max()) + 1
-            total[low:high] += np.bincount(target - low, values)
-            magnitude[low:high] += np.bincount(target - low, np.abs(values))
-    return total, magnitude
-
-
 def _loss_data(channel: Signal, settings: Mapping[str, object]) -> tuple[FloatArray, FloatArray]:
     """Values (N,), 0 where missing, and sample weights (N,): 0 where missing, else (median sd / sd)^2."""
     present = ~np.isnan(channel.values)
@@ -259,75 +152,6 @@ def _loss_data(channel: Signal, settings: Mapping[str, object]) -> tuple[FloatAr
         sd = np.where(present, channel.noise_sd, 1.0)
         weights *= (np.median(sd[present]) / sd) ** 2
     return np.where(present, channel.values, 0.0), weights
-
-
-def _parameters(baseline: str) -> tuple[str, dict[str, float]]:
-    """Kind and parameters of a stored baseline's text."""
-    kind, _, rest = baseline.partition(":")
-    try:
-        return kind, {name: float(value) for name, value in (part.split("=") for part in rest.split(",") if part)}
-    except ValueError:
-        raise UsageError("certify: the stored baseline cannot be read", received=baseline) from None
-
-
-def baseline_columns(baseline: str, channel: Signal) -> FloatArray:
-    """Columns (N, B): powers by Legendre's recursion, cubic B-splines by Cox and de Boor's, one exponential."""
-    kind, parameters = _parameters(baseline)
-    size, spacing = channel.axis.size, channel.axis.spacing
-    if kind in {"none", "const", "percentile"}:
-        return np.ones((size, 0 if kind == "none" else 1))
-    there = np.flatnonzero(~np.isnan(channel.values))
-    span = max(int(there[-1] - there[0]), 1)
-    z = np.clip((np.arange(size) - there[0]) / span, 0.0, 1.0 if there[-1] > there[0] else 0.0)
-    length = float(there[-1] - there[0]) * spacing
-    if kind == "poly" and "degree" in parameters:
-        legendre = [np.ones(size), 2 * z - 1]
-        for n in range(1, int(parameters["degree"])):
-            legendre.append(((2 * n + 1) * (2 * z - 1) * legendre[n] - n * legendre[n - 1]) / (n + 1))
-        return np.stack(legendre[: int(parameters["degree"]) + 1], axis=1)
-    if kind == "bernstein" and "degree" in parameters:
-        n = int(parameters["degree"])
-        return np.stack([math.comb(n, k) * z**k * (1 - z) ** (n - k) for k in range(n + 1)], axis=1)
-    if kind == "spline" and "knot" in parameters:
-        return _cubic_splines(z, max(1, math.floor(length / parameters["knot"] + 1e-9)))
-    if kind == "exp" and "rate" in parameters:
-        return np.exp(-parameters["rate"] * length * z)[:, None]
-    raise UsageError("certify: unknown baseline", received=baseline)
-
-
-def _cubic_splines(z: FloatArray, intervals: int) -> FloatArray:
-    """B-splines on equal intervals of [0, 1] with fourfold end knots, shape (N, intervals + 3)."""
-    knots = [0.0] * 3 + [i / intervals for i in range(intervals + 1)] + [1.0] * 3
-    cell = np.minimum((z * intervals).astype(np.int64), intervals - 1) + 3
-    splines = np.zeros((z.size, len(knots) - 1))
-    splines[np.arange(z.size), cell] = 1.0
-    for degree in (1, 2, 3):
-        for i in range(len(knots) - 1 - degree):
-            left, right = knots[i + degree] - knots[i], knots[i + degree + 1] - knots[i + 1]
-            rising = (z - knots[i]) / left * splines[:, i] if left > 0 else 0.0
-            falling = (knots[i + degree + 1] - z) / right * splines[:, i + 1] if right > 0 else 0.0
-            splines[:, i] = rising + falling
-    return splines[:, : intervals + 3]
-
-
-def running_percentile(baseline: str, channel: Signal) -> FloatArray:
-    """What was taken off the signal beforehand, shape (N,): see the option's description; 0 for other baselines."""
-    kind, parameters = _parameters(baseline)
-    y = channel.values
-    if kind != "percentile":
-        return np.zeros(y.size)
-    half = max(1, round(parameters["window"] / channel.axis.spacing / 2))
-    share = parameters.get("percentile", 10.0) / 100
-    knots, levels = [], []
-    for centre in [*range(0, y.size - 1, max(1, (2 * half + 1) // 100)), y.size - 1]:
-        window = y[max(0, centre - half) : centre + half + 1]
-        window = np.sort(window[~np.isnan(window)])
-        if window.size:
-            rank = share * (window.size - 1)
-            below = min(int(rank), max(window.size - 2, 0))
-            knots.append(centre)
-            levels.append(window[below] + (rank - below) * (window[min(below + 1, window.size - 1)] - window[below]))
-    return np.interp(np.arange(y.size), knots, levels)
 
 
 def _domain(channel: Signal, filter: Filter, settings: Mapping[str, object]) -> tuple[float, float]:

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blasso_flow.data.signals import FilterDescription, FloatArray, Signal
-from blasso_flow.data.spikes import Section
+from blasso_flow.data.reports import Section
+from blasso_flow.data.signals import FloatArray, Signal
 from blasso_flow.errors import UsageError
-from blasso_flow.filters import Filter, build
+from blasso_flow.filters import Filter, gaussian_like
 
 LAW_TOLERANCE = 1e-9  # relative, of a squared width
 
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of the domain (samples), its filter and strength, and the spikes (positions in samples) that it holds."""
+    """A range of the domain (samples), its filter and strength, and the spikes (positions in samples) that it holds."""
 
     filter: Filter
     domain: tuple[float, float]
@@ -42,8 +42,6 @@ def section_parts(channel: Signal, whole: Part, sections: Sequence[Section], law
     joined = all(section.last == after for section, after in zip(sections, cuts[1:], strict=True))
     if not cuts or (cuts[0], cuts[-1]) != whole.domain or not joined or sorted(set(cuts)) != cuts:
         return "the stored sections do not cover the domain once", []
-    parameters = whole.filter.description.parameters
-    shared = {name: value for name, value in parameters.items() if name not in {"sd", "fwhm"}}
     number = np.searchsorted(cuts[1:-1], whole.position, side="right")
     parts = []
     for index, section in enumerate(sections):
@@ -53,7 +51,7 @@ def section_parts(channel: Signal, whole: Part, sections: Sequence[Section], law
             return f"section {index} has a width of {section.sd:.6g}, which is not the law's there", []
         if not (math.isfinite(section.strength) and section.strength > 0):
             return f"section {index} has a strength of {section.strength:g}, not a finite number above 0", []
-        table = build(FilterDescription("gaussian", {"sd": section.sd, **shared}), channel.axis, whole.filter.normalisation)
+        table = gaussian_like(whole.filter, section.sd, channel.axis)
         own = number == index
         domain = (float(section.first), float(section.last))
         parts.append(Part(table, domain, section.strength, whole.position[own], whole.weight[own]))

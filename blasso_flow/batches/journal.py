@@ -20,7 +20,7 @@ from blasso_flow.batches.plan import Range
 from blasso_flow.data.blocks import Block, decode
 from blasso_flow.errors import DataError, RunError, UsageError
 
-MAGIC = b"blasso-flow unfinished run 1\n"
+MAGIC = b"blasso-flow unfinished run 2\n"
 FRAME = struct.Struct("<QI")
 PARTIAL = ".partial"
 IN_MEMORY = 1 << 24  # bytes of a run that is not kept; what is more goes to a temporary file

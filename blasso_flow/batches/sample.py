@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
 
 import numpy as np
 
 from blasso_flow.data.blocks import Block
+from blasso_flow.data.reports import ChannelReport
+from blasso_flow.data.results import Fit, Recovery
 from blasso_flow.data.signals import Signal
-from blasso_flow.data.spikes import ChannelReport, Fit, Optimum, Recovery, Spikes
+from blasso_flow.data.spikes import Optimum, Rows, Spikes, joined
 from blasso_flow.errors import BlassoFlowError
 from blasso_flow.files import SignalFile
-
-Rows = TypeVar("Rows", Spikes, Optimum)
 
 MOST_CHANNELS = 1000  # rows that a figure can show
 WITH_SAMPLES = 6
@@ -36,14 +35,15 @@ class Sample:
         self._optima.append(self._kept(block.optimum))
         if rows := range(-block.first % self.step, block.count, self.step):
             self._reports += block.reports(rows)
-        if block.fit is not None and block.fit.model.ndim == 1:
-            self._fit = block.fit
+        fit = block.fit
+        if fit is not None and fit.model.ndim == 1:
+            self._fit = fit
 
     def recovery(self, file: SignalFile, shift: float, settings: Mapping[str, object]) -> Recovery:
         """The sampled channels, numbered from 0, with the samples (on the axis shifted by ``shift``) of the first few."""
         return Recovery(
-            spikes=_joined(self._spikes),
-            optimum=_joined(self._optima),
+            spikes=joined(self._spikes),
+            optimum=joined(self._optima),
             channels=self._reports,
             settings=settings,
             fit=self._fit,
@@ -54,7 +54,7 @@ class Sample:
         if self.step == 1:
             return rows
         own = rows.channel % self.step == 0
-        columns = {name: column[own] for name, column in _columns(rows).items()}
+        columns = {name: column[own] for name, column in vars(rows).items() if column is not None}
         return type(rows)(**{**columns, "channel": columns["channel"] // self.step})
 
     def _signal(self, file: SignalFile) -> Signal:
@@ -76,16 +76,3 @@ def _row(file: SignalFile, number: int) -> Signal:
         return file.channel(number, with_truth=False)
     except BlassoFlowError:
         return replace(file.described, values=np.full(file.axis.size, np.nan), noise_sd=1.0 if file.noise != "none" else None)
-
-
-def _columns(rows: Spikes | Optimum) -> dict[str, np.ndarray]:
-    """The columns that are there."""
-    return {name: column for name, column in vars(rows).items() if column is not None}
-
-
-def _joined(parts: list[Rows]) -> Rows:
-    """One after the other; a column is there if some part has it, since those without have no rows either."""
-    tables = [_columns(part) for part in parts]
-    names = {name for table in tables for name in table}
-    columns = {name: np.concatenate([table[name] for table in tables if name in table]) for name in names}
-    return type(parts[0])(**columns)

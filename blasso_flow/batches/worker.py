@@ -17,12 +17,13 @@ import numpy as np
 
 from blasso_flow import __version__
 from blasso_flow.data.blocks import Block, encode
+from blasso_flow.data.reports import Status
+from blasso_flow.data.results import ChannelRecovery
 from blasso_flow.data.signals import Signal
-from blasso_flow.data.spikes import Status
 from blasso_flow.errors import BlassoFlowError, RunError
 from blasso_flow.files import SignalFile, open_signal
 from blasso_flow.filters import Filter
-from blasso_flow.recovery.channel import ChannelRecovery, assemble, failed_channel, recover_channel, tabulated
+from blasso_flow.recovery.channel import failed_channel, recover_channel, tabulated
 from blasso_flow.recovery.routes import OnRound
 from blasso_flow.recovery.settings import Settings
 
@@ -95,16 +96,14 @@ def solve_block(
         worker.recovered(rows[number - first] if rows is not None else worker.read(number), number, on_round)
         for number in range(first, stop)
     ]
-    size = task.about.axis.size
-    about = replace(task.about, values=np.zeros((len(done), size) if task.several else size))
-    block = Block.of(assemble(done, about, {}), first, keep_fit=task.keep_fit)
+    block = Block.of_channels(done, first, several=task.several, keep_fit=task.keep_fit)
     reports = [(first + row, part.report) for row, part in enumerate(done)]
     gaps = [report.gap for _, report in reports if np.isfinite(report.gap)]
     return Solved(
         first=first,
         count=len(done),
         data=encode(block),
-        spikes=len(block.spikes),
+        spikes=int(block.found.sum()),
         worst_gap=max(gaps, default=float("nan")),
         bad=tuple((n, str(report.status), report.message) for n, report in reports if report.status is not Status.CONVERGED),
         process=os.getpid(),

@@ -10,11 +10,12 @@ from blasso_flow.cli.numbers import short, table
 
 if TYPE_CHECKING:
     from blasso_flow.data.blocks import Block, Overview
-    from blasso_flow.data.spikes import Recovery
+    from blasso_flow.data.results import Recovery
 
 HEADER = ("channel", "spikes", "status", "gap", "gap/noise", "noise sd", "strength", "rounds")
 CONVERGED = "converged"
 FAILED = frozenset({"all_missing", "failed"})
+RULES = (("noise sd", "channels/noise_rule"), ("strength", "channels/strength_rule"), ("solver", "channels/message"))
 MOST_ROWS = 20
 MOST_NOTES = 10
 MOST_TEXTS = 1000  # different ones that are kept apart
@@ -59,7 +60,7 @@ class Account:
         self.overview.add(block)
         if len(self._rows) < self._most:
             self._rows += [_row(block, row) for row in range(min(block.count, self._most - len(self._rows)))]
-        statuses, messages = block.texts["status"], block.texts["message"]
+        statuses, messages = block.columns["channels/status"], block.columns["channels/message"]
         if block.first == 0:
             self.first_message = messages[0]
         for row, status in enumerate(statuses):
@@ -67,10 +68,10 @@ class Account:
             if status != CONVERGED and self.first_bad is None:
                 self.first_bad = (block.first + row, status, messages[row])
             number = block.first + row
-            for note in filter(None, block.texts["notes"][row].split("\n")):
+            for note in filter(None, block.columns["channels/notes"][row].split("\n")):
                 self._notes.add(number, note)
-            for name, column in (("noise sd", "noise_rule"), ("strength", "strength_rule"), ("solver", "message")):
-                self._rules.add(number, f"{name}: {block.texts[column][row]}")
+            for name, column in RULES:
+                self._rules.add(number, f"{name}: {block.columns[column][row]}")
             if number >= self._most:
                 self._rest.statuses[status] += 1
         self._rest.spikes += int(block.found[max(0, self._most - block.first) :].sum())
@@ -148,16 +149,18 @@ def duration(seconds: float) -> str:
 
 
 def _row(block: Block, row: int) -> list[str]:
-    numbers = block.numbers
+    gap, gap_noise, noise_sd, strength = (
+        float(block.columns[f"channels/{name}"][row]) for name in ("gap", "gap_noise", "noise_sd", "strength")
+    )
     return [
         str(block.first + row),
         str(block.found[row]),
-        block.texts["status"][row],
-        short(float(numbers["gap"][row]), 2),
-        short(float(numbers["gap_noise"][row]), 2),
-        short(float(numbers["noise_sd"][row])),
-        short(float(numbers["strength"][row])),
-        str(block.rounds[row]),
+        block.columns["channels/status"][row],
+        short(gap, 2),
+        short(gap_noise, 2),
+        short(noise_sd),
+        short(strength),
+        str(block.columns["channels/rounds"][row]),
     ]
 
 

@@ -33,14 +33,8 @@ if TYPE_CHECKING:
 @options.exposure_option
 @options.loss_option
 @options.sign_option
-@click.option(
-    "--baseline",
-    callback=options.read_baseline,
-    default="const",
-    show_default=True,
-    help="What the spikes stand on, as in `recover`.",
-)
-@click.option("--noise-sd", type=float, help="Standard deviation of the noise; default: the file's, or estimated.")
+@options.baseline_option
+@options.noise_option
 @click.option("-o", "--output", metavar="FILE", help="The figure; default: SIGNAL's name with .profile.png, in this folder.")
 @options.force_option
 @options.memory_option

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from blasso_flow.cli import options
-from blasso_flow.cli.channels import MOST_ROWS, channel_numbers, gathered, with_units
-from blasso_flow.cli.numbers import short, table
+from blasso_flow.cli.channels import MOST_ROWS, gathered, with_units
+from blasso_flow.cli.look import DRIFTING, Look, gap_lines, hard_points, look, seen_lines
+from blasso_flow.cli.numbers import table
 from blasso_flow.cli.streams import check_inputs
 
 if TYPE_CHECKING:
-    from blasso_flow.data.signals import FilterDescription, Signal
+    from blasso_flow.data.signals import FilterDescription
     from blasso_flow.files import SignalFile
     from blasso_flow.filters import Filter
-    from blasso_flow.noise.inspection import Gaps
 
 MOST_DATASETS = 12
-RARE = 10.0  # counts a sample: below, the noise is far from normal
-DRIFTING = "poly:degree=2"
-LONG_GAP = 5  # samples
-LONG_TAIL = 500  # samples that one spike reaches
-NARROW = 3.0  # samples
 
 
 @click.command(epilog=options.example("blasso-flow inspect data/channels.h5"))
 @click.argument("signal", metavar="SIGNAL")
 @options.filter_options
 @options.sign_option
-@click.option("--noise-sd", type=float, help="Standard deviation of the noise; default: the file's, or estimated.")
-@click.option("--false-alarms", type=float, default=0.05, show_default=True, help="Expected number of false spikes a channel.")
+@options.noise_option
+@options.false_alarms_option
 @options.memory_option
 def inspect(
     signal: str,
@@ -97,7 +90,7 @@ def file_lines(file: SignalFile) -> list[str]:
 
 
 def filter_lines(filter: Filter | None, units: str) -> list[str]:
-    """The filter and how it lies on the samples."""
+    """The filter, its width and how many samples one spike reaches."""
     if filter is None:
         return ["filter    none in the file: give --filter, see `blasso-flow filters`"]
     unit = f" {units}" if units else ""
@@ -106,140 +99,6 @@ def filter_lines(filter: Filter | None, units: str) -> list[str]:
         f"filter    {filter.description}",
         f"width     {width:.6g}{unit} = {filter.width:.4g} samples; one spike reaches {filter.taps} samples",
     ]
-
-
-@dataclass(frozen=True)
-class Look:
-    """One channel at a glance: the cells of its row, notes, gaps, and what its samples are like."""
-
-    row: list[str]
-    notes: list[str]
-    gaps: Gaps
-    counts: bool = False
-    rare: bool = False
-    drifts: bool = False
-    snr: float = math.nan
-
-
-def look(channel: Signal, filter: Filter | None, noise_sd: float | None, false_alarms: float, positive: bool) -> Look:
-    """What a channel is like, and what is worth a note."""
-    import numpy as np
-
-    from blasso_flow.noise import inspection
-    from blasso_flow.noise.level import LOW_PASS, estimate_noise, whiteness
-
-    missing = float(np.isnan(channel.values).mean())
-    if missing == 1:
-        return Look(["100 %", "-", "-", "-", "-", "-"], ["every sample is missing"], inspection.gaps(channel.values))
-    estimate = estimate_noise(channel.values, filter)
-    given = noise_sd if noise_sd is not None else channel.noise_sd
-    sd = (
-        estimate.sd
-        if given is None
-        else float(np.median(np.asarray(given)[~np.isnan(channel.values)] if np.ndim(given) else given))
-    )
-    source = "option" if noise_sd is not None else "file" if given is not None else estimate.rule.partition(":")[0]
-    found = whiteness(channel.values, filter)
-    colour = {True: "white", False: "coloured", None: "-"}[found.white]
-    notes = list(estimate.notes) if given is None else []
-    if found.white is False and found.sentence not in notes:
-        notes.append(found.sentence)
-    if given is None and estimate.uneven:
-        notes = [note for note in notes if note != LOW_PASS]  # the next one says so too
-        notes.append(
-            "the noise is smooth from sample to sample (low-pass or resampled) and its sd here is too small: `recover` measures "
-            "it in the residual of a first fit, and its strength is higher; or give --noise-sd"
-        )
-    counts = inspection.are_counts(channel.values)
-    rare = counts and float(np.nanmean(channel.values)) < RARE
-    drifts = bool(inspection.drift(channel.values, sd, positive))
-    if rare:
-        notes.append("few counts a sample: their noise is not normal, and the Gaussian rule fails; see --loss poisson")
-    elif counts:
-        notes.append("counts: their noise grows with the rate, one noise sd is a compromise")
-    if inspection.saturated(channel.values):
-        notes.append(
-            "samples are piled up at the largest value (saturation): weights of these spikes come out too small, and their "
-            "positions are biased; store the piled-up samples as NaN, or record with less gain"
-        )
-    if drifts:
-        notes.append(
-            "the ground under the spikes drifts by more than the noise: a constant baseline makes spurious spikes of it; see "
-            f"--baseline {DRIFTING}, or spline:knot=LENGTH or percentile:window=LENGTH where it bends more often"
-        )
-    freedom = estimate.freedom if given is None else math.inf
-    strength, least = _strength(channel, filter, sd, freedom, false_alarms, positive)
-    row = [f"{missing:.1%}" if missing else "none", short(sd, 4), source, colour, strength, least]
-    snr = inspection.largest_snr(channel.values, filter, sd) if filter is not None and sd > 0 else math.nan
-    return Look(row, notes, inspection.gaps(channel.values), counts, rare, drifts, snr)
-
-
-def _strength(
-    channel: Signal, filter: Filter | None, sd: float, freedom: float, false_alarms: float, positive: bool
-) -> tuple[str, str]:
-    """The default strength, and the smallest weight of a lone spike that passes it."""
-    if filter is None:
-        return "-", "-"
-    import numpy as np
-
-    from blasso_flow.noise.level import StrengthRule, choose_strength
-
-    choice = choose_strength(
-        StrengthRule.parse("auto"),
-        filter=filter,
-        noise_sd=sd,
-        weights=(~np.isnan(channel.values)).astype(np.float64),
-        domain=(0.0, float(channel.values.size - 1)),
-        positive=positive,
-        false_alarms=false_alarms,
-        freedom=freedom,
-    )
-    return short(choice.strength, 4), short(choice.strength / filter.norm**2)
-
-
-def seen_lines(looks: Sequence[Look], filter: Filter | None) -> list[str]:
-    """What the samples are, and how close two spikes may come."""
-    from statistics import median
-
-    from blasso_flow.noise.inspection import resolution
-
-    lines = []
-    counted = [number for number, found in enumerate(looks) if found.counts]
-    if counted:
-        where = f"{channel_numbers(counted)}: " if len(looks) > 1 else ""
-        lines.append(f"counts    {where}whole numbers with a variance near their mean")
-    known = [found.snr for found in looks if math.isfinite(found.snr)]
-    if filter is not None and known and not filter.period:
-        snr = median(known)
-        closest = resolution(filter, snr)
-        away = f"two spikes closer than {closest:.2g} widths" if math.isfinite(closest) else "even a lone spike"
-        lines.append(
-            f"resolve   {away}: a position error above 1/4 width, even if as high as the largest samples\n"
-            f"          (least squares at weight x ||filter|| = {snr:.3g} noise sd)"
-        )
-    return ["", *lines] if lines else []
-
-
-def gap_lines(found: Sequence[Gaps], channels: int) -> list[str]:
-    """Missing samples: one line for records that end early or begin late, one for runs within."""
-
-    def where(numbers: Sequence[int]) -> str:
-        return f"{channel_numbers(numbers)}: " if channels > 1 else ""
-
-    lines = []
-    ends = {number: own.leading + own.trailing for number, own in enumerate(found) if own.leading + own.trailing >= LONG_GAP}
-    if ends:
-        low, high = min(ends.values()), max(ends.values())
-        size = str(low) if low == high else f"{low} to {high}"
-        lines.append(
-            f"{where(list(ends))}{size} samples are missing at the ends of the record: a spike there is known only by what "
-            "reaches the samples, and its weight is vague"
-        )
-    runs = {number: own for number, own in enumerate(found) if own.longest >= LONG_GAP}
-    if runs:
-        most, longest = max(own.runs for own in runs.values()), max(own.longest for own in runs.values())
-        lines.append(f"{where(list(runs))}samples are missing in up to {most} runs, the longest of {longest}")
-    return lines
 
 
 def suggestion(
@@ -252,7 +111,7 @@ def suggestion(
     false_alarms: float,
     looks: Sequence[Look],
 ) -> str:
-    """The line that recovers this recording."""
+    """The command that recovers this recording, with the options that its samples ask for."""
     from shlex import quote
 
     words = ["blasso-flow", "recover", quote(signal)]
@@ -263,45 +122,11 @@ def suggestion(
     if spacing is not None:
         words += ["--spacing", f"{spacing:.12g}"]
     words += [] if positive else ["--signed"]
-    if any(found.drifts for found in looks) and _usable(baseline=DRIFTING):
+    if any(found.drifts for found in looks):
         words += ["--baseline", DRIFTING]
-    if any(found.rare for found in looks) and noise_sd is None and _usable(loss="poisson"):
+    if any(found.rare for found in looks) and noise_sd is None and positive:
         words += ["--loss", "poisson"]
     words += [] if noise_sd is None else ["--noise-sd", f"{noise_sd:.12g}"]
     words += [] if false_alarms == 0.05 else ["--false-alarms", f"{false_alarms:.12g}"]
     words += ["-o", "-"] if signal == "-" else []
     return " ".join(words)
-
-
-def _usable(**settings: str) -> bool:
-    """Whether `recover` knows such a setting."""
-    from blasso_flow.errors import BlassoFlowError
-    from blasso_flow.recovery.settings import Settings
-
-    try:
-        Settings(**settings)  # type: ignore[arg-type]
-    except (BlassoFlowError, TypeError):
-        return False
-    return True
-
-
-def hard_points(filter: Filter | None, description: FilterDescription | None, channels: list[Signal]) -> list[str]:
-    """What the shape of filter and record makes hard."""
-    if filter is None or description is None:
-        return []
-    from blasso_flow.filters import kind_of
-
-    notes = []
-    if filter.width < NARROW:
-        notes.append(f"the filter is narrow ({filter.width:.2g} samples): positions hang on its exact shape")
-    if kind_of(description.kind).averages and "exposure" not in description.parameters:
-        notes.append(
-            "the filter has an onset and its exposure is not given (1 is taken): where a sample does not average over the "
-            "whole spacing, or its time is that of the start or end, positions are biased by up to half a sample; see "
-            "--exposure and --stamp"
-        )
-    if filter.taps > LONG_TAIL:
-        notes.append(f"one spike reaches {filter.taps} samples: spikes far apart still hang together, which takes time")
-    if filter.taps > channels[0].values.size:
-        notes.append("one spike reaches farther than the record: what is before and after it matters, see --margin")
-    return notes

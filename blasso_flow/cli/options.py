@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -78,6 +78,11 @@ def combined(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
     return decorate
 
 
+def choice_option(name: str, choices: Sequence[str], help: str, default: str = "") -> Callable[[Command], Command]:
+    """An option that takes one of a few words, by default the first of them."""
+    return click.option(name, type=click.Choice(choices), default=default or choices[0], show_default=True, help=help)
+
+
 filter_options = combined(
     click.option(
         "--filter",
@@ -88,19 +93,11 @@ filter_options = combined(
     click.option("--spacing", type=float, help="Axis units a sample, for datasets that do not say."),
 )
 exposure_option = click.option(
-    "--exposure",
-    type=float,
-    metavar="SHARE",
+    "--exposure", type=float, metavar="SHARE",
     help="Share of the spacing that a sample averages over; default: the filter's, 1 for decay, 0 for others.",
-)
+)  # fmt: skip
 stamp_options = combined(
-    click.option(
-        "--stamp",
-        type=click.Choice(["start", "middle", "end"]),
-        default="middle",
-        show_default=True,
-        help="Which moment of the exposure the axis denotes.",
-    ),
+    choice_option("--stamp", ["start", "middle", "end"], "Which moment of the exposure the axis denotes.", "middle"),
     click.option(
         "--origin",
         type=float,
@@ -110,28 +107,29 @@ stamp_options = combined(
         help="Added to the axis: sample 0 sits that much later than the file says, axis units.",
     ),
 )
-normalisation_option = click.option(
-    "--normalisation",
-    type=click.Choice(["peak", "area", "energy"]),
-    default="peak",
-    show_default=True,
-    help="What a weight of 1 means: a response with peak, area or energy 1.",
+normalisation_option = choice_option(
+    "--normalisation", ["peak", "area", "energy"], "What a weight of 1 means: a response with peak, area or energy 1."
 )
-loss_option = click.option(
-    "--loss",
-    type=click.Choice(["squared", "poisson"]),
-    default="squared",
-    show_default=True,
-    help="Squared error, or the Poisson likelihood for counts.",
-)
+loss_option = choice_option("--loss", ["squared", "poisson"], "Squared error, or the Poisson likelihood for counts.")
 sign_option = click.option("--positive/--signed", default=True, help="Spikes above zero only (default), or of both signs.")
+baseline_option = click.option(
+    "--baseline",
+    callback=read_baseline,
+    default="const",
+    show_default=True,
+    metavar="RULE",
+    help="What the spikes stand on, fitted along: none, const, poly:degree=2, spline:knot=LENGTH (cubic), exp (decaying, "
+    "rate fitted) or exp:rate=R; or percentile:window=LENGTH, a running percentile taken off beforehand. Axis units.",
+)
+noise_option = click.option("--noise-sd", type=float, help="Standard deviation of the noise; default: the file's, or estimated.")
+false_alarms_option = click.option(
+    "--false-alarms", type=float, default=0.05, show_default=True, help="Expected number of false spikes a channel."
+)
 flow_options = combined(
-    click.option(
+    choice_option(
         "--method",
-        type=click.Choice(["newton", "euclidean", "conic"]),
-        default="newton",
-        show_default=True,
-        help="The solver, or one of the paper's particle flows, which the next options belong to.",
+        ["newton", "euclidean", "conic"],
+        "The solver, or one of the paper's particle flows, which the next options belong to.",
     ),
     click.option(
         "--particles", type=int, metavar="M", help="Particles of the flow; default: 100. Conic and signed: M of each sign."
@@ -187,7 +185,5 @@ message_options = combined(
 )
 plot_options = combined(
     click.option("--plot/--no-plot", default=True, show_default=True, help="Draw a figure beside the result."),
-    click.option(
-        "--plot-format", type=click.Choice(["png", "svg", "pdf"]), default="png", show_default=True, help="Format of the figure."
-    ),
+    choice_option("--plot-format", ["png", "svg", "pdf"], "Format of the figure."),
 )

@@ -62,7 +62,7 @@ def heed_signals() -> None:
 
 
 def hide_unheard_signals() -> None:
-    """Let the interpreter print no traceback of those."""
+    """Keep the interpreter from printing a traceback of what a signal raised where it went unheard."""
     before = sys.unraisablehook
 
     def hook(unraisable: sys.UnraisableHookArgs) -> None:

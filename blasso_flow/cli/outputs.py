@@ -11,8 +11,8 @@ from blasso_flow.errors import RunError, UsageError
 
 
 @dataclass(frozen=True)
-class Job:
-    """One recording and where its result and figure go; ``result`` may be `-`."""
+class Recording:
+    """A signal as the command line names it, and where its result and figure go; ``result`` may be `-`."""
 
     signal: str
     result: str
@@ -20,7 +20,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """How messages name it."""
         return "standard input" if self.signal == STREAM else self.signal
 
     @property
@@ -32,7 +32,7 @@ class Job:
 
 def planned(
     signals: tuple[str, ...], output: str | None, output_dir: str | None, figure_format: str, force: bool, resume: bool
-) -> list[Job]:
+) -> list[Recording]:
     """Inputs with their outputs, every one checked before any work starts. A result to be resumed may be there already."""
     if output is not None and output_dir is not None:
         raise UsageError("--output and --output-dir exclude each other", mend="give one of them")
@@ -43,15 +43,15 @@ def planned(
         if resume:
             raise UsageError("--resume needs a named output", received="--output -", mend="name a file")
         check_output(output, force=force)
-        return [Job(signals[0], STREAM, None)]
+        return [Recording(signals[0], STREAM, None)]
     folder = _folder(output_dir)
-    jobs = []
+    recordings = []
     for signal in signals:
         result = Path(output) if output is not None else folder / default_name(signal)
-        jobs.append(Job(signal, str(result), str(result.with_suffix(f".{figure_format}")) if figure_format else None))
+        recordings.append(Recording(signal, str(result), str(result.with_suffix(f".{figure_format}")) if figure_format else None))
     taken: set[str] = set()
-    for job in jobs:
-        for target in (job.result, job.figure):
+    for recording in recordings:
+        for target in (recording.result, recording.figure):
             if target in taken:
                 raise UsageError(
                     "two outputs have the same name", received=target, mend="recover these signals one by one, with --output"
@@ -59,15 +59,15 @@ def planned(
             if target is not None:
                 check_output(target, force=force or resume, inputs=signals)
                 taken.add(target)
-        _check_unfinished(job, force=force, resume=resume)
-    return jobs
+        _check_unfinished(recording, force=force, resume=resume)
+    return recordings
 
 
-def _check_unfinished(job: Job, *, force: bool, resume: bool) -> None:
+def _check_unfinished(recording: Recording, *, force: bool, resume: bool) -> None:
     from blasso_flow.batches.journal import partial_path
 
-    partial = partial_path(job.result)
-    if job.kept and partial.exists() and not (force or resume):
+    partial = partial_path(recording.result)
+    if recording.kept and partial.exists() and not (force or resume):
         raise UsageError(
             "an unfinished run is there", received=str(partial), mend="give --resume to go on with it, or --force to start anew"
         )
@@ -92,16 +92,16 @@ def default_name(signal: str) -> str:
     return f"{Path(path).stem}.spikes.h5"
 
 
-def refuse_other(job: Job, sha256: str, settings: Mapping[str, object]) -> None:
+def refuse_other(recording: Recording, sha256: str, settings: Mapping[str, object]) -> None:
     """Raise `UsageError` unless the result that is there is what this run would make."""
     from blasso_flow.files import read_provenance
     from blasso_flow.files.plain import plain
 
-    stored = read_provenance(job.result)
+    stored = read_provenance(recording.result)
     signal = stored.get("input")
     for what, old, new in (
         ("of another signal", signal.get("sha256") if isinstance(signal, dict) else None, sha256),
         ("made with other options", stored.get("settings"), plain(settings)),
     ):
         if old != new:
-            raise UsageError(f"the output exists already, {what}", received=job.result, mend="give --force to replace it")
+            raise UsageError(f"the output exists already, {what}", received=recording.result, mend="give --force to replace it")

@@ -21,7 +21,7 @@ KINDS = ("summary", "fit", "certificate", "gap")
 )
 @click.argument("result", metavar="RESULT")
 @click.argument("signal", metavar="[SIGNAL]", required=False)
-@click.option("--kind", type=click.Choice(KINDS), default="summary", show_default=True, help="Which figure.")
+@options.choice_option("--kind", KINDS, "Which figure.")
 @click.option("--channel", type=int, help="One of many channels; default: an overview of all, channel 0 for --kind.")
 @click.option(
     "-o", "--output", metavar="FILE", help="The figure; default: RESULT's name with the format's suffix, in this folder."

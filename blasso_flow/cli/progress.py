@@ -19,7 +19,7 @@ from blasso_flow.errors import RunError
 
 if TYPE_CHECKING:
     from blasso_flow.batches.worker import Solved
-    from blasso_flow.data.spikes import TraceRow
+    from blasso_flow.data.reports import TraceRow
 
 PATIENCE = 1.0  # seconds before a single channel says how far it is
 REDRAWN = 0.2  # seconds between two states of the bar
@@ -45,7 +45,7 @@ class Progress:
         self._drawn = False
 
     def block(self, solved: Solved) -> None:
-        """One more block."""
+        """Count one more block, and show and log it."""
         self.done += solved.count
         self.spikes += solved.spikes
         self.bad += len(solved.bad)
@@ -63,13 +63,13 @@ class Progress:
                 say(self.line())
 
     def clear(self) -> None:
-        """Take the bar away."""
+        """Remove the bar from the terminal."""
         if self._drawn and self._terminal:
             _erase()
             self._drawn = False
 
     def line(self) -> str:
-        """The state in words."""
+        """The state as a line of text."""
         rate, left = self.rate()
         bad = f", {self.bad} not converged" if self.bad else ""
         worst = f", worst gap {self.worst:.1e}" if math.isfinite(self.worst) else ""
@@ -79,7 +79,7 @@ class Progress:
         )
 
     def bar(self, width: int) -> str:
-        """The state in one line of less than ``width`` characters: the words, and a bar in the room that they leave."""
+        """The state in one line of less than ``width`` characters: a text, and a bar in the room that it leaves."""
         rate, left = self.rate()
         bad = f", {self.bad} not converged" if self.bad else ""
         worst = f", worst gap {self.worst:.1e}" if math.isfinite(self.worst) else ""

@@ -41,15 +41,7 @@ from blasso_flow.errors import UnconvergedError, UsageError
 @options.stamp_options
 @options.normalisation_option
 @options.sign_option
-@click.option(
-    "--baseline",
-    callback=options.read_baseline,
-    default="const",
-    show_default=True,
-    metavar="RULE",
-    help="What the spikes stand on, fitted along: none, const, poly:degree=2, spline:knot=LENGTH (cubic), exp (decaying, "
-    "rate fitted) or exp:rate=R; or percentile:window=LENGTH, a running percentile taken off beforehand. Axis units.",
-)
+@options.baseline_option
 @click.option(
     "--margin",
     callback=options.read_pair,
@@ -57,7 +49,7 @@ from blasso_flow.errors import UnconvergedError, UsageError
     metavar="LENGTH",
     help="How far outside the record spikes may sit, axis units: one number, or BEFORE,AFTER.",
 )
-@click.option("--noise-sd", type=float, help="Standard deviation of the noise; default: the file's, or estimated.")
+@options.noise_option
 @click.option(
     "--strength",
     default="auto",
@@ -65,7 +57,7 @@ from blasso_flow.errors import UnconvergedError, UsageError
     metavar="RULE",
     help="Penalty: auto (from noise and --false-alarms), 0.5auto, 0.05max, or a number.",
 )
-@click.option("--false-alarms", type=float, default=0.05, show_default=True, help="Expected number of false spikes a channel.")
+@options.false_alarms_option
 @click.option("--tol", type=float, default=1e-6, show_default=True, help="Relative duality gap to prove.")
 @click.option("--tol-noise", type=float, default=0.5, show_default=True, help="Gap to prove in units of the noise variance.")
 @click.option("--max-rounds", type=int, default=60, show_default=True, help="Rounds of the solver before it gives up.")
@@ -124,7 +116,7 @@ def recover(
     explicit_plot = plot and ctx.get_parameter_source("plot") is click.core.ParameterSource.COMMANDLINE
     if fail_fast and accept_unconverged:
         raise UsageError("--fail-fast and --accept-unconverged exclude each other", mend="give one of them")
-    planned_jobs = planned(signals, output, output_dir, plot_format if plot else "", force, resume)
+    recordings = planned(signals, output, output_dir, plot_format if plot else "", force, resume)
     if explicit_plot and output == STREAM:
         raise UsageError(
             "--plot needs a named output", received="--output -", mend="name a file, or draw it later with `blasso-flow plot`"
@@ -137,20 +129,20 @@ def recover(
     failures = []
     with opened_log(log_json) as log:
         manner = replace(manner, jobs=jobs, threads=threads, scheduler=scheduler, resume=resume, fail_fast=fail_fast, log=log)
-        for job in planned_jobs:
-            failure = attempt(job, manner, len(planned_jobs) > 1)
+        for recording in recordings:
+            failure = attempt(recording, manner, len(recordings) > 1)
             failures += [failure] if failure is not None else []
             if failures and fail_fast:
                 break
     hard = [failure for failure in failures if not isinstance(failure, UnconvergedError)]
-    if hard and len(hard) == len(planned_jobs):
+    if hard and len(hard) == len(recordings):
         ctx.exit(hard[0].exit_code)
     if hard or (failures and not accept_unconverged):
         ctx.exit(UnconvergedError.exit_code)
 
 
 def _described(text: str | None) -> object:
-    """A bad filter is refused before any file is opened."""
+    """The filter that a text describes: a bad one is refused here, before any file is opened."""
     if text is None:
         return None
     from blasso_flow import filters
@@ -159,7 +151,7 @@ def _described(text: str | None) -> object:
 
 
 def _ranges(text: str | None) -> str:
-    """A filter that cannot be fitted is refused before any file is opened."""
+    """The text of a filter with ranges: one that cannot be fitted is refused here, before any file is opened."""
     from blasso_flow.recovery.filter_ranges import parse_ranges
 
     if text is None:

@@ -14,7 +14,7 @@ import click
 
 from blasso_flow.cli.channels import Account
 from blasso_flow.cli.outcome import report, say
-from blasso_flow.cli.outputs import Job, refuse_other
+from blasso_flow.cli.outputs import Recording, refuse_other
 from blasso_flow.cli.progress import Log, Progress, rounds_shown
 from blasso_flow.cli.streams import STREAM, input_path
 from blasso_flow.errors import BlassoFlowError, DataError, UnconvergedError
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Manner:
-    """How a job is carried out: what is read, written and said, and by how many workers."""
+    """How recordings are recovered: what is read, written and printed, and by how many workers channels are solved."""
 
     settings: Mapping[str, Any]
     spacing: float | None
@@ -51,10 +51,10 @@ class Manner:
 
 
 @dataclass(frozen=True)
-class Run:
-    """A job made ready: its task, its filter's table, its settings as the result describes them, and who solves it."""
+class Prepared:
+    """A recording ready to be solved: its task, the filter's table, the settings as the result holds them, how many workers."""
 
-    job: Job
+    recording: Recording
     manner: Manner
     task: Task
     filter: Filter
@@ -64,34 +64,34 @@ class Run:
 
     @property
     def shift(self) -> float:
-        """From the file's axis to that of the result."""
+        """What is added to positions on the file's axis to give those of the result (axis units)."""
         return self.task.settings.time_shift(self.filter)
 
 
-def attempt(job: Job, manner: Manner, several: bool) -> BlassoFlowError | None:
-    """Carry out one job. Its error is printed here, so that the next file is still worked on."""
+def attempt(recording: Recording, manner: Manner, several: bool) -> BlassoFlowError | None:
+    """Recover one recording. Its error is printed here, so that the next file is still worked on."""
     try:
-        _carry_out(job, manner, several)
+        _carry_out(recording, manner, several)
     except BlassoFlowError as error:
         report(error)
         return error
     return None
 
 
-def _carry_out(job: Job, manner: Manner, several: bool) -> None:
+def _carry_out(recording: Recording, manner: Manner, several: bool) -> None:
     from blasso_flow.answer.rates import check_width
     from blasso_flow.files import open_signal
     from blasso_flow.kernels import announce_compilation
 
     begun = monotonic()
-    with open_signal(job.signal, spacing=manner.spacing, max_memory=manner.max_memory) as file:
+    with open_signal(recording.signal, spacing=manner.spacing, max_memory=manner.max_memory) as file:
         if manner.rate_width is not None:
             check_width(manner.rate_width, file.axis)
-        run = _prepared(job, manner, file)
-        if manner.resume and not manner.force and Path(job.result).exists():
-            refuse_other(job, file.sha256, run.settings)
+        run = _prepared(recording, manner, file)
+        if manner.resume and not manner.force and Path(recording.result).exists():
+            refuse_other(recording, file.sha256, run.settings)
             if not manner.quiet:
-                say(f"{job.result} is there already")
+                say(f"{recording.result} is there already")
             return
         if not manner.quiet:
             announce_compilation(lambda: say("compiling kernels, first run only"))
@@ -102,21 +102,22 @@ def _carry_out(job: Job, manner: Manner, several: bool) -> None:
             _write(run, file, journal, account)
     if not manner.quiet:
         lines = account.lines(file.units)
-        click.echo("\n".join([f"{job.name}:", *lines] if several else lines), err=job.result == STREAM)
+        click.echo("\n".join([f"{recording.name}:", *lines] if several else lines), err=recording.result == STREAM)
         for line in [*(account.rules() if manner.verbose else ()), *account.notes()]:
             say(line)
-        say(account.closing(monotonic() - begun, [path for path in (job.result, job.figure) if path not in (STREAM, None)]))
+        written = [path for path in (recording.result, recording.figure) if path not in (STREAM, None)]
+        say(account.closing(monotonic() - begun, written))
     whole = account.overview
-    run.log.write("end", signal=job.name, channels=whole.channels, spikes=whole.spikes, **whole.statuses)
+    run.log.write("end", signal=recording.name, channels=whole.channels, spikes=whole.spikes, **whole.statuses)
     if account.first_bad is not None:
         number, status, message = account.first_bad
         bad = whole.channels - whole.statuses["converged"]
         raise UnconvergedError(
-            f"{job.name}: {bad} of {whole.channels} channels did not converge; channel {number}: {status}", mend=message
+            f"{recording.name}: {bad} of {whole.channels} channels did not converge; channel {number}: {status}", mend=message
         )
 
 
-def _prepare_kernels(run: Run) -> None:
+def _prepare_kernels(run: Prepared) -> None:
     from blasso_flow.batches import plan
     from blasso_flow.recovery.first_run import prepare
 
@@ -125,7 +126,7 @@ def _prepare_kernels(run: Run) -> None:
         prepare(run.filter, plan.available_cores())
 
 
-def _prepared(job: Job, manner: Manner, file: SignalFile) -> Run:
+def _prepared(recording: Recording, manner: Manner, file: SignalFile) -> Prepared:
     """Check the settings against the signal and fit its filter, both before any block is solved."""
     from blasso_flow.batches import plan
     from blasso_flow.batches.worker import Task, fingerprint
@@ -167,11 +168,11 @@ def _prepared(job: Job, manner: Manner, file: SignalFile) -> Run:
             say(f"note: {jobs} of {wanted} jobs, so as to keep to --max-memory")
         if manner.threads is None and jobs == 1:
             task = replace(task, settings=replace(chosen, threads=plan.available_cores()))
-    return Run(job, manner, task, table, {**chosen.described(table), **more}, jobs, manner.log or Log())
+    return Prepared(recording, manner, task, table, {**chosen.described(table), **more}, jobs, manner.log or Log())
 
 
 @contextmanager
-def _journal(run: Run, file: SignalFile) -> Iterator[Journal]:
+def _journal(run: Prepared, file: SignalFile) -> Iterator[Journal]:
     """The finished blocks of a run; kept beside the output, with a word on how to go on, whatever ends it early."""
     from blasso_flow.batches.journal import Journal, partial_path
     from blasso_flow.files.plain import plain
@@ -186,10 +187,10 @@ def _journal(run: Run, file: SignalFile) -> Iterator[Journal]:
         "curves": run.task.keep_fit,
         "versions": versions(),
     }
-    kept = file.channels > 1 and run.job.kept
-    journal = Journal(about, partial_path(run.job.result) if kept else None, resume=run.manner.resume)
+    kept = file.channels > 1 and run.recording.kept
+    journal = Journal(about, partial_path(run.recording.result) if kept else None, resume=run.manner.resume)
     if run.manner.resume and not run.manner.quiet and kept:
-        say(f"resuming {run.job.name}: {journal.done} of {file.channels} channels are there")
+        say(f"resuming {run.recording.name}: {journal.done} of {file.channels} channels are there")
     try:
         yield journal
     except BaseException as error:
@@ -203,33 +204,33 @@ def _journal(run: Run, file: SignalFile) -> Iterator[Journal]:
     journal.close(keep=False)
 
 
-def _solve(run: Run, file: SignalFile, journal: Journal) -> None:
+def _solve(run: Prepared, file: SignalFile, journal: Journal) -> None:
     from blasso_flow.batches import plan
     from blasso_flow.batches.run import StoppedError, solve_blocks
     from blasso_flow.files.guard import Memory
 
-    manner, job = run.manner, run.job
+    manner, recording = run.manner, run.recording
     limit = Memory.of(manner.max_memory).limit
     size = plan.block_size(file.channels, file.axis.size, run.jobs, limit, file.together)
     blocks = plan.blocks_of(journal.missing(file.channels), size)
-    run.log.write("start", signal=job.name, channels=file.channels, done=journal.done, jobs=run.jobs)
-    progress = Progress(job.name, file.channels, journal.done, shown=not manner.quiet, log=run.log)
+    run.log.write("start", signal=recording.name, channels=file.channels, done=journal.done, jobs=run.jobs)
+    progress = Progress(recording.name, file.channels, journal.done, shown=not manner.quiet, log=run.log)
     alone = run.jobs == 1 and manner.scheduler is None
     single = alone and file.channels == 1 and not manner.quiet
     try:
-        with _crew(run) as crew, rounds_shown(job.name, shown=single) as on_round:
+        with _crew(run) as crew, rounds_shown(recording.name, shown=single) as on_round:
             rounds = on_round if alone else None
             solve_blocks(
                 run.task, blocks, crew, journal, file, on_block=progress.block, on_round=rounds, fail_fast=manner.fail_fast
             )
     except StoppedError as stop:
-        raise UnconvergedError(f"{job.name}: stopped at channel {stop.number}: {stop.status}", mend=stop.message) from None
+        raise UnconvergedError(f"{recording.name}: stopped at channel {stop.number}: {stop.status}", mend=stop.message) from None
     finally:
         progress.clear()
 
 
 @contextmanager
-def _crew(run: Run) -> Iterator[Crew]:
+def _crew(run: Prepared) -> Iterator[Crew]:
     from blasso_flow.batches.executors import cluster, here, processes
 
     if run.manner.scheduler is not None:
@@ -239,31 +240,31 @@ def _crew(run: Run) -> Iterator[Crew]:
         yield here() if run.jobs == 1 else processes(run.jobs)
 
 
-def _write(run: Run, file: SignalFile, journal: Journal, account: Account) -> None:
+def _write(run: Prepared, file: SignalFile, journal: Journal, account: Account) -> None:
     """Result, then figure, and the account of the channels."""
     from blasso_flow.batches.sample import Sample
     from blasso_flow.data.blocks import Totals
     from blasso_flow.files.result_writer import Run as Written
     from blasso_flow.files.result_writer import write_blocks
 
-    job, manner = run.job, run.manner
+    recording, manner = run.recording, run.manner
     totals, sample = Totals(), Sample(file.channels)
     for block in journal.blocks():
         totals = totals.plus(block)
         account.add(block)
-        if job.figure is not None:
+        if recording.figure is not None:
             sample.add(block)
     if account.failures == file.channels:
-        raise DataError(f"{job.name}: no channel could be recovered", mend=account.first_message)
+        raise DataError(f"{recording.name}: no channel could be recovered", mend=account.first_message)
     provenance = {"argv": ["blasso-flow", *sys.argv[1:]], "input": file.identity}
     about = file.described.shifted(run.shift)
     written = Written(run.settings, about, provenance, manner.rate_width, manner.save_fit)
-    write_blocks(journal.blocks, totals, written, job.result, overwrite=manner.force, inputs=[input_path(job.signal)])
-    if job.figure is not None:
+    write_blocks(journal.blocks, totals, written, recording.result, overwrite=manner.force, inputs=[input_path(recording.signal)])
+    if recording.figure is not None:
         _draw(run, file, sample, account)
 
 
-def _draw(run: Run, file: SignalFile, sample: Sample, account: Account) -> None:
+def _draw(run: Prepared, file: SignalFile, sample: Sample, account: Account) -> None:
     from blasso_flow.plots import draw_channels, draw_summary, save_figure
 
     recovery = sample.recovery(file, run.shift, run.settings)
@@ -271,5 +272,5 @@ def _draw(run: Run, file: SignalFile, sample: Sample, account: Account) -> None:
         figure = draw_summary(recovery)
     else:
         figure = draw_channels(recovery, overview=account.overview, step=sample.step)
-    assert run.job.figure is not None
-    save_figure(figure, run.job.figure)
+    assert run.recording.figure is not None
+    save_figure(figure, run.recording.figure)

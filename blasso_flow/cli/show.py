@@ -18,28 +18,11 @@ from blasso_flow.cli.streams import check_inputs
 from blasso_flow.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from blasso_flow.data.spikes import Optimum, Recovery, Spikes
+    from blasso_flow.data.results import Recovery
+    from blasso_flow.data.spikes import Optimum, Spikes
     from blasso_flow.files import StoredResult
 
 Columns = dict[str, Sequence[object]]
-SPIKE_COLUMNS = ("channel", "position", "position_errors", "weight", "weight_errors", "group")
-WIDTH_COLUMNS = ("width", "width_errors")
-OPTIMUM_COLUMNS = ("channel", "position", "weight", "eta")
-REPORT_COLUMNS = (
-    "status",
-    "message",
-    "strength",
-    "strength_rule",
-    "noise_sd",
-    "noise_rule",
-    "objective",
-    "dual_value",
-    "gap",
-    "gap_noise",
-    "violation",
-    "rounds",
-)
-REFIT_COLUMNS = ("refit_noise_sd", "refit_baseline_rule", "refit_rate_error")
 
 
 @click.command(epilog=options.example("blasso-flow recover data/gaussian.h5 -o - | blasso-flow show - --csv"))
@@ -70,9 +53,7 @@ def show(result: str, channels: bool, optimum: bool, rate_width: float | None, a
         if channels
         else rate_columns(stored, rate_width)
         if rate_width is not None
-        else plain_columns(recovery.optimum, OPTIMUM_COLUMNS)
-        if optimum
-        else plain_columns(recovery.spikes, SPIKE_COLUMNS if recovery.spikes.width is None else SPIKE_COLUMNS + WIDTH_COLUMNS)
+        else plain_columns(recovery.optimum if optimum else recovery.spikes)
     )
     if as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -93,28 +74,32 @@ def position_units(stored: StoredResult) -> str:
     return stored.axis.units if stored.axis is not None else ""
 
 
-def plain_columns(rows: Spikes | Optimum, names: Sequence[str]) -> Columns:
-    """Columns of a result as plain Python values."""
-    return {name: getattr(rows, name).tolist() for name in names}
+def plain_columns(rows: Spikes | Optimum) -> Columns:
+    """The columns that are there, as plain Python values."""
+    return {name: column.tolist() for name, column in vars(rows).items() if column is not None}
 
 
 def channel_columns(recovery: Recovery) -> Columns:
     """What is known of every channel."""
-    import numpy as np
+    from blasso_flow.data.blocks import Block, Totals, padded
+    from blasso_flow.data.reports import ChannelReport
+    from blasso_flow.data.schema import OF
 
-    number = len(recovery.channels)
+    block = Block.of(recovery, keep_fit=False)
+    totals = Totals.of([block])
     columns: Columns = {
-        "channel": list(range(number)),
-        "spikes": np.bincount(recovery.spikes.channel, minlength=number).tolist(),
-        "optimum_spikes": np.bincount(recovery.optimum.channel, minlength=number).tolist(),
+        "channel": list(range(block.count)),
+        "spikes": block.found.tolist(),
+        "optimum_spikes": block.counted("optimum").tolist(),
     }
-    for name in REPORT_COLUMNS if recovery.spikes.width is None else REPORT_COLUMNS + REFIT_COLUMNS:
-        columns[name] = [getattr(channel, name) for channel in recovery.channels]
-    most = max((channel.baseline.size for channel in recovery.channels), default=0)
-    for coefficient in range(most):
-        for name in ("baseline", "refit_baseline"):
-            values = [getattr(channel, name) for channel in recovery.channels]
-            columns[f"{name}_{coefficient}"] = [float(v[coefficient]) if coefficient < v.size else math.nan for v in values]
+    own = [column for column in OF[ChannelReport] if column.group == "channels"]
+    shown = [column for column in own if column.shown is not None and (not column.shown or getattr(totals, column.shown))]
+    columns |= {column.field: block.columns[column.path].tolist() for column in shown if len(column.dimensions) == 1}
+    for number in range(totals.coefficients):
+        for column in shown:
+            if len(column.dimensions) > 1:
+                table = padded(block.columns[column.path], totals.coefficients)
+                columns[f"{column.field}_{number}"] = table[:, number].tolist()
     return columns
 
 

@@ -27,9 +27,7 @@ from blasso_flow.cli.streams import STREAM, check_output
 @click.option(
     "--end-distance", type=float, default=0.0, show_default=True, help="Least distance of a spike from either end, axis units."
 )
-@click.option(
-    "--ends", type=click.Choice(["anywhere", "on"]), default="anywhere", help="`on` puts the outermost spikes on the two ends."
-)
+@options.choice_option("--ends", ["anywhere", "on"], "`on` puts the outermost spikes on the two ends.")
 @click.option("--snr", type=float, help="Mean square of the filtered spikes over noise variance, dB.")
 @click.option("--noise-sd", type=float, help="Standard deviation of the noise; default without --snr: no noise.")
 @click.option("--counts", is_flag=True, help="Draw Poisson counts; --offset is then the background a sample.")

@@ -9,8 +9,8 @@ from blasso_flow.cli.outcome import say
 from blasso_flow.cli.streams import check_inputs
 
 if TYPE_CHECKING:
+    from blasso_flow.data.results import Recovery
     from blasso_flow.data.signals import Signal
-    from blasso_flow.data.spikes import Recovery
 
 
 def result_with_signal(result: str, signal: str | None) -> tuple[Recovery, Signal]:

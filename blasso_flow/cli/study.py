@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -16,27 +18,55 @@ from blasso_flow.cli.streams import check_output
 from blasso_flow.errors import UsageError
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from blasso_flow.study.outcome import Outcome
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a study writes, PREFIX.h5 and PREFIX.TABLE.csv, and how long it takes on two cores."""
+class Study:
+    """One study: its help, what it is called with in the example, what it writes and how long it takes on two cores.
 
+    Its tables go to PREFIX.h5 and PREFIX.TABLE.csv. ``options`` are those that only this study has.
+    """
+
+    help: str
+    example: str
     tables: tuple[str, ...]
     full: str
     quick: str
+    options: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = ()
 
 
-PLANS = {
-    "trajectory": Plan(("paths", "gaps", "truth", "optimum", "runs", "shares"), "a minute", "5 seconds"),
-    "limit": Plan(("flows", "distances", "medians"), "two minutes", "3 seconds"),
-    "overparameterization": Plan(("runs", "medians"), "a quarter of an hour", "10 seconds"),
-    "support": Plan(("starts", "particles", "levels"), "20 seconds", "20 seconds"),
-    "network": Plan(("paths", "losses", "teacher"), "10 seconds", "2 seconds"),
-}
+STUDIES = {
+    "trajectory": Study(
+        "Paths of the particles, their gap, and how many particles it takes.",
+        "-o paths", ("paths", "gaps", "truth", "optimum", "runs", "shares"), "a minute", "5 seconds",
+    ),
+    "limit": Study(
+        "The limit of many particles: one path, approached as their number grows.",
+        "-o many", ("flows", "distances", "medians"), "two minutes", "3 seconds",
+    ),
+    "overparameterization": Study(
+        "How many particles it takes: spikes, a ReLU and a sigmoid network, against weights on fixed features.",
+        "-o needed", ("runs", "medians"), "a quarter of an hour", "10 seconds",
+    ),
+    "support": Study(
+        "What the theorem asks of the start: starts that satisfy it, starts that do not, and how each ends.",
+        "-o starts", ("starts", "particles", "levels"), "20 seconds", "20 seconds",
+    ),
+    "network": Study(
+        "A two-layer network by stochastic gradient descent: where its neurons go.",
+        "--penalty l1 -o neurons", ("paths", "losses", "teacher"), "10 seconds", "2 seconds",
+        (
+            options.choice_option("--loss", ["squared", "logistic"], "The loss R."),
+            options.choice_option("--activation", ["relu", "sigmoid"], "Of the neurons."),
+            options.choice_option(
+                "--penalty",
+                ["none", "l1", "l2"],
+                "The regulariser V of a neuron: none, l1, or squared l2, of strength 0.001.",
+            ),
+        ),
+    ),
+}  # fmt: skip
 
 ENDINGS = {".png", ".svg", ".pdf", ".h5", ".csv"}
 
@@ -50,74 +80,13 @@ study_options = options.combined(
 )
 
 
-@click.group(
-    epilog=options.example("blasso-flow study trajectory --quick"),
-)
+@click.group(epilog=options.example("blasso-flow study trajectory --quick"))
 def study() -> None:
     """Run the paper's experiments again, with a proof where it has a picture.
 
     Each writes PREFIX.png, PREFIX.h5 and one PREFIX.TABLE.csv a table, and prints what was found. A PREFIX with the ending of
     such a file loses it.
     """
-
-
-@study.command(epilog=options.example("blasso-flow study trajectory --quick -o paths"))
-@study_options
-def trajectory(**given: Any) -> None:
-    """Paths of the particles, their gap, and how many particles it takes."""
-    from blasso_flow.plots.study_trajectory import draw_trajectory
-    from blasso_flow.study.trajectory import study_trajectory
-
-    _carry_out("trajectory", study_trajectory, draw_trajectory, **given)
-
-
-@study.command(epilog=options.example("blasso-flow study limit --quick -o many"))
-@study_options
-def limit(**given: Any) -> None:
-    """The limit of many particles: one path, approached as their number grows."""
-    from blasso_flow.plots.study_limit import draw_limit
-    from blasso_flow.study.limit import study_limit
-
-    _carry_out("limit", study_limit, draw_limit, **given)
-
-
-@study.command(epilog=options.example("blasso-flow study overparameterization --quick -o needed"))
-@study_options
-def overparameterization(**given: Any) -> None:
-    """How many particles it takes: spikes, a ReLU and a sigmoid network, against weights on fixed features."""
-    from blasso_flow.plots.study_overparameterization import draw_overparameterization
-    from blasso_flow.study.overparameterization import study_overparameterization
-
-    _carry_out("overparameterization", study_overparameterization, draw_overparameterization, **given)
-
-
-@study.command(epilog=options.example("blasso-flow study support --quick -o starts"))
-@study_options
-def support(**given: Any) -> None:
-    """What the theorem asks of the start: starts that satisfy it, starts that do not, and how each ends."""
-    from blasso_flow.plots.study_support import draw_support
-    from blasso_flow.study.support import study_support
-
-    _carry_out("support", study_support, draw_support, **given)
-
-
-@study.command(epilog=options.example("blasso-flow study network --quick --penalty l1 -o neurons"))
-@click.option("--loss", type=click.Choice(["squared", "logistic"]), default="squared", show_default=True, help="The loss R.")
-@click.option("--activation", type=click.Choice(["relu", "sigmoid"]), default="relu", show_default=True, help="Of the neurons.")
-@click.option(
-    "--penalty",
-    type=click.Choice(["none", "l1", "l2"]),
-    default="none",
-    show_default=True,
-    help="The regulariser V of a neuron: none, l1, or squared l2, of strength 0.001.",
-)
-@study_options
-def network(**given: Any) -> None:
-    """A two-layer network by stochastic gradient descent: where its neurons go."""
-    from blasso_flow.plots.study_network import draw_network
-    from blasso_flow.study.network import study_network
-
-    _carry_out("network", study_network, draw_network, **given)
 
 
 def prefix_of(output: str) -> str:
@@ -128,8 +97,6 @@ def prefix_of(output: str) -> str:
 
 def _carry_out(
     name: str,
-    run: Callable[..., Outcome],
-    draw: Callable[[Outcome], Figure],
     *,
     quick: bool,
     seed: int,
@@ -141,25 +108,33 @@ def _carry_out(
     verbose: bool,
     **settings: Any,
 ) -> None:
-    """Run a study between checked outputs and written files."""
+    """Run `study.NAME.study_NAME` between checked outputs and written files, and draw it by `plots.study_NAME.draw_NAME`."""
     from blasso_flow.files.study_writer import study_targets, write_study
     from blasso_flow.kernels import announce_compilation
     from blasso_flow.plots import save_figure
 
     if seed < 0:
         raise UsageError("seed is out of range", received=seed, allowed="a whole number from 0")
-    plan, prefix = PLANS[name], prefix_of(output or name)
+    chosen, prefix = STUDIES[name], prefix_of(output or name)
     figure = f"{prefix}.{plot_format}" if plot else None
-    for target in [*study_targets(prefix, plan.tables), *([figure] if figure else [])]:
+    for target in [*study_targets(prefix, chosen.tables), *([figure] if figure else [])]:
         check_output(target, force=force)
     if not quiet:
-        say(f"study {name}: about {plan.quick if quick else f'{plan.full} on two cores; --quick takes {plan.quick}'}")
+        say(f"study {name}: about {chosen.quick if quick else f'{chosen.full} on two cores; --quick takes {chosen.quick}'}")
         announce_compilation(lambda: say("compiling kernels, first run only"))
     with share_bar(f"study {name}", shown=not quiet) as on_progress:
-        outcome = run(seed=seed, quick=quick, on_progress=on_progress, **settings)
+        run = getattr(import_module(f"blasso_flow.study.{name}"), f"study_{name}")
+        outcome: Outcome = run(seed=seed, quick=quick, on_progress=on_progress, **settings)
     written = write_study(outcome, prefix, overwrite=force)
     if figure is not None:
+        draw = getattr(import_module(f"blasso_flow.plots.study_{name}"), f"draw_{name}")
         save_figure(draw(outcome), figure)
     if not quiet:
         click.echo("\n".join(outcome.findings))
         say(f"wrote {', '.join([*([figure] if figure else []), *written])}")
+
+
+for _name, _study in STUDIES.items():
+    _command = options.combined(*_study.options, study_options)(partial(_carry_out, _name))
+    _epilog = options.example(f"blasso-flow study {_name} --quick {_study.example}")
+    study.command(_name, help=_study.help, epilog=_epilog)(_command)

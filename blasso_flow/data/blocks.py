@@ -10,120 +10,129 @@ import math
 import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blasso_flow.data.spikes import ChannelReport, Fit, Optimum, Paths, Recovery, Section, Spikes, Status, TraceRow
+from blasso_flow.data import schema
+from blasso_flow.data.column import Column
+from blasso_flow.data.reports import ChannelReport, Paths, Section, Status, TraceRow
+from blasso_flow.data.results import ChannelRecovery, Fit, Recovery
+from blasso_flow.data.spikes import Optimum, Spikes, joined
 
-TEXTS = ("status", "message", "strength_rule", "noise_rule", "notes", "baseline_rule", "refit_baseline_rule")
-NUMBERS = (
-    "strength", "noise_sd", "objective", "dual_value", "gap", "gap_noise", "violation", "seconds", "refit_noise_sd",
-    "refit_rate_error",
-)  # fmt: skip
-TRACE = ("round", "objective", "gap", "spikes", "seconds")
-SECTIONS = ("first", "last", "sd", "strength")
-WHOLE = frozenset({"round", "spikes", "first", "last"})  # columns that count
-ALONE = ("rounds", "baseline", "refit_baseline", "particle_position", "particle_weight")
 LEAST_GAP = 1e-16  # what is less counts as that
 HEADER = struct.Struct("<I")
 
-Column = NDArray[np.float64] | NDArray[np.int64]
+Array = NDArray[Any]
+Row = TypeVar("Row", TraceRow, Section)
 
 
 @dataclass(frozen=True)
 class Block:
     """Channels ``first`` to ``first + count - 1``.
 
-    Attributes
-    ----------
-    spikes, optimum : rows of these channels, numbered as in the whole signal.
-    texts : the columns `TEXTS`, one text a channel; notes are joined by line breaks.
-    numbers : the columns `NUMBERS` (count,). rounds : (count,).
-    baseline, refit_baseline : coefficients (count, B), padded with NaN to the most that a channel has.
-    trace : the columns `TRACE` and "channel", one row a round. sections : `SECTIONS` and "channel", one row a section.
-    particle_position, particle_weight : (rows of the trace, m), NaN where a channel has fewer particles or none were kept.
-    fit : curves (count, N) or (N,), None unless they are kept.
+    ``columns`` are those of the schema by their place in a file ("channels/gap"), but for what is counted or smoothed when a
+    file is written. Rows are numbered by the channels of the whole signal. Texts have the type object, notes are joined by
+    line breaks. Tables (of coefficients, of particles) are padded with NaN to the most that a channel has. Curves are there
+    only if they are kept: (count, N), or (N,) where the signal has no dimension of channels.
     """
 
     first: int
     count: int
-    spikes: Spikes
-    optimum: Optimum
-    texts: Mapping[str, Sequence[str]]
-    numbers: Mapping[str, NDArray[np.float64]]
-    rounds: NDArray[np.int64]
-    baseline: NDArray[np.float64]
-    refit_baseline: NDArray[np.float64]
-    trace: Mapping[str, Column]
-    sections: Mapping[str, Column]
-    particle_position: NDArray[np.float64]
-    particle_weight: NDArray[np.float64]
-    fit: Fit | None = field(default=None, repr=False)
+    columns: Mapping[str, Array]
 
     @classmethod
     def of(cls, recovery: Recovery, first: int = 0, *, keep_fit: bool = True) -> Block:
         """The columns of a recovery whose channels are numbered from ``first`` on."""
-        reports = recovery.channels
-        texts = {name: [str(getattr(report, name)) for report in reports] for name in TEXTS if name != "notes"}
-        return cls(
-            first=first,
-            count=len(reports),
-            spikes=recovery.spikes,
-            optimum=recovery.optimum,
-            texts={**texts, "notes": ["\n".join(report.notes) for report in reports]},
-            numbers={name: np.array([getattr(report, name) for report in reports], dtype=np.float64) for name in NUMBERS},
-            rounds=np.array([report.rounds for report in reports], dtype=np.int64),
-            baseline=_table([report.baseline for report in reports]),
-            refit_baseline=_table([report.refit_baseline for report in reports]),
-            trace=_rows([report.trace for report in reports], TRACE, first),
-            sections=_rows([report.sections for report in reports], SECTIONS, first),
-            particle_position=_particles(reports, "position"),
-            particle_weight=_particles(reports, "weight"),
-            fit=recovery.fit if keep_fit else None,
-        )
+        fit = recovery.fit if keep_fit else None
+        return cls._made(first, recovery.spikes, recovery.optimum, recovery.channels, fit)
+
+    @classmethod
+    def of_channels(cls, channels: Sequence[ChannelRecovery], first: int, *, several: bool, keep_fit: bool) -> Block:
+        """The columns of channels' results, numbered from ``first`` on; ``several`` is whether the signal counts channels."""
+        fit = Fit.of([part.fit for part in channels], several=several) if keep_fit else None
+        spikes, optimum = joined([part.spikes for part in channels]), joined([part.optimum for part in channels])
+        return cls._made(first, spikes, optimum, [part.report for part in channels], fit)
+
+    @classmethod
+    def _made(cls, first: int, spikes: Spikes, optimum: Optimum, reports: Sequence[ChannelReport], fit: Fit | None) -> Block:
+        columns = {**_fields(spikes), **_fields(optimum), **(_fields(fit) if fit is not None else {})}
+        for column in schema.OF[ChannelReport]:
+            columns[column.path] = _array(column, [getattr(report, column.field) for report in reports])
+        columns |= _rows(TraceRow, [report.trace for report in reports], first)
+        columns |= _rows(Section, [report.sections for report in reports], first)
+        columns |= {column.path: _particles(reports, column.field) for column in schema.OF[Paths]}
+        return cls(first, len(reports), columns)
+
+    @property
+    def spikes(self) -> Spikes:
+        """The answers of these channels."""
+        return Spikes(**self._own(Spikes))
+
+    @property
+    def optimum(self) -> Optimum:
+        """Their certified measures."""
+        return Optimum(**self._own(Optimum))
+
+    @property
+    def fit(self) -> Fit | None:
+        """Their curves, None unless they are kept."""
+        own = self._own(Fit)
+        return Fit(**own) if own else None
 
     @property
     def found(self) -> NDArray[np.int64]:
         """Number of spikes of each channel, (count,)."""
-        return np.bincount(self.spikes.channel - self.first, minlength=self.count).astype(np.int64)
+        return self.counted("spikes")
+
+    def counted(self, group: str) -> NDArray[np.int64]:
+        """Number of rows of a group that each channel has, (count,)."""
+        return np.bincount(self.columns[f"{group}/channel"] - self.first, minlength=self.count).astype(np.int64)
 
     def reports(self, rows: Iterable[int] | None = None) -> list[ChannelReport]:
         """One report a channel, or only those of some rows."""
-        traces: list[list[TraceRow]] = [[] for _ in range(self.count)]
-        for channel, *row in zip(*(self.trace[name].tolist() for name in ("channel", *TRACE)), strict=True):
-            traces[channel - self.first].append(TraceRow(*row))
-        sections: list[list[Section]] = [[] for _ in range(self.count)]
-        for channel, *row in zip(*(self.sections[name].tolist() for name in ("channel", *SECTIONS)), strict=True):
-            sections[channel - self.first].append(Section(*row))
+        traces, sections = self._rows(TraceRow), self._rows(Section)
+        own = self._own(ChannelReport)
         return [
             ChannelReport(
-                status=Status(self.texts["status"][row]),
-                rounds=int(self.rounds[row]),
-                baseline=_coefficients(self.baseline[row]),
-                refit_baseline=_coefficients(self.refit_baseline[row]),
+                **{name: _value(name, values[row]) for name, values in own.items()},
                 trace=tuple(traces[row]),
                 sections=tuple(sections[row]),
                 paths=self._paths(row),
-                notes=tuple(filter(None, self.texts["notes"][row].split("\n"))),
-                **{name: self.texts[name][row] for name in TEXTS if name not in {"status", "notes"}},  # type: ignore[arg-type]
-                **{name: float(column[row]) for name, column in self.numbers.items()},  # type: ignore[arg-type]
             )
             for row in (range(self.count) if rows is None else rows)
         ]
 
+    def _own(self, cls: type) -> dict[str, Array]:
+        """The columns of a data class that are there, by field."""
+        return {column.field: self.columns[column.path] for column in schema.OF[cls] if column.path in self.columns}
+
+    def _rows(self, cls: type[Row]) -> list[list[Row]]:
+        """Of each channel the rows of its trace, or of its sections."""
+        found: list[list[Row]] = [[] for _ in range(self.count)]
+        own = self._own(cls)
+        if own:
+            channel = self.columns[f"{schema.OF[cls][0].group}/channel"].tolist()
+            for number, *values in zip(channel, *(column.tolist() for column in own.values()), strict=True):
+                found[number - self.first].append(cls(*values))
+        return found
+
     def _paths(self, row: int) -> Paths | None:
-        own = self.trace["channel"] == self.first + row
-        position, weight = self.particle_position[own], self.particle_weight[own]
+        own = self._own(Paths)
+        if not own or not own["position"].shape[1]:
+            return None
+        rows = self.columns["trace/channel"] == self.first + row
+        position, weight = own["position"][rows], own["weight"][rows]
         kept = np.isfinite(position).all(axis=0)
         return Paths(position[:, kept], weight[:, kept]) if len(position) and kept.any() else None
 
 
 @dataclass(frozen=True)
 class Totals:
-    """Sizes of a whole result: channels, rows of each table, columns of the wide ones, and whether a baseline, widths, and
-    with them the baseline again, were fitted."""
+    """Sizes of a whole result: channels, rows of each table, columns of the wide ones; and whether curves have a dimension of
+    channels, and a baseline, widths, and with them the baseline again, were fitted."""
 
     channels: int = 0
     spikes: int = 0
@@ -133,24 +142,29 @@ class Totals:
     sections: int = 0
     particles: int = 0
     curve: int = 0
+    several: bool = True
     fitted_baseline: bool = False
     widths: bool = False
     refitted_baseline: bool = False
 
     def plus(self, block: Block) -> Totals:
         """With one more block."""
+        columns = block.columns
+        curves = columns.get("fit/model")
+        tables = [columns[column.path] for column in schema.OF[ChannelReport] if len(column.dimensions) > 1]
         return Totals(
             channels=self.channels + block.count,
-            spikes=self.spikes + len(block.spikes),
-            optimum=self.optimum + len(block.optimum),
-            rounds=self.rounds + block.trace["channel"].size,
-            coefficients=max(self.coefficients, block.baseline.shape[1], block.refit_baseline.shape[1]),
-            sections=self.sections + block.sections["channel"].size,
-            particles=max(self.particles, block.particle_position.shape[1]),
-            curve=self.curve if block.fit is None else block.fit.model.shape[-1],
-            fitted_baseline=self.fitted_baseline or any(block.texts["baseline_rule"]),
-            widths=self.widths or block.spikes.width is not None,
-            refitted_baseline=self.refitted_baseline or any(block.texts["refit_baseline_rule"]),
+            spikes=self.spikes + columns["spikes/channel"].size,
+            optimum=self.optimum + columns["optimum/channel"].size,
+            rounds=self.rounds + columns["trace/channel"].size,
+            coefficients=max(self.coefficients, *(table.shape[1] for table in tables)),
+            sections=self.sections + columns["sections/channel"].size,
+            particles=max(self.particles, columns["trace/particle_position"].shape[1]),
+            curve=self.curve if curves is None else curves.shape[-1],
+            several=self.several if curves is None else curves.ndim == 2,
+            fitted_baseline=self.fitted_baseline or any(columns["channels/baseline_rule"]),
+            widths=self.widths or "spikes/width" in columns,
+            refitted_baseline=self.refitted_baseline or any(columns["channels/refit_baseline_rule"]),
         )
 
     @classmethod
@@ -176,31 +190,29 @@ class Overview:
     def add(self, block: Block) -> None:
         """One more block."""
         self.channels += block.count
-        self.spikes += len(block.spikes)
-        self.statuses.update(block.texts["status"])
-        gaps = block.numbers["gap"]
+        self.spikes += block.columns["spikes/channel"].size
+        self.statuses.update(block.columns["channels/status"])
+        gaps = block.columns["channels/gap"]
         gaps = gaps[np.isfinite(gaps)]
         if gaps.size:
             self.worst_gap = float(np.fmax(self.worst_gap, gaps.max()))
             self.decades.update(np.floor(np.log10(np.maximum(gaps, LEAST_GAP))).astype(int).tolist())
 
 
+def padded(table: Array, size: int) -> Array:
+    """A table (rows, columns) with NaN in the columns up to ``size`` that it does not have."""
+    short = size - table.shape[1]
+    return np.pad(table, ((0, 0), (0, short)), constant_values=np.nan) if short else table
+
+
 def encode(block: Block) -> bytes:
     """A block as bytes: length of a JSON header, the header (texts, and name, type and shape of each array), the arrays."""
-    arrays: dict[str, NDArray[np.generic]] = {
-        **{f"spikes.{name}": column for name, column in vars(block.spikes).items() if column is not None},
-        **{f"optimum.{column.name}": getattr(block.optimum, column.name) for column in fields(Optimum)},
-        **{f"numbers.{name}": column for name, column in block.numbers.items()},
-        **{f"trace.{name}": column for name, column in block.trace.items()},
-        **{f"sections.{name}": column for name, column in block.sections.items()},
-        **{name: getattr(block, name) for name in ALONE},
-    }
-    if block.fit is not None:
-        arrays |= {f"fit.{column.name}": getattr(block.fit, column.name) for column in fields(Fit)}
-    kinds = {name: ("i" if array.dtype.kind in "iu" else "f", array.shape) for name, array in arrays.items()}
-    header = json.dumps({"first": block.first, "count": block.count, "texts": dict(block.texts), "arrays": kinds}).encode()
+    texts = {path: values.tolist() for path, values in block.columns.items() if values.dtype == object}
+    arrays = {path: values for path, values in block.columns.items() if path not in texts}
+    kinds = {path: ("i" if array.dtype.kind in "iu" else "f", array.shape) for path, array in arrays.items()}
+    header = json.dumps({"first": block.first, "count": block.count, "texts": texts, "arrays": kinds}).encode()
     parts = [HEADER.pack(len(header)), header]
-    parts += [np.ascontiguousarray(array, dtype=f"<{kinds[name][0]}8").tobytes() for name, array in arrays.items()]
+    parts += [np.ascontiguousarray(array, dtype=f"<{kinds[path][0]}8").tobytes() for path, array in arrays.items()]
     return b"".join(parts)
 
 
@@ -208,47 +220,54 @@ def decode(data: bytes) -> Block:
     """The block that `encode` made bytes of."""
     (length,) = HEADER.unpack_from(data)
     header = json.loads(data[HEADER.size : HEADER.size + length])
-    arrays: dict[str, dict[str, Column]] = {}
+    columns: dict[str, Array] = {path: np.array(texts, dtype=object) for path, texts in header["texts"].items()}
     place = HEADER.size + length
-    for name, (kind, shape) in header["arrays"].items():
+    for path, (kind, shape) in header["arrays"].items():
         size = math.prod(shape)
-        group, _, column = name.rpartition(".")
-        array = np.frombuffer(data, dtype=f"<{kind}8", count=size, offset=place).reshape(shape)
-        arrays.setdefault(group, {})[column] = array
+        columns[path] = np.frombuffer(data, dtype=f"<{kind}8", count=size, offset=place).reshape(shape)
         place += 8 * size
-    return Block(
-        first=header["first"],
-        count=header["count"],
-        spikes=Spikes(**arrays["spikes"]),  # type: ignore[arg-type]
-        optimum=Optimum(**arrays["optimum"]),  # type: ignore[arg-type]
-        texts=header["texts"],
-        numbers=arrays["numbers"],  # type: ignore[arg-type]
-        trace=arrays["trace"],
-        sections=arrays["sections"],
-        fit=Fit(**arrays["fit"]) if "fit" in arrays else None,  # type: ignore[arg-type]
-        **arrays[""],  # type: ignore[arg-type]
-    )
+    return Block(header["first"], header["count"], columns)
 
 
-def _table(rows: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Rows of different lengths as (C, B), padded with NaN."""
-    table = np.full((len(rows), max((row.size for row in rows), default=0)), np.nan)
-    for padded, row in zip(table, rows, strict=True):
+def _fields(rows: Spikes | Optimum | Fit) -> dict[str, Array]:
+    """The columns of data that are columns already, without those that are not there."""
+    own = {column.path: getattr(rows, column.field) for column in schema.OF[type(rows)]}
+    return {path: values for path, values in own.items() if values is not None}
+
+
+def _array(column: Column, values: Sequence[Any]) -> Array:
+    """One value a row as a column; several as a table."""
+    if column.kind is str:
+        return np.array([str(text) if isinstance(text, str) else "\n".join(text) for text in values], dtype=object)
+    if len(column.dimensions) == 1:
+        return np.array(values, dtype=np.int64 if column.kind is int else np.float64)
+    table = np.full((len(values), max((row.size for row in values), default=0)), np.nan)
+    for padded, row in zip(table, values, strict=True):
         padded[: row.size] = row
     return table
 
 
-def _rows(parts: Sequence[Sequence[object]], names: Sequence[str], first: int) -> dict[str, Column]:
-    """Attributes ``names`` of all rows of all channels as columns, with the column "channel"."""
-    rows = [(first + number, row) for number, own in enumerate(parts) for row in own]
-    columns: dict[str, Column] = {"channel": np.array([number for number, _ in rows], dtype=np.int64)}
-    for name in names:
-        column = [getattr(row, name) for _, row in rows]
-        columns[name] = np.array(column, dtype=np.int64) if name in WHOLE else np.array(column, dtype=np.float64)
-    return columns
+def _value(field: str, value: Any) -> Any:
+    """What a report says in a field, from its row of the column; the coefficients of a table without their padding."""
+    if field == "status":
+        return Status(value)
+    if field == "notes":
+        return tuple(filter(None, value.split("\n")))
+    if isinstance(value, np.ndarray):
+        return value[: np.isfinite(value).sum()]
+    return value.item() if isinstance(value, np.generic) else value
 
 
-def _particles(reports: Sequence[ChannelReport], name: str) -> NDArray[np.float64]:
+def _rows(cls: type[Row], parts: Sequence[Sequence[Row]], first: int) -> dict[str, Array]:
+    """The rows of all channels as columns, with the number of their channel."""
+    own = schema.OF[cls]
+    channel = np.repeat(np.arange(first, first + len(parts)), np.array([len(part) for part in parts], dtype=np.int64))
+    rows = [row for part in parts for row in part]
+    columns = {column.path: _array(column, [getattr(row, column.field) for row in rows]) for column in own}
+    return {f"{own[0].group}/channel": channel, **columns}
+
+
+def _particles(reports: Sequence[ChannelReport], name: str) -> Array:
     most = max((report.paths.position.shape[1] for report in reports if report.paths is not None), default=0)
     table = np.full((sum(len(report.trace) for report in reports), most), np.nan)
     row = 0
@@ -258,7 +277,3 @@ def _particles(reports: Sequence[ChannelReport], name: str) -> NDArray[np.float6
             table[row : row + len(report.trace), : own.shape[1]] = own
         row += len(report.trace)
     return table
-
-
-def _coefficients(padded: NDArray[np.float64]) -> NDArray[np.float64]:
-    return padded[: np.isfinite(padded).sum()]

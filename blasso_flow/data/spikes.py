@@ -1,4 +1,4 @@
-"""Results as plain data: spikes, the certified measure, what is reported of each channel, and the whole recovery.
+"""Spikes as columns: those of the answer, and those of the certified measure.
 
 Columns are numpy arrays of equal length. Positions are in axis units, weights in the units the filter's normalisation
 gives them. Nothing here computes.
@@ -6,23 +6,14 @@ gives them. Nothing here computes.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
+from typing import Any, TypeVar
 
 import numpy as np
 
-from blasso_flow.data.signals import FloatArray, IntArray, Signal
-
-
-class Status(StrEnum):
-    """How a channel ended. ``message`` on the channel's report says what to do about it."""
-
-    CONVERGED = "converged"
-    GAP_ABOVE_TOLERANCE = "gap_above_tolerance"
-    ALL_MISSING = "all_missing"
-    FAILED = "failed"
+from blasso_flow.data.column import Units, column
+from blasso_flow.data.signals import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -35,14 +26,16 @@ class Spikes:
     unless widths were fitted.
     """
 
-    channel: IntArray
-    position: FloatArray
-    position_errors: FloatArray
-    weight: FloatArray
-    weight_errors: FloatArray
-    group: IntArray
-    width: FloatArray | None = None
-    width_errors: FloatArray | None = None
+    channel: IntArray = field(metadata=column("channel", Units.ONE))
+    position: FloatArray = field(metadata=column("position", Units.AXIS))
+    position_errors: FloatArray = field(metadata=column("standard error of the position", Units.AXIS))
+    weight: FloatArray = field(metadata=column("weight", Units.WEIGHTS))
+    weight_errors: FloatArray = field(metadata=column("standard error of the weight", Units.WEIGHTS))
+    group: IntArray = field(metadata=column("group of spikes not resolved from each other", Units.ONE))
+    width: FloatArray | None = field(default=None, metadata=column("width of the spike's response", Units.AXIS, when="widths"))
+    width_errors: FloatArray | None = field(
+        default=None, metadata=column("standard error of the width", Units.AXIS, when="widths")
+    )
 
     def __len__(self) -> int:
         return self.position.size
@@ -58,10 +51,10 @@ class Spikes:
 class Optimum:
     """The certified measure, BLASSO's minimiser: columns of shape (K,); ``eta`` is the certificate at the position."""
 
-    channel: IntArray
-    position: FloatArray
-    weight: FloatArray
-    eta: FloatArray
+    channel: IntArray = field(metadata=column("channel", Units.ONE))
+    position: FloatArray = field(metadata=column("position", Units.AXIS))
+    weight: FloatArray = field(metadata=column("weight of the certified measure", Units.WEIGHTS))
+    eta: FloatArray = field(metadata=column("certificate at the position", Units.ONE))
 
     def __len__(self) -> int:
         return self.position.size
@@ -73,102 +66,13 @@ class Optimum:
         return cls(none.astype(np.int64), none, none, none)
 
 
-@dataclass(frozen=True)
-class TraceRow:
-    """State at the start of one round, which is an iteration in a flow: objective, best proven relative gap so far, number of
-    spikes, seconds since the start."""
-
-    round: int
-    objective: float
-    gap: float
-    spikes: int
-    seconds: float
+Rows = TypeVar("Rows", Spikes, Optimum)
 
 
-@dataclass(frozen=True, eq=False)
-class Paths:
-    """Positions and weights of all m particles of a flow at each row of the trace, shapes (rows, m)."""
-
-    position: FloatArray
-    weight: FloatArray
-
-
-@dataclass(frozen=True)
-class Section:
-    """A stretch of the axis with a Gaussian of its own, where the width follows a law.
-
-    Spikes between the whole samples ``first`` and ``last`` have the standard deviation ``sd`` (axis units) and the penalty
-    ``strength``. A spike exactly on a cut belongs to the section after it.
-    """
-
-    first: int
-    last: int
-    sd: float
-    strength: float
-
-
-@dataclass(frozen=True)
-class ChannelReport:
-    """What is known of one channel: settings, numbers of the proof, and how it ended.
-
-    ``strength_rule`` and ``noise_rule`` say in words where the numbers came from. ``gap`` is (objective - dual_value) /
-    objective, ``gap_noise`` is (objective - dual_value) / noise_sd**2 (NaN if the noise is unknown), ``violation`` is the
-    proven bound of sup|eta| minus 1. ``baseline`` holds the coefficients of the optimum's baseline, ``refit_baseline``
-    those of the refitted answer; ``baseline_rule`` is the baseline with its parameters fitted, empty where none was.
-    ``sections`` have each a width and a strength of their own, in order; empty where one filter serves the whole record.
-    ``notes`` are warnings for the user, one line each. ``paths`` are the particles of a flow, where they were kept. Of a refit
-    with widths, ``refit_noise_sd`` is the noise behind its errors, ``refit_baseline_rule`` and ``refit_rate_error`` its baseline
-    with the rate fitted again, and that rate's standard error.
-    """
-
-    status: Status
-    message: str
-    strength: float
-    strength_rule: str
-    noise_sd: float
-    noise_rule: str
-    objective: float
-    dual_value: float
-    gap: float
-    gap_noise: float
-    violation: float
-    rounds: int
-    baseline: FloatArray
-    refit_baseline: FloatArray
-    trace: Sequence[TraceRow] = ()
-    seconds: float = 0.0
-    notes: Sequence[str] = ()
-    baseline_rule: str = ""
-    paths: Paths | None = None
-    sections: Sequence[Section] = ()
-    refit_noise_sd: float = math.nan
-    refit_baseline_rule: str = ""
-    refit_rate_error: float = math.nan
-
-
-@dataclass(frozen=True)
-class Fit:
-    """Sampled curves of the answer, shapes like the signal's values.
-
-    The model includes the baseline; residual = values - model.
-    """
-
-    model: FloatArray
-    residual: FloatArray
-    baseline: FloatArray
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """Everything that `recover` found: the answer, the certified measure, one report a channel, and where it came from.
-
-    ``settings`` is JSON-ready: filter (kind, parameters, normalisation, table_error), penalty, baseline, tolerances and
-    the rest of the configuration. ``signal`` is the signal it belongs to, None when read from a file without it.
-    """
-
-    spikes: Spikes
-    optimum: Optimum
-    channels: Sequence[ChannelReport]
-    settings: Mapping[str, object]
-    fit: Fit | None = None
-    signal: Signal | None = field(default=None, repr=False)
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Rows of one or more parts, one after the other; a column is there if some part has it, as those without have no rows."""
+    columns: dict[str, Any] = {}
+    for name in vars(parts[0]):
+        there = [column for part in parts if (column := getattr(part, name)) is not None]
+        columns[name] = np.concatenate(there) if there else None
+    return type(parts[0])(**columns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import h5py
 import numpy as np
@@ -19,7 +19,7 @@ LARGEST_CHUNK = 1 << 24  # values: a chunk must stay below 4 GiB
 
 def write_scale(group: h5py.Group, name: str, size: int) -> h5py.Dataset:
     """A dimension scale of running numbers from 0."""
-    column = Column(group, name, (size,), np.dtype(np.int64), (), "1", name)
+    column = StoredColumn(group, name, (size,), np.dtype(np.int64), (), "1", name)
     for first in range(0, size, LONG_CHUNK):
         column.append(np.arange(first, min(first + LONG_CHUNK, size), dtype=np.int64))
     column.close()
@@ -36,7 +36,7 @@ def write_axis(group: h5py.Group, name: str, positions: FloatArray | IntArray, u
     return dataset
 
 
-class Column:
+class StoredColumn:
     """A dataset over the given dimension scales, one a dimension, filled from the front piece by piece in whole chunks."""
 
     def __init__(
@@ -87,7 +87,7 @@ def write_column(
     return dataset
 
 
-def texts(values: Sequence[str]) -> NDArray[np.generic]:
+def texts(values: Iterable[str]) -> NDArray[np.generic]:
     """UTF-8 strings as HDF5 takes them."""
     return np.array([clean(text) for text in values], dtype=object)
 

@@ -37,33 +37,33 @@ class DiskImage(io.RawIOBase):
             raise self.error
 
     def readable(self) -> bool:
-        """Yes."""
+        """True."""
         return True
 
     def writable(self) -> bool:
-        """Yes."""
+        """True."""
         return True
 
     def seekable(self) -> bool:
-        """Yes."""
+        """True."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As of any file."""
+        """Move to a place, and return it."""
         self._place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._end}[whence]
         return self._place
 
     def tell(self) -> int:
-        """As of any file."""
+        """The place of the next read or write."""
         return self._place
 
     def truncate(self, size: int | None = None) -> int:
-        """Only remembered: the file is cut when it is finished."""
+        """Remember the size: the file itself is cut when it is finished."""
         self._end = self._place if size is None else size
         return self._end
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """What was written at the place, refused or not; zeros elsewhere."""
+        """Fill ``buffer`` with what was written at the place, refused or not; zeros elsewhere."""
         size = len(buffer)
         stored = os.pread(self._descriptor, size, self._place)
         buffer[:] = stored.ljust(size, b"\0")
@@ -75,7 +75,7 @@ class DiskImage(io.RawIOBase):
         return size
 
     def write(self, data: memoryview) -> int:  # type: ignore[override]
-        """Write all of it, or keep it."""
+        """Write all of ``data``, or keep in memory what the system refuses."""
         size, done = len(data), 0
         try:
             while self.error is None and done < size:

@@ -70,7 +70,7 @@ class Memory:
 
 
 def readable(count: int) -> str:
-    """A number of bytes in words."""
+    """A number of bytes as a text for users, with its unit."""
     size = float(count)
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:

@@ -1,10 +1,13 @@
-"""Names of the HDF5 layout, shared by readers and writers. Nothing here reads or writes.
+"""Names of the HDF5 layout, shared by readers and writers; those of a result's columns are in `data.schema`. Nothing here
+reads or writes.
 
 Signal: /signal (NXdata), /filter, /truth. Result: /spikes (NXdata), /optimum, /channels, /fit, /rate, /trace, /timing,
 /provenance and /filter. Both are described in the README of the project.
 """
 
 from __future__ import annotations
+
+from blasso_flow.data.schema import COLUMNS
 
 LAYOUT_ATTRIBUTE = "blasso_flow_layout"
 LAYOUT_VERSION = 1
@@ -20,25 +23,29 @@ TRUTH = "truth"
 
 SPIKES = "spikes"
 OPTIMUM = "optimum"
-CHANNELS = "channels"
-SECTIONS = "sections"
 FIT = "fit"
 RATE = "rate"
-TRACE = "trace"
-TIMING = "timing"
 PROVENANCE = "provenance"
 
 SPIKE = "spike"
 ROW = "row"
-PARTICLE = "particle"
-SECTION = "section"
-COEFFICIENT = "coefficient"
+# Names of the dimension scales of a result, by what they count.
+SCALES = {
+    "channels": CHANNEL,
+    "spikes": SPIKE,
+    "optimum": SPIKE,
+    "rounds": ROW,
+    "particles": "particle",
+    "sections": "section",
+    "coefficients": "coefficient",
+}
 
 # An axis that closes on itself carries its period (axis units); its exact spacing is kept beside the rounded positions.
 PERIOD = "period"
 SPACING = "spacing"
 
-RESERVED_AXIS_NAMES = frozenset({VALUES, CHANNEL, NOISE, SPIKE, "model", "residual", "baseline", RATE, "weight_rate"})
+CURVES = frozenset(column.name for column in COLUMNS if column.group in (FIT, RATE))
+RESERVED_AXIS_NAMES = CURVES | {VALUES, CHANNEL, NOISE, SPIKE}
 
 
 def axis_dataset_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Between numpy and JSON: plain Python values for /provenance, and an axis as such. Touches no file."""
+"""Between numpy and JSON: plain Python values for /provenance, and an axis as a JSON object. Touches no file."""
 
 from __future__ import annotations
 

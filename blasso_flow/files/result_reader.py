@@ -11,13 +11,16 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from blasso_flow.answer.rates import Rates
+from blasso_flow.data import schema
+from blasso_flow.data.blocks import Array, Block
+from blasso_flow.data.column import Column
+from blasso_flow.data.reports import Status
+from blasso_flow.data.results import Rates, Recovery
 from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, IntArray
-from blasso_flow.data.spikes import ChannelReport, Fit, Optimum, Paths, Recovery, Section, Spikes, Status, TraceRow
 from blasso_flow.errors import DataError
 from blasso_flow.files.companions import read_filter
 from blasso_flow.files.guard import check_numeric, checked, number_of, read_numbers, reading, resolve, text, text_of
-from blasso_flow.files.layout import CHANNELS, FIT, OPTIMUM, PROVENANCE, RATE, SECTIONS, SPIKES, TIMING, TRACE
+from blasso_flow.files.layout import CHANNEL, FIT, PROVENANCE, RATE, SPIKES
 from blasso_flow.files.layout_version import require_result
 from blasso_flow.files.plain import axis_from_plain
 from blasso_flow.files.signal_reader import SignalFile
@@ -133,7 +136,7 @@ def _stored_spacing(result: StoredResult) -> float | None:
 
 
 class _Reader:
-    """Reads one open result; every column is checked against its neighbours."""
+    """Reads one open result; every column is checked against the schema and its neighbours."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -144,31 +147,67 @@ class _Reader:
         settings = provenance.get("settings")
         about = provenance.get("signal")
         about = about if isinstance(about, Mapping) else {}
-        reports = self._reports()
+        columns = self._columns()
+        block = Block(0, columns["channels/status"].size, columns)
         recovery = Recovery(
-            spikes=self._spikes(len(reports)),
-            optimum=self._optimum(len(reports)),
-            channels=reports,
+            spikes=block.spikes,
+            optimum=block.optimum,
+            channels=block.reports(),
             settings=settings if isinstance(settings, Mapping) else {},
-            fit=self._fit(),
+            fit=block.fit,
         )
-        axis = axis_from_plain(about.get("axis"))
-        weight = self._dataset(f"{SPIKES}/weight")
         return StoredResult(
             recovery=recovery,
             provenance=provenance,
             name=self.name,
             path=self.source.path,
-            axis=axis,
+            axis=axis_from_plain(about.get("axis")),
             units=str(about.get("units", "")),
             long_name=str(about.get("long_name", "")),
-            weight_units=text_of(weight, "units"),
+            weight_units=text_of(self._dataset(f"{SPIKES}/weight"), "units"),
             filter=read_filter(self.source.file, self.name, self.source.memory),
-            rates=self._rates(len(reports)),
+            rates=self._rates(columns),
         )
 
-    def _holds(self, path: str) -> bool:
-        return resolve(self.source.file, path, self.name) is not None
+    def _columns(self) -> dict[str, Array]:
+        """The columns of the schema by their place, without those that follow from others; tables that a run had no use for
+        have no columns."""
+        channels = int(self._dataset("channels/status").size or 0)
+        there = [column for column in schema.COLUMNS if self._is_there(column)]
+        found: dict[str, Array] = {
+            column.path: self._channel_column(column.path, channels) for column in there if column.name == CHANNEL
+        }
+        rows = {column.dimensions[0]: found[column.path].size for column in there if column.name == CHANNEL}
+        rows["channels"] = channels
+        shapes: dict[tuple[str, ...], tuple[int, ...]] = {}
+        for column in schema.COLUMNS:
+            if column.field and column.name != CHANNEL and column in there:
+                own = found[column.path] = self._column(column, rows[column.dimensions[0]])
+                if len(column.dimensions) > 1 and shapes.setdefault((column.group, *column.dimensions), own.shape) != own.shape:
+                    raise DataError(f"{self.name}: tables of /{column.group} differ in shape", received=f"{own.shape}")
+            elif column.when in column.dimensions[1:]:
+                found[column.path] = np.empty((rows[column.dimensions[0]], 0))
+        unknown = sorted(set(found["channels/status"]) - set(Status))
+        if unknown:
+            raise DataError(f"{self.name}: unknown status", received=unknown[0], allowed=", ".join(Status))
+        return found
+
+    def _is_there(self, column: Column) -> bool:
+        """Whether the file must have a column: always, or because it has another one that comes with it."""
+        with_it = (other.path for other in schema.COLUMNS if (other.group, other.when) == (column.group, column.when))
+        return not column.when or any(resolve(self.source.file, path, self.name) is not None for path in with_it)
+
+    def _column(self, column: Column, rows: int) -> Array:
+        if column.kind is str:
+            return self._texts(column.path, rows)
+        if column.kind is int:
+            return self._integers(column.path, rows)
+        numbers = self._numbers(column.path)
+        if column.group != FIT and (numbers.ndim != len(column.dimensions) or len(numbers) != rows):
+            raise DataError(
+                f"{self.name}: /{column.path} has the wrong length", received=f"shape {numbers.shape}", allowed=f"{rows} rows"
+            )
+        return numbers
 
     def _dataset(self, path: str) -> h5py.Dataset:
         node = resolve(self.source.file, path, self.name)
@@ -176,15 +215,9 @@ class _Reader:
             raise DataError(f"{self.name}: the result is incomplete", received=f"no dataset /{path}", mend="recover again")
         return checked(node, self.name)
 
-    def _numbers(self, path: str, size: int | None = None) -> FloatArray:
+    def _numbers(self, path: str) -> FloatArray:
         dataset = self._dataset(path)
-        if size is not None and (not dataset.shape or dataset.shape[0] != size):
-            raise DataError(
-                f"{self.name}: /{path} has the wrong length", received=f"shape {dataset.shape}", allowed=f"{size} rows"
-            )
-        if dataset.size == 0:
-            return np.empty(dataset.shape)
-        return read_numbers(dataset, self.name, self.source.memory)
+        return read_numbers(dataset, self.name, self.source.memory) if dataset.size else np.empty(dataset.shape)
 
     def _integers(self, path: str, size: int | None = None) -> IntArray:
         dataset = self._dataset(path)
@@ -197,135 +230,28 @@ class _Reader:
         self.source.memory.check(f"{self.name}: /{path}", dataset.size * 8)
         return np.asarray(dataset[()], dtype=np.int64)
 
-    def _texts(self, path: str, size: int) -> list[str]:
+    def _texts(self, path: str, size: int) -> Array:
         dataset = self._dataset(path)
         if h5py.check_string_dtype(dataset.dtype) is None or dataset.shape != (size,):
             raise DataError(
                 f"{self.name}: /{path} is no column of {size} texts", received=f"{dataset.dtype}, shape {dataset.shape}"
             )
-        return [text(value) for value in dataset[()]]
+        return np.array([text(value) for value in dataset[()]], dtype=object)
 
-    def _channel_column(self, group: str, channels: int) -> IntArray:
-        channel = self._integers(f"{group}/channel")
+    def _channel_column(self, path: str, channels: int) -> IntArray:
+        channel = self._integers(path)
         if channel.ndim != 1 or not np.isin(channel, np.arange(channels)).all():
-            raise DataError(f"{self.name}: /{group}/channel names channels that are not there", allowed=f"0 to {channels - 1}")
+            raise DataError(f"{self.name}: /{path} names channels that are not there", allowed=f"0 to {channels - 1}")
         return channel
 
-    def _spikes(self, channels: int) -> Spikes:
-        channel = self._channel_column(SPIKES, channels)
-        names: tuple[str, ...] = ("position", "position_errors", "weight", "weight_errors")
-        if self._holds(f"{SPIKES}/width"):
-            names += ("width", "width_errors")
-        columns = {name: self._numbers(f"{SPIKES}/{name}", channel.size) for name in names}
-        return Spikes(channel=channel, group=self._integers(f"{SPIKES}/group", channel.size), **columns)
-
-    def _optimum(self, channels: int) -> Optimum:
-        channel = self._channel_column(OPTIMUM, channels)
-        return Optimum(channel, *(self._numbers(f"{OPTIMUM}/{name}", channel.size) for name in ("position", "weight", "eta")))
-
-    def _reports(self) -> list[ChannelReport]:
-        size = int(self._dataset(f"{CHANNELS}/status").size or 0)
-        status, message, strength_rule, noise_rule, notes = (
-            self._texts(f"{CHANNELS}/{name}", size) for name in ("status", "message", "strength_rule", "noise_rule", "notes")
-        )
-        baseline_rule, refit_baseline_rule = (
-            self._texts(f"{CHANNELS}/{name}", size) if self._holds(f"{CHANNELS}/{name}") else [""] * size
-            for name in ("baseline_rule", "refit_baseline_rule")
-        )
-        names = ["strength", "noise_sd", "objective", "dual_value", "gap", "gap_noise", "violation"]
-        names += [name for name in ("refit_noise_sd", "refit_rate_error") if self._holds(f"{CHANNELS}/{name}")]
-        numbers = {name: self._numbers(f"{CHANNELS}/{name}", size) for name in names}
-        rounds = self._integers(f"{CHANNELS}/rounds", size)
-        baseline, refit_baseline = self._baseline("baseline", size), self._baseline("refit_baseline", size)
-        traces, seconds = self._traces(size), self._numbers(f"{TIMING}/seconds", size)
-        paths = self._paths(size)
-        sections = self._sections(size)
-        unknown = sorted(set(status) - {str(known) for known in Status})
-        if unknown:
-            raise DataError(
-                f"{self.name}: unknown status", received=unknown[0], allowed=", ".join(str(known) for known in Status)
-            )
-        return [
-            ChannelReport(
-                status=Status(status[row]),
-                message=message[row],
-                strength_rule=strength_rule[row],
-                noise_rule=noise_rule[row],
-                rounds=int(rounds[row]),
-                baseline=baseline[row],
-                refit_baseline=refit_baseline[row],
-                baseline_rule=baseline_rule[row],
-                sections=sections[row],
-                refit_baseline_rule=refit_baseline_rule[row],
-                trace=traces[row],
-                paths=paths[row],
-                seconds=float(seconds[row]),
-                notes=tuple(notes[row].split("\n")) if notes[row] else (),
-                **{name: float(column[row]) for name, column in numbers.items()},
-            )
-            for row in range(size)
-        ]
-
-    def _sections(self, channels: int) -> list[tuple[Section, ...]]:
-        """The sections of each channel; none where one filter served the record."""
-        found: list[tuple[Section, ...]] = [()] * channels
-        if resolve(self.source.file, SECTIONS, self.name) is None:
-            return found
-        channel = self._channel_column(SECTIONS, channels)
-        first, last = (self._integers(f"{SECTIONS}/{name}", channel.size) for name in ("first", "last"))
-        sd, strength = (self._numbers(f"{SECTIONS}/{name}", channel.size) for name in ("sd", "strength"))
-        for row, number in enumerate(channel):
-            found[number] += (Section(int(first[row]), int(last[row]), float(sd[row]), float(strength[row])),)
-        return found
-
-    def _baseline(self, name: str, size: int) -> FloatArray:
-        """Coefficients (C, B); (C, 0) when the run had no baseline."""
-        if not self._holds(f"{CHANNELS}/{name}"):
-            return np.empty((size, 0))
-        table = self._numbers(f"{CHANNELS}/{name}", size)
-        if table.ndim != 2:
-            raise DataError(f"{self.name}: /{CHANNELS}/{name} is no table", received=f"shape {table.shape}")
-        return table
-
-    def _traces(self, channels: int) -> list[tuple[TraceRow, ...]]:
-        channel = self._channel_column(TRACE, channels)
-        rounds, spikes = (self._integers(f"{TRACE}/{name}", channel.size) for name in ("round", "spikes"))
-        objective, gap = (self._numbers(f"{TRACE}/{name}", channel.size) for name in ("objective", "gap"))
-        seconds = self._numbers(f"{TIMING}/round_seconds", channel.size)
-        traces: list[list[TraceRow]] = [[] for _ in range(channels)]
-        for row, number in enumerate(channel):
-            state = TraceRow(int(rounds[row]), float(objective[row]), float(gap[row]), int(spikes[row]), float(seconds[row]))
-            traces[number].append(state)
-        return [tuple(trace) for trace in traces]
-
-    def _paths(self, channels: int) -> list[Paths | None]:
-        """The particles of a flow, one entry a channel; None where they were not kept."""
-        if not self._holds(f"{TRACE}/particle_position"):
-            return [None] * channels
-        channel = self._channel_column(TRACE, channels)
-        position, weight = (self._numbers(f"{TRACE}/particle_{name}", channel.size) for name in ("position", "weight"))
-        if position.ndim != 2 or position.shape != weight.shape:
-            raise DataError(f"{self.name}: /{TRACE} holds no table of particles", received=f"shape {position.shape}")
-        rows = [channel == number for number in range(channels)]
-        return [Paths(position[own], weight[own]) if own.any() and not np.isnan(position[own]).any() else None for own in rows]
-
-    def _fit(self) -> Fit | None:
-        if not self._holds(FIT):
+    def _rates(self, columns: Mapping[str, Array]) -> Rates | None:
+        own = {column.field: columns[column.path] for column in schema.OF[Rates] if column.path in columns}
+        if not own:
             return None
-        model, residual, baseline = (self._numbers(f"{FIT}/{name}") for name in ("model", "residual", "baseline"))
-        if not model.shape == residual.shape == baseline.shape:
-            raise DataError(f"{self.name}: the curves of /{FIT} differ in shape", received=f"{model.shape} and {residual.shape}")
-        return Fit(model, residual, baseline)
-
-    def _rates(self, channels: int) -> Rates | None:
-        group = resolve(self.source.file, RATE, self.name)
-        if not isinstance(group, h5py.Group):
-            return None
-        rate, weight_rate = (self._numbers(f"{RATE}/{name}", channels) for name in ("rate", "weight_rate"))
-        width = number_of(group, "width")
-        if rate.ndim != 2 or rate.shape != weight_rate.shape or width is None:
-            raise DataError(f"{self.name}: /{RATE} is no pair of rates with a width", received=f"shape {rate.shape}")
-        return Rates(rate, weight_rate, width)
+        width = number_of(self.source.file[RATE], "width")
+        if width is None:
+            raise DataError(f"{self.name}: /{RATE} does not say its width", mend="recover again")
+        return Rates(**own, width=width)
 
     def provenance(self) -> dict[str, object]:
         """The JSON of /provenance."""

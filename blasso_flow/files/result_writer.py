@@ -20,8 +20,8 @@ import numpy as np
 from blasso_flow import __version__
 from blasso_flow.answer.rates import check_width
 from blasso_flow.data.blocks import Block, Totals
+from blasso_flow.data.results import Recovery
 from blasso_flow.data.signals import Axis, FilterDescription
-from blasso_flow.data.spikes import Recovery
 from blasso_flow.errors import UsageError
 from blasso_flow.files.atomic import Target, build_image, check_target, write_bytes, write_large
 from blasso_flow.files.columns import TEXT, clean, nxroot
@@ -111,12 +111,12 @@ def write_blocks(
         check_width(run.rate_width, axis)
     value_units = run.signal.units if run.signal else ""
     weights = weight_units(_normalisation(run.settings), value_units, axis.units if axis else "")
-    about = About(axis, value_units, weights, run.rate_width, run.save_fit)
+    about = About(totals, axis, value_units, weights, run.rate_width, run.save_fit)
 
     def build(file: h5py.File, check: Callable[[], None] = lambda: None) -> None:
         nxroot(file, SPIKES)
         file.attrs[LAYOUT_ATTRIBUTE] = np.int64(LAYOUT_VERSION)
-        tables = ResultTables(file, totals, about)
+        tables = ResultTables(file, about)
         for block in blocks():
             tables.append(block)
             check()
@@ -130,21 +130,10 @@ def write_blocks(
         record = {**run.provenance, "versions": versions(), "settings": run.settings, "signal": _signal_record(run.signal)}
         file.create_dataset(PROVENANCE, data=clean(json.dumps(plain(record), ensure_ascii=False, indent=1)), dtype=TEXT)
 
-    if _upper_size(totals, about) > LARGE:
+    if about.upper_size > LARGE:
         write_large(build, target, overwrite=overwrite, inputs=inputs)
     else:
         write_bytes(build_image(build), target, overwrite=overwrite, inputs=inputs)
-
-
-def _upper_size(totals: Totals, about: About) -> int:
-    """About the bytes of a result before compression; texts are short."""
-    curves = 3 * totals.curve if about.save_fit else 0
-    if about.axis is not None and about.rate_width is not None:
-        curves += 2 * about.axis.size
-    a_channel = 300 + 8 * (20 + 2 * totals.coefficients + curves)
-    return totals.channels * a_channel + 8 * (
-        7 * totals.spikes + 5 * totals.optimum + (8 + 2 * totals.particles) * totals.rounds + 6 * totals.sections
-    )
 
 
 def used_filter(settings: Mapping[str, object], stored: FilterDescription | None) -> FilterDescription | None:

@@ -28,6 +28,7 @@ __all__ = [
     "describe",
     "exposed",
     "exposure_of",
+    "gaussian_like",
     "kind_of",
     "time_shift",
 ]
@@ -68,8 +69,14 @@ def completed(description: FilterDescription, stored: FilterDescription | None) 
 
 
 def build(description: FilterDescription, axis: Axis, normalisation: str = "peak") -> Filter:
-    """Tabulate a described filter for an axis."""
+    """Tabulate a described filter for an axis. Raises what `table.tabulate` raises."""
     return tabulate(kind_of(description.kind), description, axis.spacing, axis.size, normalisation)
+
+
+def gaussian_like(filter: Filter, sd: float, axis: Axis) -> Filter:
+    """The Gaussian of standard deviation ``sd`` (axis units) with the exposure and normalisation of another Gaussian."""
+    shared = {name: value for name, value in filter.description.parameters.items() if name not in {"sd", "fwhm"}}
+    return build(FilterDescription("gaussian", {"sd": sd, **shared}), axis, filter.normalisation)
 
 
 def exposure_of(description: FilterDescription) -> float:

@@ -24,7 +24,7 @@ from blasso_flow.filters.exposure import average
 from blasso_flow.filters.kinds import EXPOSURE, Design, FilterKind, Parameter, tail_end
 
 SIMILAR = 0.5  # rise/decay above this: the difference of the exponentials is not left to cancel
-TAIL_RATIO = 1.05  # decay/rise from which the tail's two exponentials can be told apart
+TAIL_RATIO = 1.05  # decay/rise from which the tail's two exponentials can be distinguished
 ONSET = 3.0  # in rise times: from there on the exponentials of a higher order are summed without cancelling
 HIGHEST = 5  # order: the sum's coefficients stay below 11
 TINY = 1e-12  # stands for a length of zero, where the quotients below have reached their limits
@@ -61,7 +61,7 @@ def _average(rate: float, first: FloatArray, length: FloatArray) -> FloatArray:
 
 
 def _similar(slow: float, fast: float, first: FloatArray, length: FloatArray) -> FloatArray:
-    """The same where the rates are close or equal.
+    """Average as in `_difference`, for rates that are close or equal.
 
     Over a box of middle c and half length g, the average of exp(-k t) is exp(-k c) S(k g) with S(z) = sinh(z)/z. With m
     and q half the sum and half the difference of the two k g,
@@ -77,8 +77,11 @@ def _similar(slow: float, fast: float, first: FloatArray, length: FloatArray) ->
 
 
 def _of_order(lag: FloatArray, rise: float, decay: float, exposure: float, order: int) -> FloatArray:
-    """The same for orders above 1: near the onset by quadrature over the box, elsewhere as the sum over k from 0 to n of
-    (-1)^k binomial(n, k) exp(-(1/decay + k speed) t), every exponential averaged in closed form."""
+    """Response of an order n above 1, averaged over the exposure.
+
+    Near the onset by quadrature over the box, elsewhere as the sum over k from 0 to n of
+    (-1)^k binomial(n, k) exp(-(1/decay + k speed) t), every exponential averaged in closed form.
+    """
     speed = 1 / rise - 1 / decay
 
     def sharp(lag: FloatArray) -> FloatArray:

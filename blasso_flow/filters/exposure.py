@@ -17,9 +17,9 @@ from blasso_flow.data.signals import FilterDescription, FloatArray
 from blasso_flow.errors import UsageError
 from blasso_flow.filters.kinds import Design, FilterKind
 
-NODES = 16  # of a piece no longer than the width
+NODES = 16  # of the quadrature on one piece, which is no longer than the width
 STAMPS: Mapping[str, float] = {"start": 0.5, "middle": 0.0, "end": -0.5}  # exposures from the stamp to the middle
-STEEPEST = 1e-6  # samples: a piece is cut at this width at the least
+STEEPEST = 1e-6  # samples: pieces are no shorter than this, however narrow the filter
 
 
 def averaged(design: Design, exposure: float) -> Design:

@@ -38,7 +38,7 @@ class Parameter:
     required: bool = True
 
     def allowed(self) -> str:
-        """The range in words."""
+        """The range as a text for users."""
         if self.dimension == "count":
             return f"a whole number from {self.low:.0f}" + ("" if np.isinf(self.high) else f" to {self.high:.0f}")
         low = f"{'at least' if self.low_included else 'above'} {self.low:g}"
@@ -135,7 +135,7 @@ class FilterKind:
         return any(parameter.name == EXPOSURE.name for parameter in self.parameters)
 
     def need(self, parameter: Parameter) -> str:
-        """Default of one of its parameters, or in words whether it must be given."""
+        """Default of one of the kind's parameters as a text for users, or whether it must be given."""
         if parameter.default is not None:
             return f"{parameter.default:g}"
         others = [p.name for p in self.parameters if parameter.choice and p.choice == parameter.choice and p != parameter]
@@ -170,7 +170,7 @@ def taper(t: FloatArray) -> FloatArray:
 
 
 def tail_end(response: Callable[[FloatArray], FloatArray], apex: float, step: float) -> float:
-    """Lag after ``apex`` from which a tail that falls is negligible. ``apex``: lag of the largest value; ``step``: a guess."""
+    """Lag from which a falling tail is negligible; ``apex`` is the lag of the largest value, ``step`` a guess of the distance."""
     threshold = NEGLIGIBLE * float(response(np.array(apex)))
     reached = step
     while float(response(np.array(apex + reached))) > threshold:

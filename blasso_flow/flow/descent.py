@@ -15,12 +15,10 @@ import numpy as np
 
 from blasso_flow.data.signals import FloatArray
 from blasso_flow.flow import starts
-from blasso_flow.flow.particles import Particles, largest_strength
-from blasso_flow.kernels.line.responses import correlate
-from blasso_flow.kernels.line.spikes import condense
-from blasso_flow.problem import losses
+from blasso_flow.problem.particles import Particles
 from blasso_flow.problem.problem import Problem
-from blasso_flow.proof.certificate import Certificate, eta_and_slopes
+from blasso_flow.problem.sums import EPSILON, dot
+from blasso_flow.proof.evidence import Evidence, eta_and_slopes, largest_strength
 
 PARTICLES = 100
 ITERATIONS = 20_000
@@ -31,7 +29,6 @@ TRIALS = 40
 POWER_STEPS = 20  # of the estimate of the curvature
 DROPPED = 0.01  # of the violation: what one particle left out may change in the certificate
 LEAST_VIOLATION = 1e-9
-MERGE = 0.5  # widths within which particles are written as one, where the objective does not rise
 
 
 @dataclass(frozen=True)
@@ -69,8 +66,8 @@ class Cloud(Particles):
     flow_time: float
 
 
-class Flow(Protocol):
-    """What a flow brings: first weights, its step, and the metric that the step is a gradient step of.
+class Metric(Protocol):
+    """What makes a flow: first weights, its step, and the metric that the step is a gradient step of.
 
     Weights are non-dimensional, shape (m,). ``force`` = ratio * eta and ``drift`` = ratio * eta' * length at the particles.
     """
@@ -89,7 +86,7 @@ class Flow(Protocol):
 
 @dataclass(frozen=True)
 class Descent:
-    """A method of the loop: ``flow`` from a start, certified each time the iterations have grown by a tenth.
+    """A method of the loop: the flow of a ``metric`` from a start, certified each time the iterations have grown by a tenth.
 
     ``step_size`` None takes the step from the curvature at the start, halves it whenever the loss rises by more than the
     step's model of it, and lets it grow again by a twentieth an iteration; a number is taken as it is, always. ``share``
@@ -97,7 +94,7 @@ class Descent:
     number of iterations between two certificates.
     """
 
-    flow: Flow
+    metric: Metric
     particles: int = PARTICLES
     start_rule: str = "uniform"
     step_size: float | None = None
@@ -109,15 +106,15 @@ class Descent:
         """The particles of the start and the step that the curvature allows there."""
         random = np.random.default_rng(self.seed)
         places = starts.positions(problem, self.particles, self.start_rule, random)
-        places, weights = self.flow.first(places, problem.positive, random)
+        places, weights = self.metric.first(places, problem.positive, random)
         units = Units.of(problem, self.share)
         step = self.step_size or _curvature_step(problem, places, units)
         none = np.zeros(problem.baseline.shape[1])
         return _cloud(problem, places, weights * units.weight, none, 0, units, step, 0.0)
 
-    def advance(self, problem: Problem, particles: Cloud, certificate: Certificate, spare: FloatArray | None = None) -> Cloud:
+    def advance(self, problem: Problem, particles: Cloud, evidence: Evidence, spare: FloatArray | None = None) -> Cloud:
         """Iterations until the next certificate is due. No births: the particles of the start have to do."""
-        return self.iterated(problem, particles, self.every or interval(particles.rounds), certificate.sup - 1)
+        return self.iterated(problem, particles, self.every or interval(particles.rounds), evidence.sup - 1)
 
     def iterated(self, problem: Problem, cloud: Cloud, iterations: int, violation: float = np.inf) -> Cloud:
         """The cloud after so many forward-backward iterations; ``violation`` before them limits what is left out."""
@@ -125,22 +122,22 @@ class Descent:
         frame = _Frame(problem)
         places, weights = cloud.places, cloud.weights / units.weight
         residual = frame.residual(places, cloud.weights)
-        energy = float(np.sqrt(losses.dot(problem.whitened_values, problem.whitened_values)))
+        energy = float(np.sqrt(dot(problem.whitened_values, problem.whitened_values)))
         step, flow_time = cloud.step_size, cloud.flow_time
         for _ in range(iterations):
             eta, slope = eta_and_slopes(problem, places, residual)
             force, drift = units.ratio * eta, units.ratio * units.length * slope
-            noise = losses.EPSILON * energy * float(np.sqrt(losses.dot(residual, residual))) / units.objective
+            noise = EPSILON * energy * float(np.sqrt(dot(residual, residual))) / units.objective
             for _trial in range(TRIALS):
-                after, shift = self.flow.move(weights, force, drift, units.ratio, step, problem.positive)
+                after, shift = self.metric.move(weights, force, drift, units.ratio, step, problem.positive)
                 moved, shift = frame.moved(places, shift, units.length)
                 new = frame.residual(moved, after * units.weight)
                 if self.step_size is not None:
                     break
                 change = new - residual
-                linear = -losses.dot(force, after - weights) - losses.dot(weights * drift, shift)
-                excess = (losses.dot(residual, change) + losses.value(change)) / units.objective - linear
-                allowed = self.flow.divergence(weights, after, shift) / step
+                linear = -dot(force, after - weights) - dot(weights * drift, shift)
+                excess = (dot(residual, change) + 0.5 * dot(change, change)) / units.objective - linear
+                allowed = self.metric.divergence(weights, after, shift) / step
                 if excess <= allowed + noise:
                     break
                 step *= SHRINK
@@ -184,12 +181,8 @@ class _Frame:
     def moved(self, places: FloatArray, shift: FloatArray, length: float) -> tuple[FloatArray, FloatArray]:
         """Positions after a shift in lengths, turned or stopped at the ends of the domain, and the shift that was made."""
         moved = places + shift * length
-        low, high = self.problem.domain
-        if self.problem.filter.period:
-            moved = moved % high
-            return np.where(moved >= high, 0.0, moved), shift
-        moved = np.clip(moved, low, high)
-        return moved, (moved - places) / length
+        inside = self.problem.geometry.inside(moved)
+        return inside, shift if self.problem.geometry.endless else (inside - places) / length
 
     def _without_baseline(self, curve: FloatArray) -> FloatArray:
         return curve - (self.columns @ curve) @ self.columns if self.columns.size else curve
@@ -197,15 +190,12 @@ class _Frame:
 
 def _curvature_step(problem: Problem, places: FloatArray, units: Units) -> float:
     """One over the largest curvature of the loss in the weights at given positions, by power iteration."""
-    table = problem.filter
     vector = np.ones(places.size)
     size = 1.0
     for _ in range(POWER_STEPS):
         response = problem.root * problem.model(places, vector / np.linalg.norm(vector))
-        out = np.empty((1, places.size))
-        curves = table.coefficients, table.edges, problem.offset, table.period or None
-        correlate(places, response, problem.root, *curves, 1, out)
-        vector, size = out[0], float(np.linalg.norm(out[0]))
+        vector = problem.geometry.correlation(places, response, problem.root)[0]
+        size = float(np.linalg.norm(vector))
         if not size > 0:
             return 1.0
     return units.objective / (size * units.weight**2)
@@ -224,20 +214,17 @@ def _cloud(
 ) -> Cloud:
     """Particles with the measure that is written for them; what it leaves out moves the certificate by far less than
     ``violation``."""
-    order = np.argsort(places, kind="stable")
+    order = problem.geometry.order(places)
     position, weight = places[order], weights[order]
     every = Particles.evaluate(problem, position, weight, baseline)
-    table = problem.filter
-    count = condense(
-        position, weight, every.residual.copy(), problem.root, table.coefficients, table.edges, problem.offset,
-        table.period or None, problem.strength, MERGE * table.width, DROPPED * max(violation, LEAST_VIOLATION),
-    )  # fmt: skip
+    most = DROPPED * max(violation, LEAST_VIOLATION)
+    count = problem.geometry.condense(position, weight, every.curve.copy(), problem.root, problem.strength, most)
     measure = Particles.evaluate(problem, position[:count], weight[:count], every.baseline)
     return Cloud(
         measure.position,
         measure.weight,
         measure.baseline,
-        measure.residual,
+        measure.curve,
         iterations,
         places=places,
         weights=weights,

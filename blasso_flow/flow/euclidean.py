@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from blasso_flow.data.signals import FloatArray
-from blasso_flow.problem import losses
+from blasso_flow.problem.losses import SQUARED
 
 
 @dataclass(frozen=True)
@@ -39,4 +39,4 @@ class Euclidean:
 
     def divergence(self, before: FloatArray, after: FloatArray, shift: FloatArray) -> float:
         """Half the squared distance."""
-        return losses.value(after - before) + losses.value(shift)
+        return SQUARED.value(after - before) + SQUARED.value(shift)

@@ -14,8 +14,10 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from blasso_flow.data.reports import Paths, Status, TraceRow
 from blasso_flow.data.signals import FloatArray
-from blasso_flow.data.spikes import Paths, Status, TraceRow
+from blasso_flow.problem.particles import Particles
+from blasso_flow.proof.evidence import Evidence
 
 STALLED_ROUNDS = 6
 
@@ -31,7 +33,7 @@ class Remedies:
 
 ROUNDS = Remedies("rounds", "raise --max-rounds or --tol", "accept it with a larger --tol")
 
-Iterate = TypeVar("Iterate")
+Iterate = TypeVar("Iterate", bound=Particles)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,13 +67,15 @@ def relative_gap(objective: float, dual_value: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Seen(Generic[Iterate]):
-    """An iterate and what was proven of it; ``excess`` is J - D with its own dual value, so that it can be proven again."""
+    """An iterate and what was proven of it."""
 
     iterate: Iterate
-    objective: float
-    sup: float
-    rounding: float
-    excess: float
+    evidence: Evidence
+
+    @property
+    def excess(self) -> float:
+        """J - D with the iterate's own dual value, so that it can be proven again from the iterate alone."""
+        return self.evidence.objective - self.evidence.dual_value + self.evidence.rounding
 
 
 class Ledger(Generic[Iterate]):
@@ -104,62 +108,43 @@ class Ledger(Generic[Iterate]):
     @property
     def dual_value(self) -> float:
         """Largest dual value seen, less what rounding can hide in the best iterate's objective."""
-        return max(0.0, self.largest_dual - self.best.rounding)
+        return max(0.0, self.largest_dual - self.best.evidence.rounding)
 
     @property
     def reached(self) -> bool:
         """Whether the best iterate alone proves the target."""
-        return self.best.excess <= self.target(self.best.objective)
+        return self.best.excess <= self.target(self.best.evidence.objective)
 
-    def record(
-        self,
-        iterate: Iterate,
-        *,
-        objective: float,
-        dual_value: float,
-        sup: float,
-        rounding: float,
-        spikes: int,
-        round: int | None = None,
-    ) -> bool:
-        """Enter one iterate, the ``round`` of the method (default: a count of the calls); True when the run is to stop."""
-        seen = Seen(iterate, objective, sup, rounding, objective - dual_value + rounding)
+    def record(self, iterate: Iterate, evidence: Evidence) -> bool:
+        """Enter one iterate with what is proven of it; True when the run is to stop."""
+        seen, objective, dual_value = Seen(iterate, evidence), evidence.objective, evidence.dual_value
         better = self.seen is None or seen.excess < self.seen.excess
         falls = objective < self.lowest * (1 - 1e-13)
         self.stalled = 0 if better or falls or dual_value > self.largest_dual else self.stalled + 1
         self.lowest, self.largest_dual = min(self.lowest, objective), max(self.largest_dual, dual_value)
         if better:
             self.seen = seen
-        gap = relative_gap(self.best.objective, self.dual_value)
-        number = len(self.trace) if round is None else round
-        self.trace.append(TraceRow(number, objective, gap, spikes, perf_counter() - self.begun))
+        gap = relative_gap(self.best.evidence.objective, self.dual_value)
+        spikes = iterate.position.size
+        self.trace.append(TraceRow(iterate.rounds, objective, gap, spikes, perf_counter() - self.begun))
         if self.on_round is not None:
             self.on_round(self.trace[-1])
         return self.reached or len(self.trace) > self.max_rounds or self.stalled >= STALLED_ROUNDS
 
-    def solution(
-        self,
-        position: FloatArray,
-        weight: FloatArray,
-        baseline: FloatArray,
-        eta: FloatArray,
-        *,
-        noise_variance: float,
-        tol: float,
-        tol_noise: float,
-    ) -> Solution:
-        """The best iterate's measure with its proof; ``noise_variance`` is the unit of the gap in noise units."""
-        best, rounds = self.best, self.trace[-1].round
-        gap = relative_gap(best.objective, self.dual_value)
-        gap_noise = max(0.0, best.objective - self.dual_value) / noise_variance
+    def solution(self, eta: FloatArray, *, noise_variance: float, tol: float, tol_noise: float) -> Solution:
+        """The best iterate's measure, where the certificate is ``eta``, with its proof; ``noise_variance`` is the unit of the gap
+        in noise units."""
+        best, objective, rounds = self.best.iterate, self.best.evidence.objective, self.trace[-1].round
+        gap = relative_gap(objective, self.dual_value)
+        gap_noise = max(0.0, objective - self.dual_value) / noise_variance
         return Solution(
-            position=position,
-            weight=weight,
-            baseline=baseline,
+            position=best.position,
+            weight=best.weight,
+            baseline=best.baseline,
             eta=eta,
-            objective=best.objective,
+            objective=objective,
             dual_value=self.dual_value,
-            violation=max(0.0, best.sup - 1),
+            violation=max(0.0, self.best.evidence.sup - 1),
             gap=gap,
             gap_noise=gap_noise,
             status=Status.CONVERGED if self.reached else Status.GAP_ABOVE_TOLERANCE,

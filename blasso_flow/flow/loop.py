@@ -1,22 +1,22 @@
-"""The one loop: certificate, stop, births and steps. A method brings start and advance; everything proven is the ledger's."""
+"""The one loop: examine an iterate, then stop, or move it. Methods move particles, examiners and the ledger prove."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
-from blasso_flow.data.spikes import TraceRow
+from blasso_flow.data.reports import TraceRow
 from blasso_flow.flow.ledger import ROUNDS, Ledger, Remedies, Solution
-from blasso_flow.flow.particles import Method, Moved
+from blasso_flow.flow.method import Method, Moved
+from blasso_flow.problem.parts import PartedProblem
 from blasso_flow.problem.problem import Problem
-from blasso_flow.proof.certificate import Certifier, sample_eta
-
-BIRTH_SHARE = 0.1  # of the tolerance: candidates so close to 1 cannot keep the gap above it
+from blasso_flow.proof.evidence import examiner
 
 
 def run(
-    problem: Problem,
-    method: Method[Moved],
+    problem: Problem | PartedProblem,
+    method: Method[Any, Moved],
     *,
     tol: float,
     tol_noise: float,
@@ -25,54 +25,38 @@ def run(
     on_iterate: Callable[[Moved], None] | None = None,
     remedies: Remedies = ROUNDS,
 ) -> Solution:
-    """Run any method to the same stop with the same proof; see `flow.solve`.
+    """Run any method on any problem to the same stop with the same proof; see `flow.solve`.
 
-    ``on_iterate`` is called with every iterate that is certified, the first one included; ``remedies`` are the words for a
+    ``on_iterate`` is called with every iterate that is examined, the first one included; ``remedies`` are the words for a
     run that ends above the tolerance.
     """
-    ledger: Ledger[Moved] = Ledger(
-        lambda objective: absolute_tolerance(problem, objective, tol, tol_noise), max_rounds, on_round, remedies
-    )
-    certifier = Certifier(problem)
+
+    def target(objective: float) -> float:
+        return absolute_tolerance(problem.record.noise_variance, objective, tol, tol_noise)
+
+    ledger: Ledger[Moved] = Ledger(target, max_rounds, on_round, remedies)
+    examine = examiner(problem)
     before: Moved | None = None
     particles = method.start(problem)
     while True:
-        sums = problem.sums(particles.residual, particles.position, particles.weight, particles.baseline)
-        objective = problem.objective_of(sums)
-        level = 1 + BIRTH_SHARE * min(tol, ledger.target(objective) / objective if objective > 0 else tol)
-        certificate = certifier(particles.residual, sums, objective, level)
-        stop = ledger.record(
-            particles,
-            objective=objective,
-            dual_value=certificate.dual_value,
-            sup=certificate.sup,
-            rounding=problem.objective_rounding(sums, particles.baseline),
-            spikes=particles.position.size,
-            round=particles.rounds,
-        )
+        evidence = examine(particles, target)
+        stop = ledger.record(particles, evidence)
         if on_iterate is not None:
             on_iterate(particles)
         if stop:
             break
         spare = None  # what the iterate before this one leaves to be overwritten
         if before is not None and before is not ledger.best.iterate and on_iterate is None:
-            spare = before.residual
-        before, particles = particles, method.advance(problem, particles, certificate, spare)
-    best = ledger.best.iterate
-    return ledger.solution(
-        best.position,
-        best.weight,
-        best.baseline,
-        sample_eta(problem, best.position, best.residual),
-        noise_variance=problem.noise_sd**2,
-        tol=tol,
-        tol_noise=tol_noise,
-    )
+            spare = before.curve
+        before, particles = particles, method.advance(problem, particles, evidence, spare)
+    eta = examine.eta(ledger.best.iterate)
+    return ledger.solution(eta, noise_variance=problem.record.noise_variance, tol=tol, tol_noise=tol_noise)
 
 
-def absolute_tolerance(problem: Problem, objective: float, tol: float, tol_noise: float) -> float:
-    """Largest J - D that counts as converged."""
+def absolute_tolerance(noise_variance: float, objective: float, tol: float, tol_noise: float) -> float:
+    """Largest J - D that counts as converged: relative to J and, where the noise is known, to its variance. No loss is
+    negative, so that an objective of 0 is the optimum."""
+    if objective == 0:
+        return math.inf
     target = tol * objective
-    if math.isfinite(problem.noise_sd):
-        target = min(target, tol_noise * problem.noise_sd**2)
-    return target
+    return min(target, tol_noise * noise_variance) if math.isfinite(noise_variance) else target

@@ -14,13 +14,13 @@ from blasso_flow.filters import Filter
 
 UNRESOLVED = 0.25  # widths of position error: above, `recover` calls spikes a group
 FAR = 6.0  # widths: spikes farther apart than this do not disturb each other
-DISTANCES = 48
+DISTANCES = 48  # tried, from FAR down
 FEW_LEVELS = 8  # distinct values: with fewer, many samples at the largest one mean nothing
 PILED = 4  # samples at the largest value, at least
-FANO = (0.6, 1.6)  # variance over mean of what counts as counts
-BLOCKS = 12
-BLOCK = 16  # samples, at least
-CLEAR = 20.0  # F of the drift
+FANO = (0.6, 1.6)  # between these limits of variance over mean, whole numbers are taken for counts
+BLOCKS = 12  # that a record is cut into to see a drift
+BLOCK = 16  # samples of a block, at least
+CLEAR = 20.0  # F statistic from which a drift is clear
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Gaps:
 
 
 def gaps(values: FloatArray) -> Gaps:
-    """Runs of NaN in values (N,). All missing counts as leading."""
+    """Runs of NaN in values (N,); where all are missing, all are leading."""
     missing = np.isnan(values)
     present = np.flatnonzero(~missing)
     if not present.size:
@@ -45,7 +45,7 @@ def gaps(values: FloatArray) -> Gaps:
 
 
 def are_counts(values: FloatArray) -> bool:
-    """Whether values (N,) are events that were counted: whole, not negative, and with a variance about their mean.
+    """Whether values (N,) are counts: whole numbers, not negative, and with a variance near their mean.
 
     The variance is half the mean square difference of neighbours, which a slow change of the rate does not raise.
     """
@@ -59,10 +59,10 @@ def are_counts(values: FloatArray) -> bool:
 
 
 def saturated(values: FloatArray) -> int:
-    """Number of samples piled up at the largest value, 0 where they are no more than the values below let expect.
+    """Number of samples that are piled up at the largest value, 0 where no more have it than have values a little below.
 
-    They pile up where the largest value is held by at least 4 samples, and by thrice as many as the four levels below it on
-    average.
+    They are piled up where at least 4 samples have the largest value, and more than three times the average number at each of
+    the four levels below it.
     """
     present = values[~np.isnan(values)]
     levels, number = np.unique(present, return_counts=True)
@@ -73,26 +73,30 @@ def saturated(values: FloatArray) -> int:
 
 
 def drift(values: FloatArray, sd: float, positive: bool) -> float:
-    """How far the ground under the spikes moves along the record, units of the values; 0.0 where it stays.
+    """How far the baseline under the spikes moves along the record, units of the values; 0.0 where it stays.
 
-    A parabola through a low quantile (the median, where spikes have both signs) of twelve blocks; it counts when it moves by
-    more than the noise sd and explains far more than chance (F above 20 with 2 and 9 degrees of freedom: p = 0.0005).
+    The baseline of a block is a low quantile of its samples (the median, where spikes have both signs). A parabola through
+    twelve blocks is a drift when it moves by more than the noise sd and explains far more of their differences than chance
+    would (F above 20 with 2 and 9 degrees of freedom: p = 0.0005).
     """
     blocks = [block for block in np.array_split(values, BLOCKS) if np.count_nonzero(~np.isnan(block)) >= BLOCK]
     if len(blocks) < BLOCKS - 2:
         return 0.0
-    ground = np.array([np.nanquantile(block, 0.1 if positive else 0.5) for block in blocks])
-    place = np.linspace(-1, 1, ground.size)
-    curve = np.polyval(np.polyfit(place, ground, 2), place)
-    explained, left = float(np.sum((curve - ground.mean()) ** 2)), float(np.sum((ground - curve) ** 2))
-    clear = explained / 2 > CLEAR * left / (ground.size - 3)
+    level = np.array([np.nanquantile(block, 0.1 if positive else 0.5) for block in blocks])
+    place = np.linspace(-1, 1, level.size)
+    curve = np.polyval(np.polyfit(place, level, 2), place)
+    explained, left = float(np.sum((curve - level.mean()) ** 2)), float(np.sum((level - curve) ** 2))
+    clear = explained / 2 > CLEAR * left / (level.size - 3)
     size = float(np.ptp(curve))
     return size if clear and size > sd else 0.0
 
 
 def largest_snr(values: FloatArray, filter: Filter, sd: float) -> float:
-    """Weight times the filter's norm over the noise sd, for a spike as large as any: from the highest sample, or from the
-    highest correlation with the filter where that says less (single counts stand high above none)."""
+    """Weight times the filter's norm over the noise sd, for the largest spike of values (N,).
+
+    From the highest sample, or from the highest correlation with the filter where that says less: a single count stands high
+    above samples without any.
+    """
     from scipy.signal import oaconvolve
 
     above = np.where(np.isnan(values), 0.0, np.abs(values - np.nanmedian(values)))

@@ -18,8 +18,8 @@ from blasso_flow.data.signals import FloatArray
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter
 
-FEWEST = 1e-300  # false alarms; below it the normal tail is no number
-MOST_EXPONENT = 300.0  # of a level of hardly any freedom: squares stay finite
+FEWEST = 1e-300  # false alarms: below it, the normal tail is too small for a floating-point number
+MOST_EXPONENT = 300.0  # keeps a Student's level finite where there are hardly any degrees of freedom
 DIRECT = 300_000_000  # products up to which a direct convolution is quicker than importing a faster one
 
 

@@ -1,4 +1,4 @@
-"""The certificate of the optimum over the domain: the picture of the proof."""
+"""Figure of the certificate of the optimum over the domain: the picture of the proof."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from blasso_flow.data.signals import FloatArray
-from blasso_flow.data.spikes import Recovery, Status
+from blasso_flow.data.reports import Status
+from blasso_flow.data.results import Recovery
 from blasso_flow.filters import Filter
 from blasso_flow.plots import style
 from blasso_flow.plots.curves import Curves, gather
@@ -21,15 +21,12 @@ Chosen = NDArray[np.bool_]
 LOWEST = -2.5  # positive weights: what lies below is of no interest and would hide the line at 1
 
 
-def draw_certificate(
-    recovery: Recovery,
-    channel: int = 0,
-    filter: Filter | None = None,
-    eta_position: FloatArray | None = None,
-    eta: FloatArray | None = None,
-) -> Figure:
-    """Certificate of one channel; ``eta`` (M,) at ``eta_position`` (M,) in axis units, evaluated here when not given."""
-    curves = gather(recovery, channel, filter, eta_position, eta)
+def draw_certificate(recovery: Recovery, channel: int = 0, filter: Filter | None = None) -> Figure:
+    """Certificate of one channel over the whole domain, and in the zooms of a long record.
+
+    Raises `UsageError` when the recovery has no signal or its filter cannot be known.
+    """
+    curves = gather(recovery, channel, filter)
     zooms = zoom_ranges(curves)
     figure = style.new_figure(style.WIDTH, 5.2 if zooms else 3.6)
     ax = style.panel(figure, style.GUTTER, 0.75, style.WIDTH - style.GUTTER - 0.2, 2.4)
@@ -111,7 +108,7 @@ def draw_eta(ax: Axes, curves: Curves, near: Chosen | None = None, touching: Cho
 
 
 def certificate_words(curves: Curves) -> tuple[str, str]:
-    """Title and detail: what was proven, in plain words."""
+    """Title and detail: what was proven, for a reader who knows no formula."""
     report = curves.report
     lines = "1" if curves.positive else "±1"
     if report.status is Status.CONVERGED:

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from blasso_flow.data.blocks import Block, Overview
-from blasso_flow.data.spikes import Recovery, Status
+from blasso_flow.data.reports import Status
+from blasso_flow.data.results import Recovery
 from blasso_flow.filters import Filter
 from blasso_flow.plots import style
 from blasso_flow.plots.curves import Curves, filter_of, gather, signal_of

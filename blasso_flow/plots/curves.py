@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blasso_flow.data.reports import ChannelReport
+from blasso_flow.data.results import Recovery
 from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, Signal
-from blasso_flow.data.spikes import ChannelReport, Recovery
 from blasso_flow.errors import UsageError
-from blasso_flow.filters import Filter, build, stretched
+from blasso_flow.filters import Filter, build, completed, stretched
 from blasso_flow.plots.evaluate import COLUMNS
-from blasso_flow.plots.stretches import Stretches
+from blasso_flow.plots.parts import Parts
 from blasso_flow.problem import baselines
 from blasso_flow.problem.problem import Problem
 
@@ -28,7 +29,7 @@ class Curves:
     ``optimum_*`` those of the certified measure. ``eta`` samples the certificate at ``eta_position`` over the domain; both
     are empty where nothing was solved. ``domain`` is where spikes may sit; ``peak`` (K,) what a weight of one adds to the signal
     at each spike's peak, ``widening`` (K,) its width over the filter's where widths were fitted, else ones.
-    ``stretches`` hold the filter at every position; ``filter`` is the one of the middle where the width follows a law.
+    ``parts`` hold the filter at every position; where the width follows a law, ``filter`` is that of the record's middle.
     """
 
     number: int
@@ -36,7 +37,7 @@ class Curves:
     report: ChannelReport
     settings: Mapping[str, Any]
     filter: Filter
-    stretches: Stretches
+    parts: Parts
     peak: FloatArray
     widening: FloatArray
     domain: tuple[float, float]
@@ -84,41 +85,31 @@ def filter_of(recovery: Recovery) -> Filter:
     stored = recovery.settings.get("filter")
     if not isinstance(stored, Mapping):
         raise UsageError("the result does not say which filter it was made with", mend="make it again with `blasso-flow recover`")
-    description = FilterDescription(str(stored["kind"]), dict(stored.get("parameters", {})))
-    if description.kind == "measured":
-        own = signal.filter
-        if own is None or own.response is None:
-            raise UsageError(
-                "the result was made with a measured filter, which the signal does not hold",
-                received=signal.name,
-                mend="give the signal file with its impulse response",
-            )
-        description = FilterDescription(description.kind, description.parameters, own.lag, own.response)
+    description = completed(FilterDescription(str(stored["kind"]), dict(stored.get("parameters", {}))), signal.filter)
+    if description.kind == "measured" and description.response is None:
+        raise UsageError(
+            "the result was made with a measured filter, which the signal does not hold",
+            received=signal.name,
+            mend="give the signal file with its impulse response",
+        )
     return build(description, signal.axis, str(stored.get("normalisation", "peak")))
 
 
-def gather(
-    recovery: Recovery,
-    number: int = 0,
-    filter: Filter | None = None,
-    eta_position: FloatArray | None = None,
-    eta: FloatArray | None = None,
-    certificate: bool = True,
-) -> Curves:
-    """Collect one channel's curves; the certificate is evaluated here unless it is given or not wanted."""
+def gather(recovery: Recovery, number: int = 0, filter: Filter | None = None, certificate: bool = True) -> Curves:
+    """Collect one channel's curves, with or without its certificate; ``filter`` is the table, built here when not given."""
     signal = signal_of(recovery).channel(number)
     filter = filter_of(recovery) if filter is None else filter
     report, settings, spikes, optimum = recovery.channels[number], recovery.settings, recovery.spikes, recovery.optimum
     problem = problem_of(signal, filter, report, settings)
-    stretches = Stretches.of(filter, report.sections, signal.axis, problem.domain, problem.strength)
-    counts = settings.get("loss", "squared") == "poisson"
+    parts = Parts.of(filter, report.sections, signal.axis, problem.domain, problem.strength)
+    poisson = settings.get("loss", "squared") == "poisson"
     answer, best = spikes.channel == number, optimum.channel == number
-    model, baseline = _fit(recovery, problem, stretches, number)
-    sampled = _Certificate(problem, stretches, report, optimum.position[best], optimum.weight[best], counts)
+    model, baseline = _fit(recovery, problem, parts, number)
+    place = problem.axis.to_samples(optimum.position[best])
+    sampled = _Certificate(problem, parts, report, place, optimum.weight[best], poisson)
     widened = widening(recovery, filter)[answer]
     solved = certificate and np.isfinite(report.strength) and report.strength > 0
-    if eta_position is None or eta is None:
-        eta_position, eta = sampled.curve() if solved else (np.empty(0), np.empty(0))
+    eta_position, eta = sampled.curve() if solved else (np.empty(0), np.empty(0))
     group = spikes.group[answer]
     return Curves(
         number=number,
@@ -126,11 +117,11 @@ def gather(
         report=report,
         settings=settings,
         filter=filter,
-        stretches=stretches,
-        peak=stretches.peaks(problem.axis.to_samples(spikes.position[answer])) * stretched.lowered(filter, widened),
+        parts=parts,
+        peak=parts.peaks(problem.axis.to_samples(spikes.position[answer])) * stretched.lowered(filter, widened),
         widening=widened,
         domain=(float(signal.axis.from_samples(problem.domain[0])), float(signal.axis.from_samples(problem.domain[1]))),
-        noise_sd=np.sqrt(np.maximum(model, 0.0)) if counts else _noise(signal, report, settings),
+        noise_sd=np.sqrt(np.maximum(model, 0.0)) if poisson else _noise(signal, report, settings),
         model=model,
         baseline=baseline,
         residual=signal.values - model,
@@ -168,7 +159,7 @@ def problem_of(signal: Signal, filter: Filter, report: ChannelReport, settings: 
     )
 
 
-def _fit(recovery: Recovery, problem: Problem, stretches: Stretches, number: int) -> tuple[FloatArray, FloatArray]:
+def _fit(recovery: Recovery, problem: Problem, parts: Parts, number: int) -> tuple[FloatArray, FloatArray]:
     """Model and baseline of the answer, as stored, else evaluated."""
     if recovery.fit is not None:
         stored = (recovery.fit.model, recovery.fit.baseline)
@@ -187,7 +178,7 @@ def _fit(recovery: Recovery, problem: Problem, stretches: Stretches, number: int
     if recovery.spikes.width is not None:
         widened = widening(recovery, problem.filter)[own]
         return baseline + stretched.filtered(problem.filter, position, weight, widened, samples), baseline
-    return baseline + stretches.filtered(position, weight, samples), baseline
+    return baseline + parts.filtered(position, weight, samples), baseline
 
 
 def _noise(signal: Signal, report: ChannelReport, settings: Mapping[str, Any]) -> float | FloatArray | None:
@@ -201,34 +192,26 @@ def _noise(signal: Signal, report: ChannelReport, settings: Mapping[str, Any]) -
     return float(sd) if np.isfinite(sd) else None
 
 
+@dataclass(frozen=True, eq=False)
 class _Certificate:
-    """The certificate of one channel's optimum: eta(x) = -<u, response at x> / strength, u = W (model - y), of counts
-    1 - y / model."""
+    """The certificate of one channel's optimum, whose spikes lie at ``position`` (K,), samples: eta(x) = -<u, response at x> /
+    strength, where u is the loss's gradient by the model."""
 
-    def __init__(
-        self,
-        problem: Problem,
-        stretches: Stretches,
-        report: ChannelReport,
-        position: FloatArray,
-        weight: FloatArray,
-        counts: bool = False,
-    ) -> None:
-        self.counts = counts
-        self.stretches = stretches
-        self.problem = problem
-        self.report = report
-        self.position = problem.axis.to_samples(position)
-        self.weight = weight
+    problem: Problem
+    parts: Parts
+    report: ChannelReport
+    position: FloatArray
+    weight: FloatArray
+    poisson: bool
 
     @cached_property
     def gradient(self) -> FloatArray:
-        """W (model - y), shape (N,), with the optimum's spikes and baseline."""
+        """Gradient of the loss, shape (N,), at the optimum: W (model - y) for least squares, 1 - y / model for Poisson."""
         problem = self.problem
-        model = self.stretches.filtered(self.position, self.weight, problem.axis.size)
+        model = self.parts.filtered(self.position, self.weight, problem.axis.size)
         if self.report.baseline.size:
             model = model + problem.baseline @ self.report.baseline
-        if self.counts:
+        if self.poisson:
             ratio = np.divide(problem.values, model, out=np.zeros_like(model), where=problem.values > 0)
             return (problem.sample_weights > 0) - ratio
         return problem.sample_weights * (model - problem.values)
@@ -236,13 +219,13 @@ class _Certificate:
     @cached_property
     def at_spikes(self) -> FloatArray:
         """Certificate at the optimum's spikes, shape (K,)."""
-        return self.stretches.eta(self.position, self.gradient)
+        return self.parts.eta(self.position, self.gradient)
 
     def curve(self) -> tuple[FloatArray, FloatArray]:
         """Positions (axis units) over the domain, the optimum's spikes among them, and the certificate there."""
         problem = self.problem
         density = 16 if problem.axis.size <= 4 * COLUMNS else 6
-        at, eta = self.stretches.eta_curve(self.gradient, density)
+        at, eta = self.parts.eta_curve(self.gradient, density)
         at = np.concatenate([at, self.position])
         eta = np.concatenate([eta, self.at_spikes])
         order = np.argsort(at, kind="stable")
@@ -250,9 +233,9 @@ class _Certificate:
 
 
 def model_at(curves: Curves, at: FloatArray) -> FloatArray:
-    """The answer's model between the samples too: positions (M,) in axis units; for short stretches."""
+    """The answer's model between the samples too: positions (M,) in axis units; for short ranges."""
     samples, position = curves.axis.to_samples(at), curves.axis.to_samples(curves.position)
-    low, high = np.array([part.filter.support for part in curves.stretches.parts]).T
+    low, high = np.array([part.filter.support for part in curves.parts.each]).T
     low, high = low.min() * curves.widening, high.max() * curves.widening
     near = (position >= samples.min() - high) & (position <= samples.max() - low) | (curves.filter.period > 0)
     result = np.interp(at, curves.axis.positions(), curves.baseline)
@@ -264,5 +247,5 @@ def model_at(curves: Curves, at: FloatArray) -> FloatArray:
 def _response(curves: Curves, position: float, samples: FloatArray, wider: float) -> FloatArray:
     """Response at ``samples`` of a spike at ``position``, both in samples."""
     if wider == 1:
-        return curves.stretches.response(position, samples)
+        return curves.parts.response(position, samples)
     return stretched.response(curves.filter, samples - position, wider)

@@ -1,11 +1,9 @@
-"""Evaluates the filter's table for figures: models, correlations, and envelopes of long curves. Positions in samples.
+"""Evaluates the filter's table for figures: correlations, and envelopes of long curves. Positions in samples.
 
 Plain numpy, so that redrawing a stored result loads no compiled code. Nothing here imports matplotlib or draws.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -17,34 +15,19 @@ BATCH = 500_000  # table entries evaluated at once
 DIRECT = 50_000_000  # multiplications above which a correlation goes by FFT
 
 
-def _windows(filter: Filter, position: FloatArray, size: int) -> Iterator[tuple[slice, IntArray, FloatArray]]:
-    """Batches of positions: their slice, the samples they reach (k, W), the responses there (0 outside the record)."""
-    taps = np.arange(filter.taps)
-    step = max(1, BATCH // filter.taps)
-    for start in range(0, position.size, step):
-        batch = slice(start, min(start + step, position.size))
-        at = position[batch, None]
-        index = np.floor(at).astype(np.int64) + filter.first + taps
-        response = filter.response(index - at)
-        if filter.period:
-            index = index % filter.period
-        inside = (index >= 0) & (index < size)
-        yield batch, np.where(inside, index, 0), np.where(inside, response, 0.0)
-
-
-def filtered(filter: Filter, position: FloatArray, weight: FloatArray, size: int) -> FloatArray:
-    """Sum of weighted responses at ``size`` samples: positions (K,), weights (K,)."""
-    result = np.zeros(size)
-    for batch, index, response in _windows(filter, position, size):
-        result += np.bincount(index.ravel(), weights=(weight[batch, None] * response).ravel(), minlength=size)
-    return result
-
-
 def products(filter: Filter, position: FloatArray, gradient: FloatArray) -> FloatArray:
     """<gradient, response at each position>, shape (K,)."""
     result = np.empty(position.size)
-    for batch, index, response in _windows(filter, position, gradient.size):
-        result[batch] = (gradient[index] * response).sum(axis=1)
+    rows = max(1, BATCH // filter.taps)
+    for start in range(0, position.size, rows):
+        batch = slice(start, start + rows)
+        at = position[batch, None]
+        index = np.floor(at).astype(np.int64) + filter.first + np.arange(filter.taps)
+        response = filter.response(index - at)
+        if filter.period:
+            index = index % filter.period
+        inside = (index >= 0) & (index < gradient.size)
+        result[batch] = (gradient[np.where(inside, index, 0)] * np.where(inside, response, 0.0)).sum(axis=1)
     return result
 
 
@@ -53,16 +36,16 @@ def correlated(filter: Filter, nodes: IntArray, fraction: float, gradient: Float
     row = filter.response(np.arange(filter.taps, dtype=np.float64) + filter.first - fraction)
     low, high = int(nodes[0]) + filter.first, int(nodes[-1]) + filter.first + filter.taps
     if filter.period:
-        stretch = gradient[np.arange(low, high) % filter.period]
+        reached = gradient[np.arange(low, high) % filter.period]
     else:
-        stretch = np.zeros(high - low)
+        reached = np.zeros(high - low)
         a, b = max(low, 0), min(high, gradient.size)
         if a < b:
-            stretch[a - low : b - low] = gradient[a:b]
-    if stretch.size * row.size <= DIRECT:
-        return np.correlate(stretch, row, "valid")
-    size = 1 << (stretch.size - 1).bit_length()
-    product = np.fft.rfft(stretch, size) * np.conj(np.fft.rfft(row, size))
+            reached[a - low : b - low] = gradient[a:b]
+    if reached.size * row.size <= DIRECT:
+        return np.correlate(reached, row, "valid")
+    size = 1 << (reached.size - 1).bit_length()
+    product = np.fft.rfft(reached, size) * np.conj(np.fft.rfft(row, size))
     return np.fft.irfft(product, size)[: nodes.size]
 
 
@@ -107,7 +90,7 @@ def envelope(x: FloatArray, y: FloatArray, columns: int = COLUMNS) -> tuple[Floa
     return x[index], y[index]
 
 
-def present_stretch(values: FloatArray) -> slice:
+def present_range(values: FloatArray) -> slice:
     """From the first to the last sample of values (N,) that is there; empty where none is."""
     present = np.flatnonzero(~np.isnan(values))
     return slice(int(present[0]), int(present[-1]) + 1) if present.size else slice(0, 0)

@@ -1,4 +1,4 @@
-"""A filter's response and slope against lag."""
+"""Figure of a filter's response and slope against lag."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ POINTS = 2001
 def draw_filter(filter: Filter, units: str = "", samples: bool = True) -> Figure:
     """Response above, slope (its derivative by position) below, lags in axis units called ``units``.
 
-    ``samples`` marks the lags at which a spike sitting on a sample meets the grid, where they are few enough to be told
-    apart.
+    ``samples`` marks the lags at which a spike sitting on a sample meets the grid, where there are few enough of
+    them.
     """
     figure = style.new_figure(7.0, 5.4)
     top = style.panel(figure, style.GUTTER, 0.75, 6.0, 2.1)
@@ -86,7 +86,7 @@ def mark_width(ax: Axes, filter: Filter, units: str) -> None:
 
 
 def filter_words(filter: Filter, units: str, dots: bool) -> str:
-    """What the figure shows, in words."""
+    """A line on what the figure shows."""
     step = f"{style.power_of_ten(filter.spacing)} {style.plain(units, 16)}".rstrip()
     words = f"{filter.normalisation} normalisation; width {filter.width:.3g} samples"
     words += f"; dots are {step} apart, the spacing of the samples" if dots else f" of {step}"

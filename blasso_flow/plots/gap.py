@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
+from blasso_flow.data.reports import ChannelReport
+from blasso_flow.data.results import Recovery
 from blasso_flow.data.signals import FloatArray
-from blasso_flow.data.spikes import ChannelReport, Recovery
 from blasso_flow.plots import style
 
 FLOOR = 1e-16  # a gap of zero is drawn here

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from blasso_flow.data.signals import FloatArray
 from blasso_flow.plots import style
 from blasso_flow.plots.curves import Curves, model_at
-from blasso_flow.plots.evaluate import COLUMNS, envelope, missing_runs, present_stretch
+from blasso_flow.plots.evaluate import COLUMNS, envelope, missing_runs, present_range
 
 Zoom = tuple[float, float, str]  # low and high end (axis units), and why it is shown
 NINETY_FIVE = 1.96  # standard errors in half a 95 % interval
@@ -34,7 +34,7 @@ def x_limits(curves: Curves) -> tuple[float, float]:
 
 
 def fit_panel(ax: Axes, curves: Curves, zooms: list[Zoom] | None = None) -> None:
-    """Signal, model and baseline; missing stretches shaded; zooms numbered above."""
+    """Signal, model and baseline; missing samples shaded; zooms numbered above."""
     style.dress(ax, ylabel=value_label(curves))
     x = curves.axis.positions()
     draw_missing(ax, curves)
@@ -72,7 +72,7 @@ def draw_model(ax: Axes, curves: Curves, x: FloatArray) -> None:
     if curves.settings.get("baseline") != "none":
         dashes = (0, (5, 2))
         ax.plot(*envelope(x, curves.baseline), color=style.BASELINE_COLOUR, lw=1.4, ls=dashes, label="baseline", zorder=5)
-    inner = present_stretch(curves.signal.values)
+    inner = present_range(curves.signal.values)
     fine = fine_positions(curves, x[inner])
     model = envelope(x[inner], curves.model[inner]) if fine is None else (fine, model_at(curves, fine))
     ax.plot(*model, color=style.FIT_COLOUR, lw=1.5 if x.size <= 4 * COLUMNS else 0.8, label="fit", zorder=4)

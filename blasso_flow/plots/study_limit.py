@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from blasso_flow.plots import style
-from blasso_flow.plots.study_parts import COLOURS, caption, counts_axis, logarithmic
+from blasso_flow.plots.study_parts import COLOURS, counts_axis, logarithmic, study_figure
 from blasso_flow.study.outcome import Outcome
 
 LEAST = 1e-8
@@ -19,9 +19,7 @@ WHAT_TO_SEE = (
 
 def draw_limit(outcome: Outcome) -> Figure:
     """Curves on the left; distances in objective and in position on the right."""
-    figure = style.new_figure(10.0, 5.7)
-    style.headline(figure, "More particles, same path: the limit of the flow")
-    caption(figure, 0.42, [*outcome.findings, WHAT_TO_SEE])
+    figure = study_figure(5.7, "More particles, same path: the limit of the flow", outcome, WHAT_TO_SEE)
     left = style.panel(figure, style.GUTTER, 1.75, 5.2, 3.3)
     upper = style.panel(figure, 7.0, 1.75, 2.7, 1.2)
     lower = style.panel(figure, 7.0, 3.85, 2.7, 1.2)

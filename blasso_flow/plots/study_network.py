@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from blasso_flow.plots import style
-from blasso_flow.plots.study_parts import by_particle, caption, colour_bar, logarithmic, paths, time_scale
+from blasso_flow.plots.study_parts import by_particle, colour_bar, logarithmic, paths, study_figure, time_scale
 from blasso_flow.study.outcome import Outcome
 
 WHAT_TO_SEE = (
@@ -19,10 +19,8 @@ LEAST = 1e-9
 
 def draw_network(outcome: Outcome) -> Figure:
     """Neurons with positive and with negative output weight, and the loss."""
-    figure = style.new_figure(10.0, 5.2)
     activation = {"relu": "ReLU", "sigmoid": "sigmoid"}[str(outcome.settings["activation"])]
-    style.headline(figure, f"Where the neurons of a {activation} network go")
-    caption(figure, 0.42, [*outcome.findings, WHAT_TO_SEE])
+    figure = study_figure(5.2, f"Where the neurons of a {activation} network go", outcome, WHAT_TO_SEE)
     rows, teacher, losses = (outcome.tables[name] for name in ("paths", "teacher", "losses"))
     x, y, step, sign = (by_particle(rows[name], rows["neuron"]) for name in ("x", "y", "step", "sign"))
     times = step[:, 0]

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from blasso_flow.plots import style
-from blasso_flow.plots.study_parts import caption, counts_axis, logarithmic
+from blasso_flow.plots.study_parts import counts_axis, logarithmic, study_figure
 from blasso_flow.study.outcome import Outcome
 
 TITLES = {
@@ -27,13 +27,10 @@ WHAT_TO_SEE = (
 
 def draw_overparameterization(outcome: Outcome) -> Figure:
     """One panel a problem."""
-    figure = style.new_figure(10.0, 5.05)
-    style.headline(figure, "How many particles it takes")
-    caption(figure, 0.42, [*outcome.findings, WHAT_TO_SEE])
-    problems, least = outcome.settings["problems"], outcome.settings["least"]
-    assert isinstance(problems, list)
+    figure = study_figure(5.05, "How many particles it takes", outcome, WHAT_TO_SEE)
+    least = outcome.settings["least"]
     assert isinstance(least, Mapping)
-    for number, problem in enumerate(problems):
+    for number, problem in enumerate(outcome.names("problems")):
         ax = style.panel(figure, style.GUTTER + 3.1 * number, 2.25, 2.45, 2.2)
         _panel(ax, outcome, number, float(least[problem]))
         style.heading(ax, TITLES[problem], small=True)

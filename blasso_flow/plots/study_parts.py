@@ -1,4 +1,4 @@
-"""What the figures of the studies share: paths coloured by time, captions, and lists of numbers on a logarithmic axis."""
+"""What the figures of the studies share: title and caption, paths coloured by time, numbers of particles as an axis."""
 
 from __future__ import annotations
 
@@ -16,16 +16,21 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 
 from blasso_flow.data.signals import FloatArray
 from blasso_flow.plots import style
+from blasso_flow.study.outcome import Outcome
 
 COLOURS = colormaps["viridis_r"]
+LETTERS = 128  # in a line of a caption
 MOST_POINTS = 30_000  # of all paths: beyond, every so many are left out
 
 
-def caption(figure: Figure, top: float, sentences: Sequence[str], wrap: int = 128) -> None:
-    """What to see, in plain words, ``top`` inches below the figure's upper edge."""
-    lines = [line for sentence in sentences for line in textwrap.wrap(sentence, wrap)]
+def study_figure(height: float, title: str, outcome: Outcome, what_to_see: str) -> Figure:
+    """A figure 10 inches wide under its title, what the study found, and what to see in the panels that are added to it."""
+    figure = style.new_figure(style.WIDTH, height)
+    style.headline(figure, title)
+    lines = [line for sentence in (*outcome.findings, what_to_see) for line in textwrap.wrap(sentence, LETTERS)]
     for number, line in enumerate(lines):
-        style.note(figure, top + 0.17 * number, line)
+        style.note(figure, 0.42 + 0.17 * number, line)
+    return figure
 
 
 def time_scale(times: FloatArray) -> Normalize:
@@ -68,7 +73,7 @@ def colour_bar(figure: Figure, left: float, top: float, width: float, scale: Nor
 
 
 def logarithmic(ax: Axes, low: float | None = None, high: float | None = None) -> None:
-    """A logarithmic vertical axis with powers of ten in words."""
+    """A logarithmic vertical axis with powers of ten as plain text."""
     ax.set_yscale("log")
     ax.set_ylim(low, high)
     bottom, top = ax.get_ylim()

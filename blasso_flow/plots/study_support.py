@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from blasso_flow.plots import style
-from blasso_flow.plots.study_parts import caption
+from blasso_flow.plots.study_parts import study_figure
 from blasso_flow.study.outcome import Outcome
 
 LINES = 14
@@ -23,12 +23,9 @@ WHAT_TO_SEE = (
 
 def draw_support(outcome: Outcome) -> Figure:
     """Eight panels: four starts of spikes, four of neurons."""
-    figure = style.new_figure(10.0, 6.9)
-    style.headline(figure, "A start that separates finds the optimum")
-    caption(figure, 0.42, [*outcome.findings, WHAT_TO_SEE])
-    names, starts = outcome.settings["starts"], outcome.tables["starts"]
-    assert isinstance(names, list)
-    for number, name in enumerate(names):
+    figure = study_figure(6.9, "A start that separates finds the optimum", outcome, WHAT_TO_SEE)
+    starts = outcome.tables["starts"]
+    for number, name in enumerate(outcome.names("starts")):
         row, column = divmod(number, SPIKE_PANELS)
         ax = style.panel(figure, style.GUTTER + 2.35 * column, 1.95 + 2.65 * row, 1.85, 1.85)
         good = bool(starts["satisfies"][number])

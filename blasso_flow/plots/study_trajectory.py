@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from blasso_flow.plots import style
-from blasso_flow.plots.study_parts import by_particle, caption, colour_bar, logarithmic, paths, time_scale
+from blasso_flow.plots.study_parts import by_particle, colour_bar, logarithmic, paths, study_figure, time_scale
 from blasso_flow.study.outcome import Outcome
 
 LEAST_GAP = 1e-12
@@ -19,12 +19,11 @@ WHAT_TO_SEE = (
 
 def draw_trajectory(outcome: Outcome) -> Figure:
     """Paths on the left; gap and shares on the right."""
-    figure = style.new_figure(10.0, 5.95)
     tolerance = outcome.settings["tolerance"]
     assert isinstance(tolerance, float)
     reached = outcome.tables["gaps"]["gap"][-1] <= tolerance
-    style.headline(figure, f"A few moving particles {'find' if reached else 'miss'} the certified optimum")
-    caption(figure, 0.42, [*outcome.findings, WHAT_TO_SEE])
+    title = f"A few moving particles {'find' if reached else 'miss'} the certified optimum"
+    figure = study_figure(5.95, title, outcome, WHAT_TO_SEE)
     left = style.panel(figure, style.GUTTER, 1.7, 5.3, 3.3)
     gap = style.panel(figure, 7.0, 1.7, 2.7, 1.3)
     share = style.panel(figure, 7.0, 3.9, 2.7, 1.1)

@@ -1,4 +1,4 @@
-"""What all figures share: colours, sizes, headings, labels and numbers in words.
+"""What all figures share: colours, sizes, headings, labels and numbers as text.
 
 Colours are Okabe and Ito's, told apart by colour-blind readers; every curve also differs in style or marker. Properties
 are set on each object: matplotlib's global settings stay as they are.

@@ -1,4 +1,4 @@
-"""One figure that says it all for one channel: fit, spikes, residual, certificate, gap, and the numbers in words."""
+"""One figure with everything about one channel: fit, spikes, residual, certificate, gap, and the numbers behind them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from blasso_flow.data.signals import FloatArray
-from blasso_flow.data.spikes import Recovery, Status
+from blasso_flow.data.reports import Status
+from blasso_flow.data.results import Recovery
 from blasso_flow.filters import Filter
 from blasso_flow.plots import style
 from blasso_flow.plots.certificate import certificate_panel, certificate_zooms
@@ -33,15 +33,9 @@ def draw_recovery(recovery: Recovery, channel: int | None = None, filter: Filter
     return draw_summary(recovery, channel or 0, filter)
 
 
-def draw_summary(
-    recovery: Recovery,
-    channel: int = 0,
-    filter: Filter | None = None,
-    eta_position: FloatArray | None = None,
-    eta: FloatArray | None = None,
-) -> Figure:
+def draw_summary(recovery: Recovery, channel: int = 0, filter: Filter | None = None) -> Figure:
     """Fit, spikes, residual and certificate of one channel over one axis; the gap's history and the numbers beside them."""
-    curves = gather(recovery, channel, filter, eta_position, eta)
+    curves = gather(recovery, channel, filter)
     zooms = zoom_ranges(curves)
     figure = style.new_figure(style.WIDTH, 11.55 if zooms else 8.2)
     style.headline(figure, headline(curves, recovery))

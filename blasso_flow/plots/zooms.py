@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from blasso_flow.data.signals import FloatArray
 from blasso_flow.plots import style
 from blasso_flow.plots.curves import Curves, model_at
-from blasso_flow.plots.evaluate import present_stretch
+from blasso_flow.plots.evaluate import present_range
 from blasso_flow.plots.panels import NINETY_FIVE, Zoom, draw_signal, fine_positions, value_label
 
 SMALL_FIT_NOTE = "Grey: signal. Blue: fit. Orange: spikes, rising from the baseline by what each adds to the signal at its peak."
@@ -47,7 +47,7 @@ def zoom_row(figure: Figure, curves: Curves, zooms: list[Zoom], top: float, labe
 
 
 def zoom_ranges(curves: Curves) -> list[Zoom]:
-    """Up to three stretches of a long record worth a closer look: low, high (axis units) and why. Empty for short records."""
+    """Up to three ranges of a long record worth a closer look: low, high (axis units) and why. Empty for short records."""
     axis = curves.axis
     span = ZOOM_WIDTHS * curves.filter.width * axis.spacing
     length = axis.size * axis.spacing
@@ -78,13 +78,13 @@ def zoom_ranges(curves: Curves) -> list[Zoom]:
 
 
 def small_fit(ax: Axes, curves: Curves, low: float, high: float) -> None:
-    """Signal and fit of one stretch; each stem rises from the baseline by what its spike adds to the signal at its peak."""
+    """Signal and fit from ``low`` to ``high``; stems rise from the baseline by what each spike adds to the signal at its peak."""
     style.dress(ax, small=True)
     axis = curves.axis
     first, last = (int(end) for end in np.clip(axis.to_samples(np.array([low, high + axis.spacing])), 0, axis.size))
     x = axis.positions()[first:last]
     draw_signal(ax, x, curves.signal.values[first:last], small=True)
-    inner = present_stretch(curves.signal.values)
+    inner = present_range(curves.signal.values)
     first, last = max(first, inner.start), min(last, inner.stop)
     x = axis.positions()[first:last]
     fine = fine_positions(curves, x)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blasso_flow.data.signals import Axis, FloatArray
-from blasso_flow.problem import baselines, losses
+from blasso_flow.problem import baselines, sums
 
 SHORT_RECORD = 4096  # samples: of so short records it is kept
 
@@ -58,7 +58,7 @@ class Whitening:
     @cached_property
     def products(self) -> FloatArray:
         """Inner products of these, shape (B, B)."""
-        return np.array([losses.dots(self.baseline, column) for column in self.baseline]).reshape(2 * self.baseline.shape[:1])
+        return np.array([sums.dots(self.baseline, column) for column in self.baseline]).reshape(2 * self.baseline.shape[:1])
 
     @cached_property
     def lengths(self) -> FloatArray:

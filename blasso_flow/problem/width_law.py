@@ -14,8 +14,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from blasso_flow.data.reports import Section
 from blasso_flow.data.signals import Axis, FloatArray
-from blasso_flow.data.spikes import Section
 from blasso_flow.errors import UsageError
 
 TOLERANCE = 0.01  # relative: how far a width inside a section may be from that of its middle

@@ -5,8 +5,9 @@ Positions come in and go out in axis units; everything between is in samples. Re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -16,29 +17,22 @@ from blasso_flow import filters, threads
 from blasso_flow.answer.peaks import NARROWEST, STRETCHES
 from blasso_flow.answer.refit import Refit
 from blasso_flow.answer.widths import WidthRefit
+from blasso_flow.data.reports import ChannelReport, Paths, Section, Status
+from blasso_flow.data.results import ChannelRecovery, Fit, Recovery
 from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, Signal
-from blasso_flow.data.spikes import ChannelReport, Fit, Optimum, Paths, Recovery, Section, Spikes, Status
+from blasso_flow.data.spikes import Optimum, Spikes
 from blasso_flow.errors import BlassoFlowError, UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.filters.stretched import check_stretch
-from blasso_flow.problem import baselines, losses
-from blasso_flow.problem.parts import SectionedProblem
+from blasso_flow.problem import baselines
+from blasso_flow.problem.parts import PartedProblem
 from blasso_flow.problem.problem import Problem
+from blasso_flow.problem.sums import combined, dot
 from blasso_flow.problem.width_law import WidthLaw
-from blasso_flow.recovery.routes import OnRound, solve_as_counts, solve_squared
+from blasso_flow.recovery.routes import OnRound, OnRow, solve_as_counts, solve_squared
 from blasso_flow.recovery.settings import Settings
 
 MISFIT = 2.0  # mean square residual in noise variances
-
-
-@dataclass(frozen=True)
-class ChannelRecovery:
-    """One channel's answer, certified measure, report and curves (``fit``, shapes (N,))."""
-
-    spikes: Spikes
-    optimum: Optimum
-    report: ChannelReport
-    fit: Fit
 
 
 def recover(
@@ -71,7 +65,7 @@ def recover(
         done.append(recover_channel(channel, number, table, chosen, on_round))
         if on_channel is not None:
             on_channel(number, done[-1])
-    return assemble(done, signal, chosen.described(table))
+    return Recovery.of(done, signal, chosen.described(table))
 
 
 def tabulated(signal: Signal, settings: Settings) -> Filter:
@@ -101,7 +95,7 @@ def recover_channel(
         return _nothing(channel.values, Status.ALL_MISSING, "every sample is missing", begun)
     try:
         with threads.using(settings.threads):
-            return _recovered(channel, number, filter, settings, begun, on_round)
+            return _recovered(channel, number, filter, settings, begun, None if on_round is None else partial(on_round, number))
     except UsageError:
         raise
     except (BlassoFlowError, ArithmeticError, np.linalg.LinAlgError) as error:
@@ -113,32 +107,8 @@ def failed_channel(samples: int, message: str) -> ChannelRecovery:
     return _nothing(np.full(samples, np.nan), Status.FAILED, message, perf_counter())
 
 
-def assemble(channels: Sequence[ChannelRecovery], signal: Signal, settings: Mapping[str, object]) -> Recovery:
-    """All channels' results as one, in the order given, which is the order of their numbers."""
-
-    def joined(parts: Sequence[Spikes] | Sequence[Optimum], name: str) -> FloatArray | None:
-        columns = [getattr(part, name) for part in parts]  # a channel that failed has no column of widths, and no rows
-        there = [column for column in columns if column is not None]
-        return np.concatenate(there) if there else None
-
-    spikes, optima = [part.spikes for part in channels], [part.optimum for part in channels]
-    several = signal.values.ndim == 2
-    curves = {
-        name: np.stack([getattr(part.fit, name) for part in channels]) if several else getattr(channels[0].fit, name)
-        for name in ("model", "residual", "baseline")
-    }
-    return Recovery(
-        spikes=Spikes(**{name: joined(spikes, name) for name in Spikes.__dataclass_fields__}),  # type: ignore[arg-type]
-        optimum=Optimum(**{name: joined(optima, name) for name in Optimum.__dataclass_fields__}),  # type: ignore[arg-type]
-        channels=[part.report for part in channels],
-        settings=settings,
-        fit=Fit(**curves),
-        signal=signal,
-    )
-
-
 def _recovered(
-    channel: Signal, number: int, filter: Filter, settings: Settings, begun: float, on_round: OnRound | None
+    channel: Signal, number: int, filter: Filter, settings: Settings, begun: float, on_round: OnRow | None
 ) -> ChannelRecovery:
     removed = baselines.removed(settings.baseline, channel.values, channel.axis)
     asked, recorded = settings, channel
@@ -150,16 +120,17 @@ def _recovered(
         from blasso_flow.recovery.sections import solve_in_sections
 
         route = solve_in_sections
-    solved = route(channel, number, filter, settings, on_round)
+    solved = route(channel, filter, settings, on_round)
     problem, solution, answer = solved.problem, solved.solution, solved.answer
+    record = problem.record
     fit = _fit(problem, channel, answer)
     widths = answer if isinstance(answer, WidthRefit) else None
-    sections = problem.sections if isinstance(problem, SectionedProblem) else ()
+    sections = problem.sections if isinstance(problem, PartedProblem) else ()
     flow = settings.flow()
     notes = (
         *solved.noise.notes,
-        *(flow.notes(problem) if flow is not None else ()),
-        *_misfit(problem, fit.model),
+        *(flow.notes(record) if flow is not None else ()),
+        *_misfit(record, fit.model),
         *_baseline_notes(asked, solved.settings),
         *_section_notes(sections, channel, settings),
         *(_width_notes(widths) if widths is not None else ()),
@@ -179,7 +150,7 @@ def _recovered(
             message=solution.message,
             strength=problem.strength,
             strength_rule=solved.strength.rule,
-            noise_sd=problem.noise_sd,
+            noise_sd=record.noise_sd,
             noise_rule=solved.noise.rule,
             objective=solution.objective,
             dual_value=solution.dual_value,
@@ -258,18 +229,18 @@ def _spikes(answer: Refit, channel: Signal, number: int) -> Spikes:
     )
 
 
-def _fit(problem: Problem, channel: Signal, answer: Refit) -> Fit:
+def _fit(problem: Problem | PartedProblem, channel: Signal, answer: Refit) -> Fit:
     if isinstance(answer, WidthRefit):
         return Fit(model=answer.model, residual=channel.values - answer.model, baseline=answer.ground)
-    baseline = losses.combined(answer.baseline, problem.baseline.T)
-    model = problem.unpadded(problem.model(answer.position, answer.weight)) + baseline
+    baseline = combined(answer.baseline, problem.record.baseline.T)
+    model = problem.record.unpadded(problem.model(answer.position, answer.weight)) + baseline
     return Fit(model=model, residual=channel.values - model, baseline=baseline)
 
 
 def _misfit(problem: Problem, model: FloatArray) -> tuple[str, ...]:
     """A note where the model (N,) misses the samples by far more than the noise: its error bars are then too small."""
     present = np.count_nonzero(problem.sample_weights)
-    squares = losses.dot(problem.sample_weights, ((problem.values - model) / problem.noise_sd) ** 2)
+    squares = dot(problem.sample_weights, ((problem.values - model) / problem.noise_sd) ** 2)
     if not squares > MISFIT * present:
         return ()
     return (

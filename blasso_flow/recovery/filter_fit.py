@@ -22,8 +22,9 @@ from blasso_flow.data.signals import FilterDescription, FloatArray, Signal
 from blasso_flow.errors import BlassoFlowError, DataError, UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.flow import solve
-from blasso_flow.noise.level import NoiseEstimate, StrengthRule, choose_strength
-from blasso_flow.problem import baselines, losses
+from blasso_flow.noise.level import NoiseEstimate
+from blasso_flow.noise.strength import StrengthRule, choose_strength
+from blasso_flow.problem import baselines
 from blasso_flow.problem.problem import Problem
 from blasso_flow.recovery.filter_ranges import FilterRanges
 from blasso_flow.recovery.routes import channel_noise, noise_behind_signal, solve_as_counts, with_fitted_rate
@@ -201,11 +202,11 @@ class _Objective:
 def _of_counts(part: _Part, table: Filter, settings: Settings) -> float:
     """Poisson loss of one channel's refit, and T a spike."""
     loose = replace(settings, tol=LOOSE, tol_noise=ANY, max_rounds=ROUNDS, refit=True)
-    solved = solve_as_counts(part.stretch, part.number, table, loose, None)
-    problem, answer = solved.problem, solved.answer
-    model = problem.unpadded(problem.model(answer.position, answer.weight)) + problem.baseline @ answer.baseline
-    present = problem.sample_weights > 0
-    return losses.poisson_value(model[present], problem.values[present]) + solved.strength.level**2 / 2 * answer.position.size
+    solved = solve_as_counts(part.stretch, table, loose, None)
+    problem, answer = solved.problem.record, solved.answer
+    _, model = problem.evaluated(answer.position, answer.weight, answer.baseline)
+    price = solved.strength.level**2 / 2
+    return problem.loss.value(model, problem.whitened_values) + price * answer.position.size
 
 
 def _on_grid(objective: _Objective, ends: FloatArray, on_try: Callable[[int], None] | None) -> int:

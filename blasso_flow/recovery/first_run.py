@@ -15,13 +15,13 @@ from contextlib import contextmanager
 import numpy as np
 
 from blasso_flow import filters
-from blasso_flow.answer.covariance import Covariance, nothing_fixed, resolved_groups
 from blasso_flow.data.signals import Axis, Signal
 from blasso_flow.filters import Filter
-from blasso_flow.flow.newton import WindowedNewton, relax
+from blasso_flow.flow.newton import WindowedNewton
 from blasso_flow.kernels import can_be_cached, is_cached
+from blasso_flow.problem.geometry.covariance import nothing_fixed
 from blasso_flow.problem.problem import Problem
-from blasso_flow.proof.certificate import Certifier, stationarity
+from blasso_flow.proof.evidence import examiner, kkt_residuals
 
 SAMPLES = 64
 FINITE, ENDING_IN_EXPONENTIALS = "gaussian:sd=2", "decay:rise=0.5,decay=2"
@@ -63,24 +63,23 @@ def compile_newton(filter: str = FINITE) -> None:
     """Compile the Newton steps of a small problem."""
     problem = _example(filter)
     position, weight, residual = np.array([20.0, 40.0]), np.ones(2), np.zeros(problem.root.size)
-    relax(problem, position, weight, np.zeros(1), residual, tolerance=1.0, iterations=1)
+    problem.relax(position, weight, np.zeros(1), residual, tolerance=1.0, iterations=1)
 
 
 @_collecting_nothing()
 def compile_others(filter: str = FINITE) -> None:
     """Compile what else a small problem calls, from the certificate to the error bars."""
     problem, method = _example(filter), WindowedNewton()
-    certifier, particles = Certifier(problem), method.start(problem)
+    examine, particles = examiner(problem), method.start(problem)
     for _ in range(2):
-        sums = problem.sums(particles.residual, particles.position, particles.weight, particles.baseline)
-        certificate = certifier(particles.residual, sums, problem.objective_of(sums))
-        particles = method.birth(problem, particles, certificate)
+        evidence = examine(particles, lambda objective: 1e-6 * objective)
+        particles = method.birth(problem, particles, evidence.births)
     position, weight = particles.position, particles.weight
-    stationarity(problem, position, weight, particles.residual)
-    covariance = Covariance.at(problem, position, nothing_fixed(position.size))
+    kkt_residuals(problem, position, weight, particles.curve)
+    covariance = problem.covariance(position, nothing_fixed(position.size))
     covariance.least_increase(position, weight, problem.filter.width)
     errors, _, common = covariance.standard_errors(weight, problem.noise_sd)
-    resolved_groups(position, errors, common, problem.filter.width)
+    problem.geometry.groups(position, errors, common, problem.filter.width)
 
 
 def _example(filter: str) -> Problem:

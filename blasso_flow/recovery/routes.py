@@ -7,26 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
 from blasso_flow.answer.refit import Refit, refit
+from blasso_flow.data.reports import TraceRow
 from blasso_flow.data.signals import Signal
-from blasso_flow.data.spikes import TraceRow
 from blasso_flow.errors import DataError
 from blasso_flow.filters import Filter
-from blasso_flow.flow import Solution, follow, largest_strength, solve
-from blasso_flow.noise.level import (
-    NoiseEstimate,
-    StrengthChoice,
-    StrengthRule,
-    choose_strength,
-    estimate_from_residual,
-    estimate_noise,
-)
+from blasso_flow.flow import Solution, solve
+from blasso_flow.noise.level import NoiseEstimate, estimate_from_residual, estimate_noise
+from blasso_flow.noise.strength import StrengthChoice, StrengthRule, choose_strength
 from blasso_flow.problem import baselines
+from blasso_flow.problem.parts import PartedProblem
 from blasso_flow.problem.problem import Problem
+from blasso_flow.proof.evidence import largest_strength
 from blasso_flow.recovery.settings import Settings
 
 RATES = 8  # first guesses of an exponential baseline's rate
@@ -34,7 +29,8 @@ RATE_TOLERANCE = 1e-5  # of the solves that fit it
 SLOWEST_DECAY = 0.1  # of a time constant over the record
 FIRST_FIT_TOLERANCE = 1e-3  # of the fit that only measures the noise
 
-OnRound = Callable[[int, TraceRow], None]
+OnRound = Callable[[int, TraceRow], None]  # of the channel with this number
+OnRow = Callable[[TraceRow], None]
 
 
 @dataclass(frozen=True)
@@ -43,13 +39,13 @@ class Solved:
 
     settings: Settings
     noise: NoiseEstimate
-    problem: Problem
+    problem: Problem | PartedProblem
     strength: StrengthChoice
     solution: Solution
     answer: Refit
 
 
-def solve_squared(channel: Signal, number: int, filter: Filter, settings: Settings, on_round: OnRound | None) -> Solved:
+def solve_squared(channel: Signal, filter: Filter, settings: Settings, on_round: OnRow | None) -> Solved:
     """Noise, strength, certified least squares and refit; the settings come back with a fitted baseline's rate."""
     noise = channel_noise(channel, filter, settings)
     estimated = settings.noise_sd is None and channel.noise_sd is None
@@ -60,7 +56,14 @@ def solve_squared(channel: Signal, number: int, filter: Filter, settings: Settin
     if fits_rate:
         settings = replace(settings, baseline=with_fitted_rate(channel, filter, settings, noise))
     problem, strength = _problem(channel, filter, settings, noise)
-    solution = _solved(problem, settings, None if on_round is None else partial(on_round, number))
+    solution = solve(
+        problem,
+        settings.flow() or settings.method,
+        tol=settings.tol,
+        tol_noise=settings.tol_noise,
+        max_rounds=settings.max_rounds,
+        on_round=on_round,
+    )
     answer = unchanged(solution)
     if settings.refit:
         most = None if settings.refit_width else settings.max_spikes  # merging comes before counting
@@ -75,18 +78,24 @@ def solve_squared(channel: Signal, number: int, filter: Filter, settings: Settin
     return Solved(settings, noise, problem, strength, solution, answer)
 
 
-def solve_as_counts(channel: Signal, number: int, filter: Filter, settings: Settings, on_round: OnRound | None) -> Solved:
+def solve_as_counts(channel: Signal, filter: Filter, settings: Settings, on_round: OnRow | None) -> Solved:
     """Background, Bernstein strength, certified Poisson optimum, and the largest likelihood on its support.
 
     The settings come back with the baseline in columns that are nowhere negative.
     """
     from blasso_flow.answer.counts import background, choose_count_strength, refit_counts
-    from blasso_flow.flow.counts import check
-    from blasso_flow.flow.poisson import solve_counts
 
     settings = replace(settings, baseline=baselines.for_counts(settings.baseline))
-    draft = Problem.from_signal(channel, filter, strength=1.0, noise_sd=1.0, baseline=settings.baseline, margin=settings.margin)
-    check(draft)
+    draft = Problem.from_signal(
+        channel,
+        filter,
+        strength=1.0,
+        noise_sd=1.0,
+        positive=settings.positive,
+        baseline=settings.baseline,
+        margin=settings.margin,
+        loss="poisson",
+    )
     ground = background(draft)
     strength = choose_count_strength(StrengthRule.parse(settings.strength), draft, ground, settings.false_alarms)
     noise = NoiseEstimate(
@@ -94,27 +103,19 @@ def solve_as_counts(channel: Signal, number: int, filter: Filter, settings: Sett
         "Poisson: square root of the mean count",
         ("objective, gap and proof are those of the Poisson likelihood",),
     )
-    problem = replace(draft, strength=strength.strength, noise_sd=noise.sd)
-    solution = solve_counts(
+    problem = replace(draft.with_strength(strength.strength), noise_sd=noise.sd)
+    solution = solve(
         problem,
         tol=settings.tol,
         tol_noise=settings.tol_noise,
         max_rounds=settings.max_rounds,
-        on_round=None if on_round is None else partial(on_round, number),
+        on_round=on_round,
     )
     answer = unchanged(solution)
     if settings.refit:
         support = solution.position, solution.weight, solution.baseline
         answer = refit_counts(problem, *support, level=strength.level, most=settings.max_spikes)
     return Solved(settings, noise, problem, strength, solution, answer)
-
-
-def _solved(problem: Problem, settings: Settings, on_round: Callable[[TraceRow], None] | None) -> Solution:
-    """By the default method, or by the flow that the settings name."""
-    flow = settings.flow()
-    if flow is not None:
-        return follow(problem, flow, tol=settings.tol, tol_noise=settings.tol_noise, on_round=on_round)
-    return solve(problem, tol=settings.tol, tol_noise=settings.tol_noise, max_rounds=settings.max_rounds, on_round=on_round)
 
 
 def channel_noise(channel: Signal, filter: Filter | None, settings: Settings) -> NoiseEstimate:

@@ -8,30 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
 from blasso_flow import filters
 from blasso_flow.answer.refit import Refit, refit
+from blasso_flow.data.reports import Section
 from blasso_flow.data.signals import FilterDescription, FloatArray, Signal
-from blasso_flow.data.spikes import Section
 from blasso_flow.filters import Filter
-from blasso_flow.flow.particles import Particles
-from blasso_flow.flow.parts import certificates, solve_sections
-from blasso_flow.noise.level import NoiseEstimate, StrengthChoice, StrengthRule, choose_strength, estimate_from_residual
-from blasso_flow.problem.parts import SectionedProblem
+from blasso_flow.flow import solve
+from blasso_flow.noise.level import NoiseEstimate, estimate_from_residual
+from blasso_flow.noise.strength import StrengthChoice, StrengthRule, choose_strength
+from blasso_flow.problem.particles import Particles
+from blasso_flow.problem.parts import PartedProblem
 from blasso_flow.problem.problem import Problem
 from blasso_flow.problem.width_law import WidthLaw, cut, move_cuts
-from blasso_flow.proof.certificate import Certifier
-from blasso_flow.recovery.routes import FIRST_FIT_TOLERANCE, OnRound, Solved, channel_noise, unchanged
+from blasso_flow.proof.parts import PartsExaminer
+from blasso_flow.recovery.routes import FIRST_FIT_TOLERANCE, OnRow, Solved, channel_noise, unchanged
 from blasso_flow.recovery.settings import Settings
 
 LOOSE_TOLERANCE = 1e-3  # of the solve that moves the cuts
 REFIT_PASSES = 3
 
 
-def solve_in_sections(channel: Signal, number: int, filter: Filter, settings: Settings, on_round: OnRound | None) -> Solved:
+def solve_in_sections(channel: Signal, filter: Filter, settings: Settings, on_round: OnRow | None) -> Solved:
     """Noise, a strength for each section, one certified optimum of the whole record, and the refit section by section.
 
     ``filter`` is a Gaussian whose exposure and normalisation the sections share.
@@ -46,21 +46,22 @@ def solve_in_sections(channel: Signal, number: int, filter: Filter, settings: Se
     noise = channel_noise(channel, narrowest, settings)
     if noise.hides_from_differences(narrowest):
         problem = _problem(channel, parts, tables, replace(settings, strength="auto"), noise)[0]
-        first = solve_sections(problem, tol=FIRST_FIT_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds)
-        left = -problem.unpadded(problem.residual(first.position, first.weight, first.baseline))
+        first = solve(problem, tol=FIRST_FIT_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds)
+        record = problem.record
+        left = -record.unpadded(record.residual_of(problem.model(first.position, first.weight), first.baseline))
         left = np.where(np.isfinite(channel.values), left, np.nan)
         noise = estimate_from_residual(left, noise, parameters=2 * first.position.size)
     problem, _, _ = _problem(channel, parts, tables, settings, noise)
-    loose = solve_sections(problem, tol=LOOSE_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds)
+    loose = solve(problem, tol=LOOSE_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds)
     parts = move_cuts(parts, loose.position, channel.axis, law)
     problem, rule, levels = _problem(channel, parts, _tables(parts, filter, channel), settings, noise)
-    solution = solve_sections(
+    solution = solve(
         problem,
         tol=settings.tol,
         tol_noise=settings.tol_noise,
         max_rounds=settings.max_rounds,
         start=(loose.position, loose.weight),
-        on_round=None if on_round is None else partial(on_round, number),
+        on_round=on_round,
     )
     answer = unchanged(solution)
     if settings.refit:
@@ -76,7 +77,7 @@ def _tables(parts: Sequence[Section], filter: Filter, channel: Signal) -> list[F
 
 def _problem(
     channel: Signal, parts: Sequence[Section], tables: Sequence[Filter], settings: Settings, noise: NoiseEstimate
-) -> tuple[SectionedProblem, StrengthChoice, list[float]]:
+) -> tuple[PartedProblem, StrengthChoice, list[float]]:
     """The problem with a strength in every section, how that of the middle one was chosen, and the sections' Rice levels."""
     stored = isinstance(channel.noise_sd, np.ndarray) and settings.noise_sd is None
     whole = Problem.from_signal(
@@ -88,13 +89,13 @@ def _problem(
         baseline=settings.baseline,
         margin=settings.margin,
     )
-    draft = SectionedProblem.from_problem(whole, [replace(part, strength=1.0) for part in parts], tables)
+    draft = PartedProblem(whole, tuple(replace(part, strength=1.0) for part in parts), tuple(tables))
     rule = StrengthRule.parse(settings.strength)
     auto = rule if rule.kind == "auto" else StrengthRule.parse("auto")
     total = parts[-1].last - parts[0].first
     chosen = []
     for number, part in enumerate(parts):
-        piece = draft.piece(number)[0]
+        piece = draft.part(number)[0]
         chosen.append(
             choose_strength(
                 auto,
@@ -119,22 +120,18 @@ def _problem(
     elif rule.kind == "max":
         strengths = rule.factor * _largest(draft, strengths) * strengths
         words = f"{rule.factor:g} of the smallest that leaves no spikes, in each of {len(parts)} sections its own"
-    problem = SectionedProblem.from_problem(
-        whole, [replace(part, strength=float(own)) for part, own in zip(parts, strengths, strict=True)], tables
-    )
+    sections = tuple(replace(part, strength=float(own)) for part, own in zip(parts, strengths, strict=True))
+    problem = PartedProblem(whole, sections, tuple(tables))
     return problem, StrengthChoice(problem.strength, words, middle.level), [choice.level for choice in chosen]
 
 
-def _largest(draft: SectionedProblem, strengths: FloatArray) -> float:
+def _largest(draft: PartedProblem, strengths: FloatArray) -> float:
     """The factor of ``strengths`` at which the zero measure is the optimum; ``draft`` has strengths of 1."""
-    none = np.empty(0)
-    empty = Particles.evaluate(draft, none, none, np.zeros(draft.baseline.shape[1]))
-    certifiers = [Certifier(draft.piece(number)[0]) for number in range(len(draft.sections))]
-    bounds = np.array([certificate.sup for certificate in certificates(draft, empty, certifiers, np.inf)])
+    bounds = np.array(PartsExaminer(draft).suprema(Particles.none(draft), np.inf)[0])
     return float((bounds / strengths).max()) or 1.0
 
 
-def _refit(problem: SectionedProblem, answer: Refit, levels: Sequence[float], most: int | None) -> Refit:
+def _refit(problem: PartedProblem, answer: Refit, levels: Sequence[float], most: int | None) -> Refit:
     """Refit and prune section after section, the others frozen, until they agree; then keep the ``most`` significant."""
     answer = _refit_passes(problem, answer, levels)
     while most is not None and answer.position.size > most:
@@ -148,32 +145,32 @@ def _refit(problem: SectionedProblem, answer: Refit, levels: Sequence[float], mo
     return answer
 
 
-def _refit_passes(problem: SectionedProblem, answer: Refit, levels: Sequence[float]) -> Refit:
+def _refit_passes(problem: PartedProblem, answer: Refit, levels: Sequence[float]) -> Refit:
     for _ in range(REFIT_PASSES):
         answer = _refit_pass(problem, answer, levels)
     settled = Particles.evaluate(problem, answer.position, answer.weight, answer.baseline)
     return replace(answer, baseline=settled.baseline)
 
 
-def _refit_pass(problem: SectionedProblem, answer: Refit, levels: Sequence[float]) -> Refit:
-    baseline = answer.baseline.copy()
+def _refit_pass(problem: PartedProblem, answer: Refit, levels: Sequence[float]) -> Refit:
+    baseline, record = answer.baseline.copy(), problem.record
     section = problem.section_of(answer.position)
-    total = problem.unpadded(problem.model(answer.position, answer.weight))
+    total = record.unpadded(problem.model(answer.position, answer.weight))
     done: list[Refit] = []
     groups = 0
     for number in np.unique(section):
         own = section == number
         x, w = answer.position[own], answer.weight[own]
-        mine = problem.unpadded(problem.model(x, w))
-        part, start, columns = problem.piece(int(number), problem.values)
+        mine = record.unpadded(problem.model(x, w))
+        part, start, columns = problem.part(int(number), record.values)
         frozen = baseline.copy()
         frozen[columns] = 0.0
-        rest = problem.values - (total - mine) - problem.baseline @ frozen
+        rest = record.values - (total - mine) - record.baseline @ frozen
         part = replace(part, values=rest[start : start + part.values.size])
         found = refit(part, x - start, w, baseline[columns], level=levels[int(number)])
         baseline[columns] = found.baseline
-        position = problem.inside(found.position + start, int(number))
-        total += problem.unpadded(problem.model(position, found.weight)) - mine
+        position = problem.within(found.position + start, int(number))
+        total += record.unpadded(problem.model(position, found.weight)) - mine
         done.append(replace(found, position=position, group=found.group + groups))
         groups += int(found.group.max(initial=-1)) + 1
     if not done:

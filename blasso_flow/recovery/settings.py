@@ -13,11 +13,11 @@ from blasso_flow import filters
 from blasso_flow.data.signals import FilterDescription
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter
-from blasso_flow.flow import MAX_ROUNDS, METHODS, TOLERANCE, TOLERANCE_NOISE, FlowChoice
-from blasso_flow.noise.level import StrengthRule
+from blasso_flow.flow import MAX_ROUNDS, METHODS, TOLERANCE, TOLERANCE_NOISE, Flow
+from blasso_flow.noise.strength import StrengthRule
 from blasso_flow.problem import baselines
+from blasso_flow.problem.losses import LOSSES
 
-LOSSES = ("squared", "poisson")
 FLOW_OPTIONS = ("particles", "start", "step_size", "seed", "iterations")
 
 
@@ -125,12 +125,12 @@ class Settings:
         else:
             self.flow()
 
-    def flow(self) -> FlowChoice | None:
+    def flow(self) -> Flow | None:
         """The flow that was chosen; None for the default method. Raises `UsageError` for options out of range."""
         if self.method == METHODS[0]:
             return None
         given = {name: getattr(self, name) for name in FLOW_OPTIONS if getattr(self, name) is not None}
-        return FlowChoice(self.method, keep_paths=self.save_particles, **given)
+        return Flow(self.method, keep_paths=self.save_particles, **given)
 
     def _check_width_law(self) -> None:
         if self.width_law is None:

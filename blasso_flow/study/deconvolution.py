@@ -8,8 +8,9 @@ import numpy as np
 
 from blasso_flow import filters
 from blasso_flow.data.signals import FloatArray
-from blasso_flow.flow import Solution, largest_strength, solve
+from blasso_flow.flow import Solution, solve
 from blasso_flow.problem.problem import Problem
+from blasso_flow.proof.evidence import largest_strength
 from blasso_flow.truth.simulation import simulate
 
 SAMPLES = 100
@@ -18,7 +19,7 @@ ORDER = 7
 SEPARATION = 0.1  # of the period
 NOISE = 0.02  # of the signal's root mean square
 STRENGTH = 0.05  # of the largest
-ATTEMPTS = 1000  # seeds of the simulation that belong to one of ours
+ATTEMPTS = 1000  # seeds of `simulate` that are set aside for each seed of a study
 PROVEN = 1e-9  # gap of the optimum that flows are compared with
 
 

@@ -96,7 +96,7 @@ def followed(drawn: Deconvolution, particles: int, seed: int, marks: Sequence[in
 
 
 def objective(drawn: Deconvolution, cloud: Cloud) -> float:
-    """J of all particles as they are."""
+    """Objective J of all particles, those of no weight included."""
     problem = drawn.problem
     return problem.objective(problem.residual(cloud.places, cloud.weights, cloud.baseline), cloud.weights)
 

@@ -56,7 +56,7 @@ class Design:
         return np.maximum(values, 0.0) if self.activation == "relu" else np.asarray(expit(values))
 
     def act_slope(self, values: FloatArray) -> FloatArray:
-        """Its derivative."""
+        """Derivative of the activation, any shape."""
         if self.activation == "relu":
             return (values > 0).astype(np.float64)
         act = expit(values)
@@ -75,7 +75,7 @@ class Design:
         return np.asarray(np.logaddexp(0.0, -labels * output))
 
     def loss_slope(self, output: FloatArray, labels: FloatArray) -> FloatArray:
-        """Its derivative by the output."""
+        """Derivative of R by the output, for each sample."""
         return output - labels if self.loss == "squared" else np.asarray(-labels * expit(-labels * output))
 
     def prox(self, values: FloatArray, step: float) -> FloatArray:
@@ -86,7 +86,7 @@ class Design:
 
 
 def output(design: Design, network: Network, inputs: FloatArray) -> FloatArray:
-    """f at inputs of shape (n, 2)."""
+    """The network's output f, shape (n,), at inputs of shape (n, 2)."""
     return design.act(inputs @ network.inner.T) @ network.outer
 
 

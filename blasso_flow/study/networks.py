@@ -30,8 +30,8 @@ class Network:
 
 @dataclass(frozen=True)
 class Activation:
-    """Kernel E act(w.z) act(v.z), shape (m, n), for inner weights (m, d) and (n, d); and for coefficients (n,) the sum over
-    its second argument with the gradient by the first, shapes (m,) and (m, d)."""
+    """``kernel`` is E act(w.z) act(v.z), shape (m, n), for inner weights w (m, d) and v (n, d). ``gradient`` is, for coefficients
+    (n,) too, the sum over v of coefficients times the kernel, (m,), and its gradient by w, (m, d)."""
 
     kernel: Callable[[FloatArray, FloatArray], FloatArray]
     gradient: Callable[[FloatArray, FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
@@ -50,7 +50,7 @@ def relu_kernel(w: FloatArray, v: FloatArray) -> FloatArray:
 
 
 def relu_gradient(w: FloatArray, v: FloatArray, coefficients: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Sum over v and its gradient by w."""
+    """Sum over v of coefficients times the kernel, (m,), and its gradient by w, (m, d)."""
     lengths, others, cosine, angle = _angles(w, v)
     sine = np.sqrt(1 - cosine**2)
     values = lengths * (((sine + (np.pi - angle) * cosine) * others) @ coefficients) / (2 * np.pi)
@@ -70,7 +70,7 @@ def sigmoid_kernel(w: FloatArray, v: FloatArray) -> FloatArray:
 
 
 def sigmoid_gradient(w: FloatArray, v: FloatArray, coefficients: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Sum over v and its gradient by w."""
+    """Sum over v of coefficients times the kernel, (m,), and its gradient by w, (m, d)."""
     own, scale, correlation = _correlations(w, v)
     values = (0.25 + np.arcsin(correlation) / (2 * np.pi)) @ coefficients
     slopes = coefficients / (2 * np.pi * np.sqrt(np.maximum(1 - correlation**2, TINY)))

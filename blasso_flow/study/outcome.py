@@ -13,7 +13,7 @@ OnProgress = Callable[[float], None]  # called with the share of the work that i
 
 
 def unheard(share: float) -> None:
-    """Progress that nobody watches."""
+    """Do nothing with the progress: the default, where nobody watches."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,12 @@ class Outcome:
     settings: Mapping[str, object]
     tables: Mapping[str, Table]
     findings: tuple[str, ...]
+
+    def names(self, setting: str) -> list[str]:
+        """A setting that is a list of names, to which a column of the tables refers by number."""
+        listed = self.settings[setting]
+        assert isinstance(listed, list)
+        return listed
 
 
 def table(about: str, units: Mapping[str, str] | None = None, **columns: object) -> Table:

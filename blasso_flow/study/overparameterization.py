@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from blasso_flow.data.signals import FloatArray
-from blasso_flow.flow import FlowChoice, Particles, follow
+from blasso_flow.flow import Flow, solve
+from blasso_flow.problem.particles import Particles
 from blasso_flow.problem.problem import Problem
 from blasso_flow.study import networks
 from blasso_flow.study.deconvolution import SPIKES, Deconvolution, draw
@@ -99,8 +100,8 @@ def deconvolve(drawn: Deconvolution, particles: int, seed: int) -> tuple[float, 
     problem, best = drawn.problem, drawn.optimum.dual_value
     zero = problem.objective(problem.residual(np.empty(0), np.empty(0), np.empty(0)), np.empty(0))
     start = np.sort(np.random.default_rng([seed, particles]).uniform(0, drawn.period, particles))
-    choice = FlowChoice("euclidean", particles, "random", seed=1000 * seed + particles, iterations=DECONVOLUTION_ITERATIONS)
-    solution = follow(problem, choice, tol=1e-9, tol_noise=np.inf)
+    flow = Flow("euclidean", particles, "random", seed=1000 * seed + particles, iterations=DECONVOLUTION_ITERATIONS)
+    solution = solve(problem, flow, tol=1e-9, tol_noise=np.inf)
     fixed = problem.objective(*best_weights(problem, start))
     return (solution.objective - best) / zero, (fixed - best) / zero, solution.rounds
 
@@ -123,7 +124,7 @@ def best_weights(problem: Problem, position: FloatArray) -> tuple[FloatArray, Fl
         weight, momentum = after, grown
         if change <= 1e-12 * float(np.abs(weight).max() + 1e-300):
             break
-    return Particles.evaluate(problem, position, weight, np.empty(0)).residual, weight
+    return Particles.evaluate(problem, position, weight, np.empty(0)).curve, weight
 
 
 def train(name: str, particles: int, seed: int, iterations: int) -> tuple[float, float, int]:

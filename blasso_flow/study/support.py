@@ -16,7 +16,7 @@ from blasso_flow.data.signals import FloatArray
 from blasso_flow.flow.descent import Cloud, Descent, certificates
 from blasso_flow.flow.euclidean import Euclidean
 from blasso_flow.flow.loop import run
-from blasso_flow.proof.certificate import sample_eta
+from blasso_flow.proof.evidence import eta_and_slopes
 from blasso_flow.study.deconvolution import Deconvolution, draw
 from blasso_flow.study.networks import ACTIVATIONS, Network, descend
 from blasso_flow.study.outcome import OnProgress, Outcome, table, unheard
@@ -29,8 +29,8 @@ GRID = 41  # points of the level lines along each side
 DIRECTIONS = 7200  # at which the network's certificate is looked at
 CHUNK = 500  # iterations between two looks
 PATIENCE = 10  # looks without progress
-NETWORK_STRENGTH = 0.05  # of the largest
-RADIUS = 0.3  # of the first neurons
+NETWORK_STRENGTH = 0.05  # of the smallest strength that leaves no neurons
+RADIUS = 0.3  # |w| of the neurons at the start
 TEACHER_ANGLES = (0.3, 1.6, 3.3, 4.7)
 TEACHER_WEIGHTS = (1.0, -1.0, 0.8, -0.7)
 SCALES = np.linspace(0, 1, 2001)  # of the dual point, tried in turn
@@ -46,7 +46,7 @@ class Placed(Euclidean):
     weights: tuple[float, ...] = ()
 
     def first(self, positions: FloatArray, positive: bool, random: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        """As given."""
+        """The given positions and weights, whatever grid ``positions`` holds."""
         return np.array(self.places), np.array(self.weights)
 
 
@@ -98,7 +98,7 @@ def study_support(*, seed: int = 0, quick: bool = False, on_progress: OnProgress
 
 
 def follow_one(task: tuple[int, int]) -> Ended:
-    """The start with a number, of a seed."""
+    """Follow one start to its end; a task is the seed of the draw and the number of the start."""
     seed, number = task
     if number < len(SPIKE_STARTS):
         return follow_spikes(draw(seed), number)
@@ -106,7 +106,7 @@ def follow_one(task: tuple[int, int]) -> Ended:
 
 
 def stacked(rows: Iterable[tuple[float, ...]]) -> FloatArray:
-    """Rows as columns."""
+    """Columns of a table, shape (columns, rows), from its rows."""
     return np.array(list(rows)).T
 
 
@@ -135,7 +135,8 @@ def follow_spikes(drawn: Deconvolution, number: int) -> Ended:
     reach = 1.3 * max(float(np.abs(last.weights).max()), float(np.abs(first.weights).max()))
     x, y = np.meshgrid(np.linspace(0, 1, 2 * GRID), np.linspace(-reach, reach, GRID))
     residual = problem.residual(first.places, first.weights, first.baseline)
-    force = problem.strength * sample_eta(problem, np.ascontiguousarray(x[0] * period * (1 - 1e-12)), residual)
+    places = np.ascontiguousarray(x[0] * period * (1 - 1e-12))
+    force = problem.strength * eta_and_slopes(problem, places, residual, orders=1)[0]
     value = -y * force + problem.strength * np.abs(y)
     return Ended(
         np.c_[first.places / period, first.weights], np.c_[last.places / period, last.weights], np.sign(last.weights),

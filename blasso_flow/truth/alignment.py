@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from blasso_flow.data.json_ready import JsonReady
 from blasso_flow.data.signals import FloatArray, IntArray, Truth
 from blasso_flow.data.spikes import Spikes
 from blasso_flow.errors import UsageError
@@ -24,8 +25,8 @@ MOST_GROUPS = 50
 
 
 @dataclass(frozen=True)
-class Offset:
-    """The offset of one group of true spikes (axis units), and how that group fares with it.
+class Offset(JsonReady):
+    """The offset of one group of true spikes (axis units), and how many of the group are found with it.
 
     ``mean_error`` is the mean distance of its pairs after the offset, NaN without a pair; ``recall`` is hits / true.
     """
@@ -36,10 +37,6 @@ class Offset:
     hits: int
     recall: float
     mean_error: float
-
-    def as_dict(self) -> dict[str, float | int | None]:
-        """JSON-ready: NaN becomes None."""
-        return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in asdict(self).items()}
 
 
 def groups_by(truth: Truth, by: str | None) -> IntArray:
@@ -86,7 +83,7 @@ def fitted(found: Spikes, truth: Truth, tolerance: float, group: IntArray, perio
 
 
 def shifted(truth: Truth, group: IntArray, offsets: dict[int, float]) -> Truth:
-    """The truth where the found spikes should be."""
+    """The truth with the offset of its group added to every position: where the found spikes should lie."""
     return replace(truth, position=truth.position + np.array([offsets[int(number)] for number in group]))
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
+from blasso_flow.data.json_ready import JsonReady
 from blasso_flow.data.signals import FloatArray, IntArray, Truth
 from blasso_flow.data.spikes import Spikes
 from blasso_flow.errors import DataError, UsageError
@@ -22,7 +23,7 @@ MOST_PAIRS = 20_000_000
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(JsonReady):
     """Counts and errors of one channel, or of all of them together.
 
     Ratios with nothing to divide (0/0) are 1: no spike found means no false claim (precision 1), no true spike means none
@@ -51,10 +52,6 @@ class Score:
     position_coverage_count: int
     weight_coverage: float
     weight_coverage_count: int
-
-    def as_dict(self) -> dict[str, int | float | None]:
-        """JSON-ready: NaN becomes None."""
-        return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ def score(found: Spikes, truth: Truth, tolerance: float, channels: int | None = 
     found : the spikes; columns (K,).
     truth : the true spikes; columns (T,); weight errors are NaN where its weights are unknown.
     tolerance : largest distance of a pair, axis units (included).
-    channels : number of channels; by default as many as the two name.
+    channels : number of channels C; by default one more than the largest channel number among the spikes.
     period : period of the axis in axis units, None when it does not close.
 
     Raises
@@ -170,7 +167,10 @@ def _dense(found: FloatArray, true: FloatArray, tolerance: float, period: float 
 
 
 def _sparse(found: FloatArray, true: FloatArray, tolerance: float, period: float | None) -> tuple[IntArray, IntArray]:
-    """The same for large groups: a found spike may also take a column of its own, which means it stays without a partner."""
+    """Assignment of a large group, by sparse matching.
+
+    A found spike may also take a column of its own, which means it stays without a partner.
+    """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 

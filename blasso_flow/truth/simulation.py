@@ -14,8 +14,8 @@ import numpy as np
 from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, Signal, Truth
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter, build, describe, exposed, kind_of
+from blasso_flow.filters.superposition import filtered
 
-BLOCK = 500_000  # responses evaluated at once
 ROUNDING = 1e-9  # of the largest mean count: a table's rounding
 MOST_COUNTS = 1e15  # a sample, in the mean: whole numbers are exact up to here
 ENDS = ("anywhere", "on")
@@ -112,27 +112,6 @@ def simulate(
         truth=truth,
         name="simulated signal",
     )
-
-
-def filtered(filter: Filter, position: FloatArray, weight: FloatArray, samples: int) -> FloatArray:
-    """Sum of filtered spikes at samples 0 to N - 1, shape (N,); positions (K,) in samples. Only samples in reach are touched."""
-    result = np.zeros(samples)
-    start = np.floor(position).astype(np.int64)
-    taps = filter.first + np.arange(filter.taps)
-    rows = max(1, BLOCK // filter.taps)
-    for block in range(0, position.size, rows):
-        part = slice(block, block + rows)
-        target = start[part, None] + taps
-        values = weight[part, None] * filter.response(target - position[part, None])
-        if filter.period:
-            target %= filter.period
-        inside = (target >= 0) & (target < samples)
-        target, values = target[inside], values[inside]
-        if target.size:
-            low = int(target.min())
-            sums = np.bincount(target - low, values)
-            result[low : low + sums.size] += sums
-    return result
 
 
 def _axis(description: FilterDescription, samples: int, first: float, last: float | None, name: str, units: str) -> Axis:
@@ -237,7 +216,7 @@ def _draw(
     """Sorted positions (K,), uniform among all that keep the separation.
 
     Taking the separation out of every gap maps these sets one to one onto sorted points of a shorter interval, where
-    independent uniform draws are uniform. On a torus one spike is put at 0, the others are drawn in what is left, and the
+    independent uniform draws are uniform. On a circle one spike is put at 0, the others are drawn in what is left, and the
     whole is turned by a uniform angle: all gaps, that over the seam included, are then exchangeable.
     """
     if spikes == 0:

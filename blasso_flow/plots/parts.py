@@ -1,4 +1,4 @@
-"""The response at every position, for figures: one filter for the whole domain, or one for each section of a width law.
+"""The filter at every position, for figures: one for the whole domain, or one for each section of a width law.
 
 Plain numpy on the filters' tables. Nothing here imports matplotlib or draws. Positions in samples.
 """
@@ -10,15 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, IntArray
-from blasso_flow.data.spikes import Section
-from blasso_flow.filters import Filter, build
-from blasso_flow.plots.evaluate import correlation_curve, filtered, products, signed_peak
+from blasso_flow.data.reports import Section
+from blasso_flow.data.signals import Axis, FloatArray, IntArray
+from blasso_flow.filters import Filter, gaussian_like
+from blasso_flow.filters.superposition import filtered
+from blasso_flow.plots.evaluate import correlation_curve, products, signed_peak
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """Where one filter and one strength hold: from ``low`` to ``high``."""
+class Part:
+    """A part of the domain, from ``low`` to ``high``, where one filter and one strength hold."""
 
     filter: Filter
     low: float
@@ -27,29 +28,21 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Stretches:
-    """Stretches in order, that cover the domain."""
+class Parts:
+    """The parts of the domain, in order; together they cover it."""
 
-    parts: tuple[Stretch, ...]
+    each: tuple[Part, ...]
 
     @classmethod
-    def of(
-        cls, filter: Filter, sections: Sequence[Section], axis: Axis, domain: tuple[float, float], strength: float
-    ) -> Stretches:
+    def of(cls, filter: Filter, sections: Sequence[Section], axis: Axis, domain: tuple[float, float], strength: float) -> Parts:
         """The sections' Gaussians, which share exposure and normalisation with ``filter``; without sections ``filter`` alone."""
         if not sections:
-            return cls((Stretch(filter, *domain, strength),))
-        shared = {name: value for name, value in filter.description.parameters.items() if name not in {"sd", "fwhm"}}
-        tables = [
-            build(FilterDescription("gaussian", {"sd": part.sd, **shared}), axis, filter.normalisation) for part in sections
-        ]
-        return cls(
-            tuple(Stretch(table, part.first, part.last, part.strength) for table, part in zip(tables, sections, strict=True))
-        )
+            return cls((Part(filter, *domain, strength),))
+        return cls(tuple(Part(gaussian_like(filter, own.sd, axis), own.first, own.last, own.strength) for own in sections))
 
     def number(self, position: FloatArray) -> IntArray:
-        """Number of the stretch of each position, shape (K,)."""
-        return np.searchsorted([part.low for part in self.parts[1:]], position, side="right").astype(np.int64)
+        """Number of the part that each position lies in, shape (K,)."""
+        return np.searchsorted([part.low for part in self.each[1:]], position, side="right").astype(np.int64)
 
     def filtered(self, position: FloatArray, weight: FloatArray, size: int) -> FloatArray:
         """Sum of weighted responses at ``size`` samples: positions (K,), weights (K,)."""
@@ -57,7 +50,7 @@ class Stretches:
         result = np.zeros(size)
         for index in np.unique(number):
             own = number == index
-            result += filtered(self.parts[index].filter, position[own], weight[own], size)
+            result += filtered(self.each[index].filter, position[own], weight[own], size)
         return result
 
     def eta(self, position: FloatArray, gradient: FloatArray) -> FloatArray:
@@ -65,22 +58,22 @@ class Stretches:
         number = self.number(position)
         result = np.empty(position.size)
         for index in np.unique(number):
-            part, own = self.parts[index], number == index
+            part, own = self.each[index], number == index
             result[own] = -products(part.filter, position[own], gradient) / part.strength
         return result
 
     def eta_curve(self, gradient: FloatArray, density: int) -> tuple[FloatArray, FloatArray]:
         """Positions over the domain and the certificate there; see `evaluate.correlation_curve`."""
-        curves = [correlation_curve(part.filter, (part.low, part.high), gradient, density) for part in self.parts]
-        eta = [-correlation / part.strength for (_, correlation), part in zip(curves, self.parts, strict=True)]
+        curves = [correlation_curve(part.filter, (part.low, part.high), gradient, density) for part in self.each]
+        eta = [-correlation / part.strength for (_, correlation), part in zip(curves, self.each, strict=True)]
         return np.concatenate([at for at, _ in curves]), np.concatenate(eta)
 
     def peaks(self, position: FloatArray) -> FloatArray:
         """The largest response with its sign, of a spike at each position (K,)."""
         number = self.number(position)
-        every = {index: signed_peak(self.parts[index].filter) for index in np.unique(number)}
+        every = {index: signed_peak(self.each[index].filter) for index in np.unique(number)}
         return np.array([every[index] for index in number], dtype=np.float64)
 
     def response(self, position: float, at: FloatArray) -> FloatArray:
         """Response of a spike at ``position`` at any places ``at``, of any shape."""
-        return self.parts[int(self.number(np.array([position]))[0])].filter.response(at - position)
+        return self.each[int(self.number(np.array([position]))[0])].filter.response(at - position)

@@ -1,17 +1,17 @@
-"""Error bars: the inverse of the Gauss-Newton matrix of weights, positions and baseline, and what follows from it.
+"""Error bars on a line: the inverse of the Gauss-Newton matrix of weights, positions and baseline, and what follows from it.
 
-Positions in samples, weights in signal units. The loops are in `kernels.covariance`. No files, no figures.
+Positions in samples, weights in signal units. The loops are in `kernels.line.covariance`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blasso_flow.data.signals import FloatArray, IntArray
-from blasso_flow.problem.problem import Problem
 from blasso_flow.problem.whitening import pseudo_inverse
 
 UNRESOLVED = 0.25  # widths of position error
@@ -19,7 +19,7 @@ MOST_NUMBERS = 25_000_000  # of a banded matrix: 200 MB
 
 
 @dataclass(frozen=True, eq=False)
-class Covariance:
+class LineCovariance:
     """Inverse of J^T W J near its diagonal, J the Jacobian by weights, positions and baseline.
 
     In units of each column's norm, ``norms`` (K, 2) of response and slope: ``blocks`` (K, 3) are the entries (w w), (w x) and
@@ -32,31 +32,6 @@ class Covariance:
     norms: FloatArray
     blocks: FloatArray
     near: FloatArray
-
-    @classmethod
-    def at(cls, problem: Problem, position: FloatArray, fixed: NDArray[np.bool_]) -> Covariance:
-        """That of spikes at these positions (K,), in order; ``fixed`` (2 K,). All is lost where it would be too large."""
-        from blasso_flow.kernels.line import covariance
-
-        table, columns, products = problem.filter, problem.whitened_baseline, problem.baseline_products
-        count = position.size
-        lost = np.zeros(2 * count, dtype=np.bool_)
-        norms, blocks, near = np.empty((count, 2)), np.empty((count, 3)), np.empty(count)
-        coupling, solved = np.empty((2, columns.shape[0], 2 * count))
-        given = position, fixed, problem.root, columns, table.coefficients, table.edges
-        out = lost, norms, blocks, near, coupling, solved
-        told = True
-        if table.tail.size:
-            from blasso_flow.kernels.line import tails
-
-            tails.inverse_blocks(*given, table.tail, table.tail_tap, problem.offset, *out)
-        else:
-            told = covariance.inverse_blocks(*given, problem.offset, table.period or None, MOST_NUMBERS, *out)
-        if told and columns.size:
-            rest = np.empty(products.shape)
-            covariance.border(products, coupling, solved, rest)
-            covariance.add_border(pseudo_inverse(rest, 1e-12), solved, blocks, near)
-        return cls(fixed, lost, norms, blocks, near)
 
     def least_increase(self, position: FloatArray, weight: FloatArray, reach: float) -> FloatArray:
         """What leaving each spike out costs in twice the loss, shape (K,): the linear model's value, lowered for neighbours.
@@ -79,18 +54,35 @@ class Covariance:
         return of_position, of_weight, common[:-1]
 
 
+def determined(
+    inverse_blocks: Callable[..., bool],
+    position: FloatArray,
+    fixed: NDArray[np.bool_],
+    root: FloatArray,
+    columns: FloatArray,
+    products: FloatArray,
+) -> LineCovariance:
+    """The covariance of spikes (K,) in order: ``inverse_blocks`` fills in their own, then the baseline's share is added.
+
+    Everything is lost where the matrix would be too large.
+    """
+    from blasso_flow.kernels.line import covariance
+
+    count = position.size
+    lost = np.zeros(2 * count, dtype=np.bool_)
+    norms, blocks, near = np.empty((count, 2)), np.empty((count, 3)), np.empty(count)
+    coupling, solved = np.empty((2, columns.shape[0], 2 * count))
+    out = lost, norms, blocks, near, coupling, solved
+    if inverse_blocks(position, fixed, root, columns, *out, most=MOST_NUMBERS) and columns.size:
+        rest = np.empty(products.shape)
+        covariance.border(products, coupling, solved, rest)
+        covariance.add_border(pseudo_inverse(rest, 1e-12), solved, blocks, near)
+    return LineCovariance(fixed, lost, norms, blocks, near)
+
+
 def nothing_fixed(count: int) -> NDArray[np.bool_]:
     """Weights and positions of ``count`` spikes all move, (2 K,)."""
     return np.zeros(2 * count, dtype=np.bool_)
-
-
-def fixed_at_ends(problem: Problem, position: FloatArray) -> NDArray[np.bool_]:
-    """Positions (K,), in order and at least one, on an end of the domain do not move, (2 K,)."""
-    fixed = nothing_fixed(position.size)
-    low, high = problem.domain
-    if not problem.filter.period and (position[0] <= low or position[-1] >= high):
-        fixed[1::2] = (position <= low) | (position >= high)
-    return fixed
 
 
 def resolved_groups(x: FloatArray, errors: FloatArray, common: FloatArray, width: float | FloatArray) -> IntArray:

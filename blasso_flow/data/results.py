@@ -1,0 +1,84 @@
+"""The whole of what `recover` found, and its sampled curves. Nothing here computes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from blasso_flow.data.column import Units, column
+from blasso_flow.data.reports import ChannelReport
+from blasso_flow.data.signals import FloatArray, Signal
+from blasso_flow.data.spikes import Optimum, Spikes, joined
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Sampled curves of the answer, shapes like the signal's values.
+
+    The model includes the baseline; residual = values - model.
+    """
+
+    model: FloatArray = field(metadata=column("model of the answer, baseline included", Units.VALUES, across="samples"))
+    residual: FloatArray = field(metadata=column("signal minus model", Units.VALUES, across="samples"))
+    baseline: FloatArray = field(metadata=column("baseline of the answer", Units.VALUES, across="samples"))
+
+    @classmethod
+    def of(cls, channels: Sequence[Fit], *, several: bool) -> Fit:
+        """Curves of all channels (C, N), or (N,) of the only one where the signal has no dimension of channels."""
+        own = {name: [getattr(fit, name) for fit in channels] for name in cls.__dataclass_fields__}
+        return cls(**{name: np.stack(curves) if several else curves[0] for name, curves in own.items()})
+
+
+@dataclass(frozen=True)
+class ChannelRecovery:
+    """One channel's answer, certified measure, report and curves (``fit``, shapes (N,))."""
+
+    spikes: Spikes
+    optimum: Optimum
+    report: ChannelReport
+    fit: Fit
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Rates of all channels, arrays of shape (C, N) over the signal's axis.
+
+    ``rate`` counts events: 1 / axis unit. ``weight_rate`` counts each spike by its weight: weight units / axis unit.
+    ``width`` is the sd of the Gaussian in axis units.
+    """
+
+    rate: FloatArray = field(metadata=column("events per unit of the axis", Units.RATE, across="samples"))
+    weight_rate: FloatArray = field(
+        metadata=column("weight of the events per unit of the axis", Units.WEIGHT_RATE, across="samples")
+    )
+    width: float
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """Everything that `recover` found: the answer, the certified measure, one report a channel, and where it came from.
+
+    ``settings`` is JSON-ready: filter (kind, parameters, normalisation, table_error), penalty, baseline, tolerances and
+    the rest of the configuration. ``signal`` is the signal it belongs to, None when read from a file without it.
+    """
+
+    spikes: Spikes
+    optimum: Optimum
+    channels: Sequence[ChannelReport]
+    settings: Mapping[str, object]
+    fit: Fit | None = None
+    signal: Signal | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, channels: Sequence[ChannelRecovery], signal: Signal, settings: Mapping[str, object]) -> Recovery:
+        """All channels' results as one, in the order of their numbers."""
+        return cls(
+            spikes=joined([part.spikes for part in channels]),
+            optimum=joined([part.optimum for part in channels]),
+            channels=[part.report for part in channels],
+            settings=settings,
+            fit=Fit.of([part.fit for part in channels], several=signal.values.ndim == 2),
+            signal=signal,
+        )
