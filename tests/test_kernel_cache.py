@@ -13,10 +13,14 @@ from command import ROOT, environment, running
 CODE = """
 import numpy
 from blasso_flow.kernels import announce_compilation, is_cached
-from blasso_flow.kernels.shared.curves import weigh
+from blasso_flow.kernels.line.responses import squared_norms
 
 announce_compilation(lambda: print("compiling", end=" "))
-print(is_cached(), weigh(numpy.zeros(1), numpy.ones(3), 1.0)[0])
+out = numpy.zeros(1)
+table = numpy.zeros((5, 1, 10, 8))
+table[:, :, 0] = 1.0
+squared_norms(numpy.zeros(1), numpy.ones(20), table, numpy.array([0.0, 1.0]), 0, None, out)
+print(is_cached(), out[0])
 """
 
 
@@ -41,21 +45,21 @@ def outputs(installed, home, processes=1) -> list[tuple[str, str]]:
 def test_kernels_run_where_nothing_can_be_cached(installed):
     nowhere = installed / "blasso_flow/errors.py"
     [(out, err)] = outputs(installed, nowhere)
-    assert (out.split(), err) == (["compiling", "False", "3.0"], "")
+    assert (out.split(), err) == (["compiling", "False", "8.0"], "")
 
 
 def test_processes_side_by_side_compile_into_the_users_cache_and_later_ones_load(installed):
     home = installed / "home"
     home.mkdir()
-    assert outputs(installed, home, processes=2) == [("compiling False 3.0\n", "")] * 2
-    assert list(home.rglob("curves.weigh-*.nbc"))
-    assert outputs(installed, home) == [("False 3.0\n", "")]
+    assert outputs(installed, home, processes=2) == [("compiling False 8.0\n", "")] * 2
+    assert list(home.rglob("responses.squared_norms-*.nbc"))
+    assert outputs(installed, home) == [("False 8.0\n", "")]
 
 
 def test_a_change_of_what_a_kernel_calls_in_another_file_is_seen(installed):
     home = installed / "home"
     home.mkdir()
-    assert outputs(installed, home) == [("compiling False 3.0\n", "")]
+    assert outputs(installed, home) == [("compiling False 8.0\n", "")]
     callee = installed / "blasso_flow/kernels/shared/vectors.py"
     callee.write_text(callee.read_text().replace("total = 0.0", "total = 1.0"))
-    assert outputs(installed, home) == [("compiling False 5.0\n", "")]
+    assert outputs(installed, home) == [("compiling False 9.0\n", "")]
