@@ -32,13 +32,13 @@ def installed(tmp_path):
     return tmp_path
 
 
-def outputs(installed, home, processes=1) -> list[tuple[str, str]]:
+def outputs(installed, home, code=CODE, processes=1) -> list[tuple[str, str]]:
     """What processes side by side print, with ``home`` for the user's cache: output and errors of each."""
     places = {name: value for name, value in environment().items() if name != "NUMBA_CACHE_DIR"}
     places |= {"PYTHONPATH": str(installed), "HOME": str(home), "XDG_CACHE_HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
     options = {"cwd": installed, "env": places, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with ExitStack() as started:
-        together = [started.enter_context(running([sys.executable, "-c", CODE], **options)) for _ in range(processes)]
+        together = [started.enter_context(running([sys.executable, "-c", code], **options)) for _ in range(processes)]
         return [process.communicate() for process in together]
 
 
