@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,13 +39,13 @@ def onset(lag: np.ndarray) -> np.ndarray:
     return np.asarray(np.exp(-t / 20) - np.exp(-t / 2))
 
 
-def bias(response: Callable[[np.ndarray], np.ndarray], filter: str, given: dict[str, object]) -> float:
+def bias(response: Callable[[np.ndarray], np.ndarray], filter: str, given: dict[str, Any]) -> float:
     """Mean error of the eight positions, in samples."""
     at = np.arange(800.0)
     values = sum(response(at + moment - x) for x in TRUE for moment in MOMENTS) / MOMENTS.size
     values = values + NOISE_SD * np.random.default_rng(5).standard_normal(at.size)
     signal = bf.Signal(values, bf.Axis(0.0, 1.0, at.size), noise_sd=NOISE_SD)
-    found = bf.recover(signal, filter=filter, **given).spikes.position  # type: ignore[arg-type]
+    found = bf.recover(signal, filter=filter, **given).spikes.position
     return float(np.mean([found[np.argmin(np.abs(found - x))] - x for x in TRUE]))
 
 

@@ -18,6 +18,7 @@ from benchmarks.tables import head, row
 from blasso_flow import filters
 from blasso_flow.audit.audit import audit_channel
 from blasso_flow.data.signals import Signal
+from blasso_flow.problem.baselines import parse
 from blasso_flow.recovery.channel import recover_channel
 from blasso_flow.recovery.settings import Settings
 from blasso_flow.truth.simulation import simulate
@@ -58,7 +59,7 @@ def draw(seed: int) -> Case:
     )
     sign = "positive" if positive else "signed"
     words = f"{spec} {samples} samples {spikes} spikes {sign} {snr:.0f} dB {baseline} missing {missing:g} ends {ends}"
-    settings = Settings(positive=positive, baseline=baseline, tol=TOLERANCE, refit=False)
+    settings = Settings(positive=positive, baseline=parse(baseline), tol=TOLERANCE, refit=False)
     return Case(replace(signal.channel(0), name=f"seed {seed}"), settings, snr, words)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from blasso_flow.files import read_signal
-from blasso_flow.recovery.channel import recover
+from blasso_flow.recovery.interface import recover
 
 FREQUENCY = 1.5e9
 RADAR = f"ricker:frequency={FREQUENCY:.3g},order=2.5"

@@ -10,9 +10,9 @@ from blasso_flow import filters
 from blasso_flow.data.results import Recovery
 from blasso_flow.data.signals import Signal
 from blasso_flow.files import read_signal
-from blasso_flow.recovery.channel import recover
 from blasso_flow.recovery.filter_fit import fit_filter
 from blasso_flow.recovery.filter_ranges import parse_ranges
+from blasso_flow.recovery.interface import recover
 from blasso_flow.recovery.settings import Settings
 
 GAUSSIAN = "gaussian:sd=42"  # bins: the instrument's pulse as its notes have it

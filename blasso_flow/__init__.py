@@ -13,29 +13,40 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from blasso_flow import filters
+    from blasso_flow.audit.audit import certify
     from blasso_flow.data.results import Recovery
     from blasso_flow.data.signals import Axis, FilterDescription, Signal, Truth
     from blasso_flow.data.spikes import Spikes
     from blasso_flow.errors import BlassoFlowError
     from blasso_flow.files import read_result, read_signal, write_result, write_signal
-    from blasso_flow.flow import solve
+    from blasso_flow.flow import Flow
+    from blasso_flow.plots import plot
+    from blasso_flow.problem.baselines import Baseline
     from blasso_flow.problem.problem import Problem
-    from blasso_flow.recovery.channel import recover
+    from blasso_flow.recovery.interface import recover, solve
+    from blasso_flow.truth.scoring import score
+    from blasso_flow.truth.simulation import simulate
 
 __all__ = [
     "Axis",
+    "Baseline",
     "BlassoFlowError",
     "FilterDescription",
+    "Flow",
     "Problem",
     "Recovery",
     "Signal",
     "Spikes",
     "Truth",
     "__version__",
+    "certify",
     "filters",
+    "plot",
     "read_result",
     "read_signal",
     "recover",
+    "score",
+    "simulate",
     "solve",
     "write_result",
     "write_signal",
@@ -43,17 +54,23 @@ __all__ = [
 
 _HOMES = {
     "Axis": "data.signals",
+    "Baseline": "problem.baselines",
     "BlassoFlowError": "errors",
     "FilterDescription": "data.signals",
+    "Flow": "flow",
     "Problem": "problem.problem",
     "Recovery": "data.results",
     "Signal": "data.signals",
     "Spikes": "data.spikes",
     "Truth": "data.signals",
+    "certify": "audit.audit",
+    "plot": "plots",
     "read_result": "files",
     "read_signal": "files",
-    "recover": "recovery.channel",
-    "solve": "flow",
+    "recover": "recovery.interface",
+    "score": "truth.scoring",
+    "simulate": "truth.simulation",
+    "solve": "recovery.interface",
     "write_result": "files",
     "write_signal": "files",
 }

@@ -13,7 +13,8 @@ from scipy.integrate import quad
 import blasso_flow as bf
 from blasso_flow.data.signals import Axis, FilterDescription, FloatArray
 from blasso_flow.errors import UsageError
-from blasso_flow.filters import build, describe, exposed, gaussian
+from blasso_flow.filters import build, describe, exposed
+from blasso_flow.filters.shapes import gaussian
 
 AXIS = Axis(0.0, 0.5, 2000)
 BELL = FilterDescription("measured", {}, np.linspace(-10, 10, 80), np.exp(-0.5 * (np.linspace(-10, 10, 80) / 2.3) ** 2))

@@ -248,7 +248,7 @@ def test_any_width(kind, width, place):
 @QUIET
 @given(rise=st.floats(0.5, 6), share=st.floats(1e-9, 1), exposure=st.sampled_from([0.0, 0.2, 1.0, 2.5]), lag=st.floats(-3, 60))
 def test_decay_is_stable_for_similar_times(rise, share, exposure, lag):
-    from blasso_flow.filters.decay import response
+    from blasso_flow.filters.shapes.decay import response
 
     slow = rise * (1 + share)
     for order in (1, 3):

@@ -21,7 +21,7 @@ from blasso_flow.noise.strength import StrengthRule, choose_strength
 from blasso_flow.problem.geometry import covariance
 from blasso_flow.problem.geometry.covariance import nothing_fixed
 from blasso_flow.problem.problem import Problem
-from blasso_flow.recovery.channel import recover
+from blasso_flow.recovery.interface import recover
 
 LEVEL = 3.5
 

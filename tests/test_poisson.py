@@ -22,7 +22,7 @@ from blasso_flow.problem.losses import POISSON
 from blasso_flow.problem.particles import Particles
 from blasso_flow.problem.problem import Problem
 from blasso_flow.proof.evidence import examiner
-from blasso_flow.recovery.channel import recover
+from blasso_flow.recovery.interface import recover
 
 SAMPLES = 300
 AXIS = Axis(0.0, 1.0, SAMPLES)

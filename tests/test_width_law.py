@@ -18,7 +18,7 @@ from blasso_flow.data.results import Recovery
 from blasso_flow.data.signals import Axis
 from blasso_flow.data.spikes import Optimum
 from blasso_flow.errors import UsageError
-from blasso_flow.filters import gaussian
+from blasso_flow.filters.shapes import gaussian
 from blasso_flow.flow import solve
 from blasso_flow.plots.curves import gather, model_at
 from blasso_flow.problem.parts import PartedProblem

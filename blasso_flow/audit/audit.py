@@ -21,6 +21,7 @@ from blasso_flow.audit.poisson import prove_poisson
 from blasso_flow.audit.squared import Measured, prove_squared
 from blasso_flow.data.json_ready import JsonReady
 from blasso_flow.data.reports import ChannelReport, Status
+from blasso_flow.data.results import Recovery
 from blasso_flow.data.signals import FilterDescription, FloatArray, Signal
 from blasso_flow.data.spikes import Optimum
 from blasso_flow.errors import DataError, UsageError
@@ -49,6 +50,17 @@ class Verdict(JsonReady):
     stored_objective: float
     stored_gap: float
     allowed_gap: float
+
+
+def certify(recovery: Recovery, signal: Signal | None = None) -> list[Verdict]:
+    """Check a recovery with code of its own, one verdict a channel; ``signal`` where the recovery does not hold it.
+
+    A verdict ``agrees`` or gives its ``reason``. Raises `DataError` and `UsageError` as `audit` does.
+    """
+    signal = recovery.signal if signal is None else signal
+    if signal is None:
+        raise UsageError("certify: the recovery holds no signal", mend="give the one that it was made from")
+    return audit(signal, recovery.optimum, recovery.channels, recovery.settings)
 
 
 def audit(signal: Signal, optimum: Optimum, reports: Sequence[ChannelReport], settings: Mapping[str, object]) -> list[Verdict]:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from uuid import uuid4
 
 import numpy as np
@@ -152,7 +153,13 @@ class _Worker:
     def recovered(self, row: Signal | str, number: int, on_round: OnRound | None) -> ChannelRecovery:
         if isinstance(row, str):
             return failed_channel(self.task.about.axis.size, row)
-        done = recover_channel(row.shifted(self.shift), number, self.filter, self.task.settings, on_round)
+        done = recover_channel(
+            row.shifted(self.shift),
+            number,
+            self.filter,
+            self.task.settings,
+            None if on_round is None else partial(on_round, number),
+        )
         if not self.task.notes:
             return done
         return replace(done, report=replace(done.report, notes=(*done.report.notes, *self.task.notes)))

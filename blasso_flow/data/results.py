@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from blasso_flow.data.column import Units, column
-from blasso_flow.data.reports import ChannelReport
+from blasso_flow.data.reports import ChannelReport, Status
 from blasso_flow.data.signals import FloatArray, Signal
 from blasso_flow.data.spikes import Optimum, Spikes, joined
 
@@ -70,6 +70,25 @@ class Recovery:
     settings: Mapping[str, object]
     fit: Fit | None = None
     signal: Signal | None = field(default=None, repr=False)
+
+    @property
+    def success(self) -> bool:
+        """Whether the gap of every channel is proven to the tolerance."""
+        return all(report.status is Status.CONVERGED for report in self.channels)
+
+    @property
+    def gap(self) -> float:
+        """The largest proven relative gap of a channel, NaN where one has none."""
+        return float(np.max([report.gap for report in self.channels]))
+
+    @property
+    def message(self) -> str:
+        """How it ended and what to do about it: of one channel its message, of many how many converged."""
+        if len(self.channels) == 1:
+            return self.channels[0].message
+        done = sum(report.status is Status.CONVERGED for report in self.channels)
+        others = next((report.message for report in self.channels if report.status is not Status.CONVERGED), "")
+        return f"{done} of {len(self.channels)} channels converged" + (f"; {others}" if others else "")
 
     @classmethod
     def of(cls, channels: Sequence[ChannelRecovery], signal: Signal, settings: Mapping[str, object]) -> Recovery:

@@ -40,6 +40,16 @@ class Spikes:
     def __len__(self) -> int:
         return self.position.size
 
+    def columns(self) -> dict[str, FloatArray | IntArray]:
+        """The columns that are there by name, each of shape (K,)."""
+        return {name: values for name, values in vars(self).items() if values is not None}
+
+    def frame(self) -> Any:
+        """The columns as a pandas DataFrame, one row a spike. Raises `ImportError` where pandas is not installed."""
+        from pandas import DataFrame
+
+        return DataFrame(self.columns())
+
     @classmethod
     def empty(cls) -> Spikes:
         """No spikes at all."""

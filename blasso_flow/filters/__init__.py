@@ -1,6 +1,7 @@
 """Filters: registered by name, described by a short text, tabulated once for a spacing.
 
-describe("gaussian:sd=0.02")        text to description
+gaussian(sd=0.02)                   a description in Python
+describe("gaussian:sd=0.02")        a description from a text
 build(description, axis)            description to table
 """
 
@@ -10,13 +11,26 @@ from dataclasses import replace
 
 from blasso_flow.data.signals import Axis, FilterDescription
 from blasso_flow.errors import UsageError
-from blasso_flow.filters import decay, emg, gaussian, lorentzian, lowpass, measured, ricker
 from blasso_flow.filters.exposure import exposed, time_shift
 from blasso_flow.filters.kinds import FilterKind
+from blasso_flow.filters.shapes import decay as _decay
+from blasso_flow.filters.shapes import emg as _emg
+from blasso_flow.filters.shapes import gaussian as _gaussian
+from blasso_flow.filters.shapes import lorentzian as _lorentzian
+from blasso_flow.filters.shapes import lowpass as _lowpass
+from blasso_flow.filters.shapes import measured as _measured
+from blasso_flow.filters.shapes import ricker as _ricker
+from blasso_flow.filters.shapes.decay import decay
+from blasso_flow.filters.shapes.emg import emg
+from blasso_flow.filters.shapes.gaussian import gaussian
+from blasso_flow.filters.shapes.lorentzian import lorentzian
+from blasso_flow.filters.shapes.lowpass import lowpass
+from blasso_flow.filters.shapes.measured import measured
+from blasso_flow.filters.shapes.ricker import ricker
 from blasso_flow.filters.table import NORMALISATIONS, Filter, tabulate
 
 KINDS: dict[str, FilterKind] = {
-    module.KIND.name: module.KIND for module in (gaussian, ricker, decay, lorentzian, emg, lowpass, measured)
+    module.KIND.name: module.KIND for module in (_gaussian, _ricker, _decay, _lorentzian, _emg, _lowpass, _measured)
 }
 
 __all__ = [
@@ -25,11 +39,18 @@ __all__ = [
     "Filter",
     "build",
     "completed",
+    "decay",
     "describe",
+    "emg",
     "exposed",
     "exposure_of",
+    "gaussian",
     "gaussian_like",
     "kind_of",
+    "lorentzian",
+    "lowpass",
+    "measured",
+    "ricker",
     "time_shift",
 ]
 

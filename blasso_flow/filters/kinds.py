@@ -129,6 +129,13 @@ class FilterKind:
                 )
         return values
 
+    def described(self, **parameters: float | None) -> FilterDescription:
+        """The filter of this kind with the parameters that are given. Raises `UsageError` as `checked` does."""
+        given = {name: float(value) for name, value in parameters.items() if value is not None}
+        description = FilterDescription(self.name, given)
+        self.checked(description)
+        return description
+
     @property
     def averages(self) -> bool:
         """Whether the kind's own design averages over the exposure."""

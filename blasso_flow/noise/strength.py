@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,14 +23,23 @@ RULE_ALLOWED = "a number above 0, auto, a multiple such as 0.5auto, or a fractio
 @dataclass(frozen=True)
 class StrengthRule:
     """How the strength is chosen: ``kind`` is "absolute", "auto" (a multiple of the Rice rule) or "max" (a fraction of the
-    smallest strength that leaves no spikes); ``factor`` is the number before it."""
+    smallest strength that leaves no spikes); ``factor`` is the number before it, ``text`` what was given."""
 
     kind: str
     factor: float
+    text: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return self.text
 
     @classmethod
-    def parse(cls, text: str) -> StrengthRule:
-        """Read the text of ``--strength``. Raises `UsageError` on anything that is no rule."""
+    def parse(cls, text: str | float | StrengthRule) -> StrengthRule:
+        """A rule from a number, or a text such as "auto", "0.5auto" or "0.05max"; a rule is given back as it is.
+
+        Raises `UsageError` on anything that is no rule.
+        """
+        if isinstance(text, StrengthRule):
+            return text
         match = re.fullmatch(r"\s*([^a-z\s]\S*?)?\s*(auto|max)?\s*", str(text))
         try:
             if match is None or not any(match.groups()):
@@ -47,7 +56,7 @@ class StrengthRule:
                 received=str(text).strip(),
                 allowed="a fraction of max above 0 and at most 1",
             )
-        return cls(kind, factor)
+        return cls(kind, factor, str(text))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from blasso_flow.plots.fit import draw_fit
 from blasso_flow.plots.gap import draw_gap
 from blasso_flow.plots.profile import draw_profile
 from blasso_flow.plots.save import FORMATS, figure_format, save_figure
-from blasso_flow.plots.summary import draw_recovery, draw_summary
+from blasso_flow.plots.summary import draw_recovery, draw_summary, plot
 
 __all__ = [
     "FORMATS",
@@ -29,5 +29,6 @@ __all__ = [
     "draw_recovery",
     "draw_summary",
     "figure_format",
+    "plot",
     "save_figure",
 ]

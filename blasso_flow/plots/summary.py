@@ -17,9 +17,21 @@ from blasso_flow.plots.channels import draw_channels
 from blasso_flow.plots.curves import Curves, gather
 from blasso_flow.plots.gap import gap_panels
 from blasso_flow.plots.panels import fit_panel, residual_panel, share_x, spike_panel
+from blasso_flow.plots.save import save_figure
 from blasso_flow.plots.zooms import zoom_ranges, zoom_row
 
 LETTERS = 33  # in a line of the column of facts
+
+
+def plot(recovery: Recovery, path: str | None = None, *, channel: int | None = None) -> Figure:
+    """The figure that ``recover`` writes, as a matplotlib Figure, and at ``path`` (png, svg or pdf) where one is given.
+
+    ``channel`` chooses one of many; by default all are shown. Raises `UsageError` as `draw_recovery` does.
+    """
+    figure = draw_recovery(recovery, channel)
+    if path is not None:
+        save_figure(figure, path)
+    return figure
 
 
 def draw_recovery(recovery: Recovery, channel: int | None = None, filter: Filter | None = None) -> Figure:

@@ -9,7 +9,7 @@ rest. For counts, `for_counts` names the same baseline in columns that are nowhe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -39,10 +39,17 @@ ALLOWED = "const, poly:degree=2, spline:knot=LENGTH, exp, exp:rate=R, percentile
 
 @dataclass(frozen=True)
 class Baseline:
-    """A baseline's kind and its parameters, lengths in axis units. The rate of ``exp`` is NaN when it is to be fitted."""
+    """A baseline's kind and its parameters, lengths in axis units, and the text that names it.
 
-    kind: str
-    parameters: Mapping[str, float]
+    The rate of ``exp`` is NaN when it is to be fitted.
+    """
+
+    text: str
+    kind: str = field(compare=False)
+    parameters: Mapping[str, float] = field(compare=False)
+
+    def __str__(self) -> str:
+        return self.text
 
     @property
     def fits_rate(self) -> bool:
@@ -50,8 +57,16 @@ class Baseline:
         return self.kind == "exp" and bool(np.isnan(self.parameters["rate"]))
 
 
+def parse(baseline: str | Baseline) -> Baseline:
+    """The baseline that a text names, as ``kind`` or ``kind:key=value,...``; a baseline is given back as it is.
+
+    Raises `UsageError` for unknown kinds, keys and values out of range.
+    """
+    return baseline if isinstance(baseline, Baseline) else _parsed(baseline)
+
+
 @lru_cache(maxsize=64)
-def parse(text: str) -> Baseline:
+def _parsed(text: str) -> Baseline:
     """Read ``kind`` or ``kind:key=value,...``. Raises `UsageError` for unknown kinds, keys and values out of range."""
     kind, _, rest = text.partition(":")
     if kind not in _PARAMETERS:
@@ -72,7 +87,7 @@ def parse(text: str) -> Baseline:
         raise UsageError(f"baseline {kind} needs {missing[0]}", received=text, allowed=ALLOWED)
     complete = {name: float(value) for name, value in parameters.items() if value is not None}
     _check(text, complete)
-    return Baseline(kind, MappingProxyType(complete))
+    return Baseline(text, kind, MappingProxyType(complete))
 
 
 def _check(text: str, parameters: Mapping[str, float]) -> None:
@@ -85,45 +100,45 @@ def _check(text: str, parameters: Mapping[str, float]) -> None:
             raise UsageError("the baseline's percentile is out of range", received=text, allowed="0 to 100")
 
 
-def check_length(text: str, filter_length: float) -> None:
+def check_length(baseline: str | Baseline, filter_length: float) -> None:
     """Refuse a spline or a running percentile that could follow single spikes.
 
     ``filter_length`` (axis units) is the length of one response: see `Filter.length`. Knots and windows must be at
     least four times as long.
     """
-    baseline = parse(text)
+    baseline = parse(baseline)
     for name in ("knot", "window"):
         length = baseline.parameters.get(name, np.inf)
         if length < SHORTEST * filter_length:
             raise UsageError(
                 f"the baseline's {name} is so short that it follows the filter itself",
-                received=text,
+                received=baseline.text,
                 allowed=f"{name} of at least {SHORTEST * filter_length:.4g} axis units, 4 lengths of the filter",
             )
 
 
-def for_counts(text: str) -> str:
+def for_counts(baseline: str | Baseline) -> Baseline:
     """The baseline of counts: columns >= 0 whose coefficients must be >= 0 too, so that the background is nowhere negative.
 
     A polynomial takes Bernstein's form; splines and a decay of known rate have such columns as they are. Raises `UsageError`
     for what has none.
     """
-    baseline = parse(text)
+    baseline = parse(baseline)
     if baseline.kind == "percentile" or baseline.fits_rate:
         raise UsageError(
             "the Poisson loss needs a background that it can fit and prove",
-            received=f"--baseline {text}",
+            received=f"baseline={baseline}",
             allowed="const, poly:degree=2, spline:knot=LENGTH, exp:rate=R, none",
         )
-    return f"bernstein:degree={baseline.parameters['degree']:g}" if baseline.kind == "poly" else text
+    return parse(f"bernstein:degree={baseline.parameters['degree']:g}") if baseline.kind == "poly" else baseline
 
 
-def columns(text: str, axis: Axis, present: NDArray[np.bool_]) -> FloatArray:
+def columns(baseline: str | Baseline, axis: Axis, present: NDArray[np.bool_]) -> FloatArray:
     """Baseline columns, shape (N, B): the baseline is ``columns @ coefficients``, in the signal's units.
 
     ``present`` (N,) marks the samples that are not missing.
     """
-    baseline = parse(text)
+    baseline = parse(baseline)
     size = axis.size
     if baseline.kind == "none":
         return np.empty((size, 0))
@@ -137,9 +152,9 @@ def columns(text: str, axis: Axis, present: NDArray[np.bool_]) -> FloatArray:
     if baseline.kind == "bernstein":
         return _bernstein(place, int(baseline.parameters["degree"]))
     if baseline.kind == "spline":
-        return _splines(place, extent, baseline.parameters["knot"], text)
+        return _splines(place, extent, baseline.parameters["knot"], baseline.text)
     if baseline.fits_rate:
-        raise UsageError("the rate of the exponential baseline is not known yet", received=text, allowed="exp:rate=R")
+        raise UsageError("the rate of the exponential baseline is not known yet", received=baseline.text, allowed="exp:rate=R")
     return np.exp(-baseline.parameters["rate"] * length)[:, None]
 
 
@@ -171,13 +186,13 @@ def _splines(place: FloatArray, extent: float, knot: float, text: str) -> FloatA
     return np.asarray(BSpline(knots, np.eye(intervals + 3), 3)(place), dtype=np.float64)
 
 
-def removed(text: str, values: FloatArray, axis: Axis) -> FloatArray:
+def removed(baseline: str | Baseline, values: FloatArray, axis: Axis) -> FloatArray:
     """What is taken off the signal before everything, shape (N,): zeros except for ``percentile``.
 
     The percentile (linear between order statistics) of the present samples within half a window, cut at the record's ends,
     is taken at every sample, or at every hundredth of a window where that is more than one sample, and interpolated between.
     """
-    baseline = parse(text)
+    baseline = parse(baseline)
     if baseline.kind != "percentile":
         return np.zeros(values.shape)
     half = max(1, round(baseline.parameters["window"] / axis.spacing / 2))

@@ -18,6 +18,7 @@ from blasso_flow.data.signals import Axis, FloatArray, IntArray, Signal
 from blasso_flow.errors import DataError, UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.problem import baselines, sums
+from blasso_flow.problem.baselines import Baseline
 from blasso_flow.problem.checks import check_counts, whole_margin
 from blasso_flow.problem.geometry import Line, geometry_of
 from blasso_flow.problem.geometry.covariance import LineCovariance
@@ -63,7 +64,7 @@ class Problem:
         strength: float,
         noise_sd: float | None = None,
         positive: bool = True,
-        baseline: str = "const",
+        baseline: str | Baseline = "const",
         margin: tuple[float, float] = (0.0, 0.0),
         loss: str = "squared",
     ) -> Problem:
@@ -79,6 +80,7 @@ class Problem:
             raise UsageError("strength is out of range", received=strength, allowed="a finite number above 0")
         present = np.isfinite(channel.values)
         sd_of_samples = channel.noise_sd if noise_sd is None else noise_sd
+        baseline = baselines.parse(baseline)
         baselines.check_length(baseline, filter.length)
         weights = present.astype(np.float64)
         sd = np.nan

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from blasso_flow.data.signals import Axis, FloatArray
 from blasso_flow.problem import baselines, sums
+from blasso_flow.problem.baselines import Baseline
 
 SHORT_RECORD = 4096  # samples: of so short records it is kept
 
@@ -80,15 +81,17 @@ class Whitening:
         return np.ascontiguousarray(np.linalg.qr(columns[columns.any(axis=1)].T)[0].T)
 
 
-def whitening(weights: FloatArray, baseline: str, axis: Axis, present: NDArray[np.bool_], padding: tuple[int, int]) -> Whitening:
-    """That of sample weights (N,), 0 where missing, and of the columns of a baseline: see `baselines.columns`."""
+def whitening(
+    weights: FloatArray, baseline: Baseline, axis: Axis, present: NDArray[np.bool_], padding: tuple[int, int]
+) -> Whitening:
+    """The whitening of sample weights (N,), 0 where missing, and of the columns of a baseline: see `baselines.columns`."""
     if axis.size <= SHORT_RECORD and (weights == 1.0).all():
         return _of_even_record(baseline, axis, padding)
     return Whitening(weights, baselines.columns(baseline, axis, present), padding)
 
 
 @lru_cache(maxsize=4)
-def _of_even_record(baseline: str, axis: Axis, padding: tuple[int, int]) -> Whitening:
+def _of_even_record(baseline: Baseline, axis: Axis, padding: tuple[int, int]) -> Whitening:
     present = np.ones(axis.size, dtype=np.bool_)
     return Whitening(present.astype(np.float64), baselines.columns(baseline, axis, present), padding)
 

@@ -5,9 +5,8 @@ Positions come in and go out in axis units; everything between is in samples. Re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -18,7 +17,7 @@ from blasso_flow.answer.peaks import NARROWEST, STRETCHES
 from blasso_flow.answer.refit import Refit
 from blasso_flow.answer.widths import WidthRefit
 from blasso_flow.data.reports import ChannelReport, Paths, Section, Status
-from blasso_flow.data.results import ChannelRecovery, Fit, Recovery
+from blasso_flow.data.results import ChannelRecovery, Fit
 from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, Signal
 from blasso_flow.data.spikes import Optimum, Spikes
 from blasso_flow.errors import BlassoFlowError, UsageError
@@ -29,43 +28,10 @@ from blasso_flow.problem.parts import PartedProblem
 from blasso_flow.problem.problem import Problem
 from blasso_flow.problem.sums import combined, dot
 from blasso_flow.problem.width_law import WidthLaw
-from blasso_flow.recovery.routes import OnRound, OnRow, solve_as_counts, solve_squared
-from blasso_flow.recovery.settings import Settings
+from blasso_flow.recovery.routes import OnRow, solve_as_counts, solve_squared
+from blasso_flow.recovery.settings import CONSTANT, Settings
 
 MISFIT = 2.0  # mean square residual in noise variances
-
-
-def recover(
-    signal: Signal,
-    *,
-    filter: FilterDescription | str | None = None,
-    on_channel: Callable[[int, ChannelRecovery], None] | None = None,
-    on_round: OnRound | None = None,
-    **settings: object,
-) -> Recovery:
-    """Recover the spikes of every channel.
-
-    Parameters
-    ----------
-    signal : values (N,) or (C, N).
-    filter : text such as "gaussian:sd=0.02", a description, or None for the filter stored with the signal.
-    on_channel : called with the channel's number and `ChannelRecovery` as each is done.
-    on_round : called with the channel's number and a `TraceRow` at the start of each of its rounds.
-    settings : any other field of `Settings`.
-
-    Positions and the signal that the result holds are on the axis of the middles of the exposures, counted from the origin.
-    Raises `UsageError` for settings that cannot be used. A channel that fails is reported with its status, not raised.
-    """
-    description = filters.describe(filter) if isinstance(filter, str) else filter
-    chosen = Settings(filter=description, **settings)  # type: ignore[arg-type]
-    table = tabulated(signal, chosen)
-    signal = signal.shifted(chosen.time_shift(table))
-    done: list[ChannelRecovery] = []
-    for number, channel in enumerate(signal):
-        done.append(recover_channel(channel, number, table, chosen, on_round))
-        if on_channel is not None:
-            on_channel(number, done[-1])
-    return Recovery.of(done, signal, chosen.described(table))
 
 
 def tabulated(signal: Signal, settings: Settings) -> Filter:
@@ -87,15 +53,18 @@ def tabulated(signal: Signal, settings: Settings) -> Filter:
 
 
 def recover_channel(
-    channel: Signal, number: int, filter: Filter, settings: Settings, on_round: OnRound | None = None
+    channel: Signal, number: int, filter: Filter, settings: Settings, on_row: OnRow | None = None
 ) -> ChannelRecovery:
-    """Recover one channel (values of shape (N,)). Data errors and numerical failures end in the report's status."""
+    """Recover one channel (values of shape (N,)). Data errors and numerical failures end in the report's status.
+
+    ``on_row`` is called with each row of the trace.
+    """
     begun = perf_counter()
     if np.isnan(channel.values).all():
         return _nothing(channel.values, Status.ALL_MISSING, "every sample is missing", begun)
     try:
         with threads.using(settings.threads):
-            return _recovered(channel, number, filter, settings, begun, None if on_round is None else partial(on_round, number))
+            return _recovered(channel, number, filter, settings, begun, on_row)
     except UsageError:
         raise
     except (BlassoFlowError, ArithmeticError, np.linalg.LinAlgError) as error:
@@ -108,19 +77,19 @@ def failed_channel(samples: int, message: str) -> ChannelRecovery:
 
 
 def _recovered(
-    channel: Signal, number: int, filter: Filter, settings: Settings, begun: float, on_round: OnRow | None
+    channel: Signal, number: int, filter: Filter, settings: Settings, begun: float, on_row: OnRow | None
 ) -> ChannelRecovery:
     removed = baselines.removed(settings.baseline, channel.values, channel.axis)
     asked, recorded = settings, channel
     if removed.any():  # everything from here on works on what is left, on a constant
         baselines.check_length(settings.baseline, filter.length)
-        channel, settings = replace(channel, values=channel.values - removed), replace(settings, baseline="const")
+        channel, settings = replace(channel, values=channel.values - removed), replace(settings, baseline=CONSTANT)
     route = solve_as_counts if settings.loss == "poisson" else solve_squared
     if settings.width_law is not None:
         from blasso_flow.recovery.sections import solve_in_sections
 
         route = solve_in_sections
-    solved = route(channel, filter, settings, on_round)
+    solved = route(channel, filter, settings, on_row)
     problem, solution, answer = solved.problem, solved.solution, solved.answer
     record = problem.record
     fit = _fit(problem, channel, answer)
@@ -163,7 +132,7 @@ def _recovered(
             trace=solution.trace,
             seconds=perf_counter() - begun,
             notes=notes,
-            baseline_rule="" if solved.settings.baseline == settings.baseline else solved.settings.baseline,
+            baseline_rule="" if solved.settings.baseline == settings.baseline else str(solved.settings.baseline),
             paths=_in_axis_units(solution.paths, recorded.axis),
             sections=sections,
             **_width_report(widths),
@@ -177,9 +146,9 @@ def _in_axis_units(paths: Paths | None, axis: Axis) -> Paths | None:
 
 
 def _baseline_notes(asked: Settings, used: Settings) -> tuple[str, ...]:
-    baseline = baselines.parse(asked.baseline)
+    baseline = asked.baseline
     if baseline.fits_rate:
-        rate = baselines.parse(used.baseline).parameters["rate"]
+        rate = used.baseline.parameters["rate"]
         return (f"the baseline decays at the fitted rate {rate:.6g} per axis unit; the proof holds at this rate",)
     if baseline.kind == "percentile":
         return (f"a running percentile ({asked.baseline}) was taken off the signal beforehand; the proof is about what is left",)

@@ -23,8 +23,8 @@ from blasso_flow.errors import BlassoFlowError, DataError, UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.flow import solve
 from blasso_flow.noise.level import NoiseEstimate
-from blasso_flow.noise.strength import StrengthRule, choose_strength
-from blasso_flow.problem import baselines
+from blasso_flow.noise.strength import choose_strength
+from blasso_flow.problem.baselines import Baseline
 from blasso_flow.problem.problem import Problem
 from blasso_flow.recovery.filter_ranges import FilterRanges
 from blasso_flow.recovery.routes import channel_noise, noise_behind_signal, solve_as_counts, with_fitted_rate
@@ -101,7 +101,7 @@ class _Part:
     number: int
     stretch: Signal
     noise: NoiseEstimate
-    baseline: str
+    baseline: Baseline
 
 
 def fit_filter(
@@ -117,8 +117,7 @@ def fit_filter(
     auto; its filter is not. ``on_try`` is called with the number of filters tried so far. Raises `UsageError` for a strength
     that is not auto and for two exposures, `DataError` if no channel or no filter of the ranges can be used.
     """
-    rule = StrengthRule.parse(settings.strength)
-    if rule.kind != "auto":
+    if settings.strength.kind != "auto":
         raise UsageError("--fit-filter needs a strength that goes with the filter", received=settings.strength, allowed="auto")
     ranges = replace(ranges.exposed(settings.exposure), stored=signal.filter)
     ends = np.log(np.array(list(ranges.ranges.values())))
@@ -127,7 +126,7 @@ def fit_filter(
         raise DataError(f"{signal.name}: no channel has samples to fit a filter to")
     table = _usable(signal, ranges, ends)
     level = _level(signal, parts, table, settings)
-    fits_rate = baselines.parse(settings.baseline).fits_rate
+    fits_rate = settings.baseline.fits_rate
     objective = _Objective(_with_rates(parts, table, settings) if fits_rate else parts, ranges, settings, level)
     grid = _on_grid(objective, ends, on_try)
     best = filters.build(ranges.at(objective.best), signal.axis, settings.normalisation)
@@ -316,7 +315,7 @@ def _level(signal: Signal, parts: list[_Part], table: Filter, settings: Settings
     for part in parts:
         present = np.isfinite(signal.channel(part.number).values)
         chosen = choose_strength(
-            StrengthRule.parse(settings.strength),
+            settings.strength,
             filter=table,
             noise_sd=1.0,
             weights=present.astype(np.float64),

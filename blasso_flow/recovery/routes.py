@@ -19,10 +19,11 @@ from blasso_flow.flow import Solution, solve
 from blasso_flow.noise.level import NoiseEstimate, estimate_from_residual, estimate_noise
 from blasso_flow.noise.strength import StrengthChoice, StrengthRule, choose_strength
 from blasso_flow.problem import baselines
+from blasso_flow.problem.baselines import Baseline
 from blasso_flow.problem.parts import PartedProblem
 from blasso_flow.problem.problem import Problem
 from blasso_flow.proof.evidence import largest_strength
-from blasso_flow.recovery.settings import Settings
+from blasso_flow.recovery.settings import AUTO, Settings
 
 RATES = 8  # first guesses of an exponential baseline's rate
 RATE_TOLERANCE = 1e-5  # of the solves that fit it
@@ -49,7 +50,7 @@ def solve_squared(channel: Signal, filter: Filter, settings: Settings, on_round:
     """Noise, strength, certified least squares and refit; the settings come back with a fitted baseline's rate."""
     noise = channel_noise(channel, filter, settings)
     estimated = settings.noise_sd is None and channel.noise_sd is None
-    fits_rate = baselines.parse(settings.baseline).fits_rate
+    fits_rate = settings.baseline.fits_rate
     if noise.hides_from_differences(filter):
         rated = replace(settings, baseline=with_fitted_rate(channel, filter, settings, noise)) if fits_rate else settings
         noise = noise_behind_signal(channel, filter, rated, noise)
@@ -71,7 +72,7 @@ def solve_squared(channel: Signal, filter: Filter, settings: Settings, on_round:
     if settings.refit_width:
         from blasso_flow.answer.widths import refit_widths
 
-        rate = baselines.parse(settings.baseline).parameters["rate"] if fits_rate else None
+        rate = settings.baseline.parameters["rate"] if fits_rate else None
         answer = refit_widths(
             problem, answer, level=strength.level, noise_known=not estimated, rate=rate, most=settings.max_spikes
         )
@@ -97,7 +98,7 @@ def solve_as_counts(channel: Signal, filter: Filter, settings: Settings, on_roun
         loss="poisson",
     )
     ground = background(draft)
-    strength = choose_count_strength(StrengthRule.parse(settings.strength), draft, ground, settings.false_alarms)
+    strength = choose_count_strength(settings.strength, draft, ground, settings.false_alarms)
     noise = NoiseEstimate(
         float(np.sqrt(ground.mean())),
         "Poisson: square root of the mean count",
@@ -137,7 +138,7 @@ def noise_behind_signal(channel: Signal, filter: Filter, settings: Settings, noi
     """
     first = noise
     for _ in range(2):
-        problem, _ = _problem(channel, filter, replace(settings, strength="auto"), noise)
+        problem, _ = _problem(channel, filter, replace(settings, strength=AUTO), noise)
         solution = solve(problem, tol=FIRST_FIT_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds)
         left = -problem.unpadded(problem.residual(solution.position, solution.weight, solution.baseline))
         left = np.where(np.isfinite(channel.values), left, np.nan)
@@ -147,7 +148,7 @@ def noise_behind_signal(channel: Signal, filter: Filter, settings: Settings, noi
     return noise
 
 
-def with_fitted_rate(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> str:
+def with_fitted_rate(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> Baseline:
     """``exp:rate=R`` with the rate of the least penalised objective, by loose solves over the logarithm of the rate.
 
     A strength in units of max would change with the rate, so the one of a slow decay is used throughout.
@@ -158,14 +159,14 @@ def with_fitted_rate(channel: Signal, filter: Filter, settings: Settings, noise:
     fastest = max(1 / (baselines.SHORTEST * filter.length), 1 / length)
     range_ = np.log([SLOWEST_DECAY / length, fastest])
 
-    def with_rate(log_rate: float) -> str:
-        return f"exp:rate={float(np.exp(log_rate))!r}"
+    def with_rate(log_rate: float) -> Baseline:
+        return baselines.parse(f"exp:rate={float(np.exp(log_rate))!r}")
 
     strength = _problem(channel, filter, replace(settings, baseline=with_rate(range_[0])), noise)[1].strength
 
     def least(log_rate: float) -> float:
-        trial = _problem(channel, filter, replace(settings, baseline=with_rate(log_rate), strength="1"), noise)[0]
-        trial = trial.with_strength(strength)
+        rated = replace(settings, baseline=with_rate(log_rate), strength=StrengthRule("absolute", 1.0))
+        trial = _problem(channel, filter, rated, noise)[0].with_strength(strength)
         return solve(trial, tol=RATE_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds).objective
 
     grid = np.linspace(range_[0], range_[1], RATES)
@@ -187,7 +188,7 @@ def _problem(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEs
         margin=settings.margin,
     )
     strength = choose_strength(
-        StrengthRule.parse(settings.strength),
+        settings.strength,
         filter=filter,
         noise_sd=noise.sd,
         weights=draft.sample_weights,

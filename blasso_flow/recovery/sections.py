@@ -18,14 +18,14 @@ from blasso_flow.data.signals import FilterDescription, FloatArray, Signal
 from blasso_flow.filters import Filter
 from blasso_flow.flow import solve
 from blasso_flow.noise.level import NoiseEstimate, estimate_from_residual
-from blasso_flow.noise.strength import StrengthChoice, StrengthRule, choose_strength
+from blasso_flow.noise.strength import StrengthChoice, choose_strength
 from blasso_flow.problem.particles import Particles
 from blasso_flow.problem.parts import PartedProblem
 from blasso_flow.problem.problem import Problem
 from blasso_flow.problem.width_law import WidthLaw, cut, move_cuts
 from blasso_flow.proof.parts import PartsExaminer
 from blasso_flow.recovery.routes import FIRST_FIT_TOLERANCE, OnRow, Solved, channel_noise, unchanged
-from blasso_flow.recovery.settings import Settings
+from blasso_flow.recovery.settings import AUTO, Settings
 
 LOOSE_TOLERANCE = 1e-3  # of the solve that moves the cuts
 REFIT_PASSES = 3
@@ -45,7 +45,7 @@ def solve_in_sections(channel: Signal, filter: Filter, settings: Settings, on_ro
     narrowest = min(tables, key=lambda table: table.width)
     noise = channel_noise(channel, narrowest, settings)
     if noise.hides_from_differences(narrowest):
-        problem = _problem(channel, parts, tables, replace(settings, strength="auto"), noise)[0]
+        problem = _problem(channel, parts, tables, replace(settings, strength=AUTO), noise)[0]
         first = solve(problem, tol=FIRST_FIT_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds)
         record = problem.record
         left = -record.unpadded(record.residual_of(problem.model(first.position, first.weight), first.baseline))
@@ -90,8 +90,8 @@ def _problem(
         margin=settings.margin,
     )
     draft = PartedProblem(whole, tuple(replace(part, strength=1.0) for part in parts), tuple(tables))
-    rule = StrengthRule.parse(settings.strength)
-    auto = rule if rule.kind == "auto" else StrengthRule.parse("auto")
+    rule = settings.strength
+    auto = rule if rule.kind == "auto" else AUTO
     total = parts[-1].last - parts[0].first
     chosen = []
     for number, part in enumerate(parts):

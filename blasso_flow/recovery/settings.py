@@ -5,7 +5,7 @@ Knows no numerics beyond the names and ranges it checks.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,14 +16,16 @@ from blasso_flow.filters import Filter
 from blasso_flow.flow import MAX_ROUNDS, METHODS, TOLERANCE, TOLERANCE_NOISE, Flow
 from blasso_flow.noise.strength import StrengthRule
 from blasso_flow.problem import baselines
+from blasso_flow.problem.baselines import Baseline
 from blasso_flow.problem.losses import LOSSES
 
+CONSTANT, AUTO = baselines.parse("const"), StrengthRule.parse("auto")
 FLOW_OPTIONS = ("particles", "start", "step_size", "seed", "iterations")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to recover. Lengths are in axis units; see the command line's help for each.
+    """How to recover: the options of `channel.recover`, where each is described. Baseline and strength may be given as texts.
 
     ``filter`` None means the signal's own; ``noise_sd`` None means the signal's own, else estimated from the data.
     ``exposure`` is the share of the spacing that a sample averages over, None for the filter's own; ``stamp`` ("start",
@@ -35,10 +37,10 @@ class Settings:
     filter: FilterDescription | None = None
     normalisation: str = "peak"
     positive: bool = True
-    baseline: str = "const"
+    baseline: Baseline = CONSTANT
     margin: tuple[float, float] = (0.0, 0.0)
     noise_sd: float | None = None
-    strength: str = "auto"
+    strength: StrengthRule = AUTO
     false_alarms: float = 0.05
     tol: float = TOLERANCE
     tol_noise: float = TOLERANCE_NOISE
@@ -61,8 +63,8 @@ class Settings:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        StrengthRule.parse(self.strength)
-        baselines.parse(self.baseline)
+        object.__setattr__(self, "strength", StrengthRule.parse(self.strength))
+        object.__setattr__(self, "baseline", baselines.parse(self.baseline))
         for name, value in (("tol", self.tol), ("tol_noise", self.tol_noise), ("false_alarms", self.false_alarms)):
             if not (np.isfinite(value) and value > 0):
                 raise UsageError(f"{name} is out of range", received=value, allowed="a finite number above 0")
@@ -150,18 +152,18 @@ class Settings:
             raise UsageError(
                 "a width law needs the default method", received=f"--method {self.method}", mend="leave out --method"
             )
-        if baselines.parse(self.baseline).fits_rate:
+        if self.baseline.fits_rate:
             raise UsageError(
                 "a width law needs a baseline whose rate is known", received=self.baseline, mend="give the rate: exp:rate=R"
             )
 
     def described(self, filter: Filter) -> dict[str, object]:
         """JSON-ready settings, with the filter as it was tabulated."""
-        words = asdict(self)
-        words.pop("positive")
-        words.pop("threads")
+        words = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in {"positive", "threads"}}
         return {
             **words,
+            "baseline": str(self.baseline),
+            "strength": str(self.strength),
             "penalty": "positive" if self.positive else "signed",
             "margin": list(self.margin),
             "time_shift": self.time_shift(filter),

@@ -54,3 +54,11 @@ KIND = FilterKind(
     design=design,
     example="lorentzian:fwhm=0.5",
 )
+
+
+def lorentzian(*, fwhm: float, reach: float = 50.0, exposure: float | None = None) -> FilterDescription:
+    """Lorentzian line of full width at half maximum ``fwhm`` (axis units), whose tails end at ``reach`` of these.
+
+    ``exposure`` is the share of the spacing that a sample averages over. Raises `UsageError` for what cannot be used.
+    """
+    return KIND.described(fwhm=fwhm, reach=reach, exposure=exposure)

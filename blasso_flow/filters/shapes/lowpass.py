@@ -77,3 +77,11 @@ KIND = FilterKind(
     periodic=True,
     example="lowpass:order=10",
 )
+
+
+def lowpass(*, order: int, period: float | None = None, exposure: float | None = None) -> FilterDescription:
+    """Ideal low-pass of at most ``order`` cycles a record, which closes on itself; ``period`` (axis units) is only checked.
+
+    ``exposure`` is the share of the spacing that a sample averages over. Raises `UsageError` for what cannot be used.
+    """
+    return KIND.described(order=order, period=period, exposure=exposure)

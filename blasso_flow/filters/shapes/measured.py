@@ -8,9 +8,11 @@ the cell edges of the table. Each tap is then one polynomial a cell, and the tab
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from blasso_flow.data.signals import FilterDescription, FloatArray
 from blasso_flow.errors import DataError, UsageError
@@ -119,3 +121,12 @@ KIND = FilterKind(
     design=design,
     example="measured:scale=1",
 )
+
+
+def measured(lag: ArrayLike, response: ArrayLike, *, scale: float = 1.0, exposure: float | None = None) -> FilterDescription:
+    """An impulse ``response`` (L,) measured at uniform, increasing ``lag`` (L,), axis units; ``scale`` stretches the lags.
+
+    ``exposure`` is the share of the spacing that a sample averages over. Raises `UsageError` for what cannot be used.
+    """
+    curve = np.asarray(lag, dtype=np.float64), np.asarray(response, dtype=np.float64)
+    return replace(KIND.described(scale=scale, exposure=exposure), lag=curve[0], response=curve[1])

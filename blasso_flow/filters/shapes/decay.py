@@ -166,3 +166,11 @@ KIND = FilterKind(
     causal=True,
     example="decay:rise=0.05,decay=1.5",
 )
+
+
+def decay(*, rise: float, decay: float, order: float = 1.0, exposure: float = 1.0) -> FilterDescription:
+    """Fast ``rise`` and slow exponential ``decay`` (axis units); a rise of several steps, ``order``, starts with a delay.
+
+    ``exposure`` is the share of the spacing that a sample averages over. Raises `UsageError` for what cannot be used.
+    """
+    return KIND.described(rise=rise, decay=decay, order=order, exposure=exposure)

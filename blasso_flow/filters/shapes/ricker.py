@@ -76,3 +76,11 @@ KIND = FilterKind(
     zero_area=True,
     example="ricker:frequency=1.5e9",
 )
+
+
+def ricker(*, frequency: float, order: float = 2.0, exposure: float | None = None) -> FilterDescription:
+    """Ricker wavelet of peak ``frequency`` (cycles per axis unit); ``order`` 2.5 is its half-derivative.
+
+    ``exposure`` is the share of the spacing that a sample averages over. Raises `UsageError` for what cannot be used.
+    """
+    return KIND.described(frequency=frequency, order=order, exposure=exposure)

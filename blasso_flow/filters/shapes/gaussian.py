@@ -34,3 +34,11 @@ KIND = FilterKind(
     design=design,
     example="gaussian:sd=0.02",
 )
+
+
+def gaussian(*, sd: float | None = None, fwhm: float | None = None, exposure: float | None = None) -> FilterDescription:
+    """Gaussian peak of standard deviation ``sd`` or full width at half maximum ``fwhm`` (axis units).
+
+    ``exposure`` is the share of the spacing that a sample averages over. Raises `UsageError` for what cannot be used.
+    """
+    return KIND.described(sd=sd, fwhm=fwhm, exposure=exposure)

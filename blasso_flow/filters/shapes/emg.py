@@ -64,3 +64,11 @@ KIND = FilterKind(
     design=design,
     example="emg:sd=0.02,decay=0.05",
 )
+
+
+def emg(*, sd: float, decay: float, exposure: float | None = None) -> FilterDescription:
+    """Gaussian of standard deviation ``sd`` with an exponential tail of time ``decay`` (axis units).
+
+    ``exposure`` is the share of the spacing that a sample averages over. Raises `UsageError` for what cannot be used.
+    """
+    return KIND.described(sd=sd, decay=decay, exposure=exposure)
