@@ -23,10 +23,9 @@ from blasso_flow.errors import BlassoFlowError, DataError, UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.flow import solve
 from blasso_flow.noise.strength import choose_strength
-from blasso_flow.problem.problem import Problem
 from blasso_flow.recovery.filter_ranges import FilterRanges
 from blasso_flow.recovery.fit_parts import Part, parts_of, with_noise, with_rates
-from blasso_flow.recovery.routes import solve_as_counts
+from blasso_flow.recovery.routes import posed, solve_as_counts
 from blasso_flow.recovery.settings import Settings
 
 LOOSE = 1e-3  # relative gap of a solve in the profile
@@ -171,16 +170,8 @@ class _Objective:
     def _of_part(self, part: Part, table: Filter) -> float:
         """J / sd^2 of one channel."""
         settings = self.settings
-        by_sample = isinstance(part.stretch.noise_sd, np.ndarray) and settings.noise_sd is None
-        problem = Problem.from_signal(
-            part.stretch,
-            table,
-            strength=self.level * part.noise.sd * table.norm,
-            noise_sd=None if by_sample else part.noise.sd,
-            positive=settings.positive,
-            baseline=part.baseline,
-            margin=settings.margin,
-        )
+        problem = posed(part.stretch, table, replace(settings, baseline=part.baseline), part.noise.sd)
+        problem = problem.with_strength(self.level * part.noise.sd * table.norm)
         return solve(problem, tol=LOOSE, tol_noise=np.inf, max_rounds=ROUNDS).objective / part.noise.sd**2
 
 
