@@ -210,7 +210,7 @@ def _increase(free: Problem, particles: Particles, i: int) -> float:
     if not whole:
         members = _members(x, i, REACH * free.filter.width)
         x, w, i = x[members], w[members], i - members.start
-        domain, (first, last) = geometry.stretch(x)
+        domain, (first, last) = geometry.surroundings(x)
         columns = np.empty((0, last - first))
     gone = np.zeros(last - first)
     geometry.add(x[i : i + 1], -w[i : i + 1], gone, first)

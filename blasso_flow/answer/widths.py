@@ -35,7 +35,7 @@ LEAST_EIGENVALUE = 1e-12  # of the normal equations in units of the columns' nor
 class WidthRefit(Refit):
     """A refit with widths (K,) in samples and their standard errors, NaN where a width sits on an end of its range.
 
-    ``model`` and ``ground`` (N,) are the fit, baseline included, and its baseline. ``noise_sd`` is the one behind the errors.
+    ``model`` and ``baseline_curve`` (N,) are the fit, baseline included, and its baseline. ``noise_sd`` is the one behind the errors.
     ``rate`` per axis unit and ``rate_error`` are those of an exponential baseline that was free, else NaN. ``limited`` counts
     the widths on an end.
     """
@@ -43,7 +43,7 @@ class WidthRefit(Refit):
     width: FloatArray
     width_errors: FloatArray
     model: FloatArray
-    ground: FloatArray
+    baseline_curve: FloatArray
     noise_sd: float
     rate: float
     rate_error: float
@@ -199,7 +199,7 @@ def _with_errors(model: PeakModel, peaks: Peaks, noise_known: bool) -> WidthRefi
     errors = np.sqrt(np.diag(covariance))
     position_errors, stretch_errors, weight_errors = errors[: 3 * count].reshape(3, count)
     common = np.diag(covariance, 1)[: max(count - 1, 0)]
-    fit, ground = model.curves(peaks)
+    fit, baseline_curve = model.curves(peaks)
     widths = peaks.stretch * width
     return WidthRefit(
         position=peaks.position,
@@ -211,7 +211,7 @@ def _with_errors(model: PeakModel, peaks: Peaks, noise_known: bool) -> WidthRefi
         width=widths,
         width_errors=stretch_errors * width,
         model=fit,
-        ground=ground,
+        baseline_curve=baseline_curve,
         noise_sd=sd,
         rate=peaks.rate if model.free_rate else np.nan,
         rate_error=float(errors[-1]) if model.free_rate else np.nan,

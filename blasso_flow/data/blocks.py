@@ -169,7 +169,7 @@ class Totals:
 
     @classmethod
     def of(cls, blocks: Iterable[Block]) -> Totals:
-        """Of all blocks."""
+        """Sizes of all blocks together."""
         totals = cls()
         for block in blocks:
             totals = totals.plus(block)

@@ -50,7 +50,7 @@ class Paths:
 
 @dataclass(frozen=True)
 class Section:
-    """A stretch of the axis with a Gaussian of its own, where the width follows a law.
+    """A range of the axis with a Gaussian of its own, where the width follows a law.
 
     Spikes between the whole samples ``first`` and ``last`` have the standard deviation ``sd`` (axis units) and the penalty
     ``strength``. A spike exactly on a cut belongs to the section after it.

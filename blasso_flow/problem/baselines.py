@@ -208,5 +208,5 @@ def removed(baseline: str | Baseline, values: FloatArray, axis: Axis) -> FloatAr
         part = part[np.isfinite(part)]
         if part.size:
             level[number] = np.percentile(part, baseline.parameters["percentile"])
-    told = np.isfinite(level)
-    return np.interp(np.arange(values.size), points[told], level[told]) if told.any() else np.zeros(values.shape)
+    known = np.isfinite(level)
+    return np.interp(np.arange(values.size), points[known], level[known]) if known.any() else np.zeros(values.shape)

@@ -102,6 +102,6 @@ def pseudo_inverse(matrix: FloatArray, threshold: float) -> FloatArray:
         value = float(matrix[0, 0])
         return np.array([[1 / value if value > 0 else 0.0]])
     values, vectors = np.linalg.eigh(matrix)
-    told = values > threshold * values.max(initial=0.0)
-    kept = vectors[:, told]
-    return np.asarray(np.multiply((kept / values[told])[:, None], kept).sum(axis=-1))
+    large = values > threshold * values.max(initial=0.0)
+    kept = vectors[:, large]
+    return np.asarray(np.multiply((kept / values[large])[:, None], kept).sum(axis=-1))

@@ -42,7 +42,7 @@ class WidthLaw:
         return float(np.sqrt(square))
 
     def middle(self, first: float, last: float) -> float:
-        """Standard deviation in the middle of a stretch. Raises `UsageError` where the law gives none in all of it."""
+        """Standard deviation in the middle of a range of positions. Raises `UsageError` where the law gives none in all of it."""
         self.sd(first)
         self.sd(last)
         return self.sd((first + last) / 2)
@@ -74,7 +74,7 @@ def cut(axis: Axis, law: WidthLaw, domain: tuple[int, int], tolerance: float = T
 
 
 def move_cuts(sections: Sequence[Section], position: FloatArray, axis: Axis, law: WidthLaw) -> tuple[Section, ...]:
-    """The same sections with every cut in the widest gap between the spikes near it; positions (K,) in samples, sorted.
+    """Sections with every cut moved in the widest gap between the spikes near it; positions (K,) in samples, sorted.
 
     A response then has one width, and no spike is shared between two sections.
     """

@@ -192,7 +192,7 @@ def _spikes(answer: Refit, channel: Signal, number: int) -> Spikes:
 
 def _fit(problem: Problem | PartedProblem, channel: Signal, answer: Refit) -> Fit:
     if isinstance(answer, WidthRefit):
-        return Fit(model=answer.model, residual=channel.values - answer.model, baseline=answer.ground)
+        return Fit(model=answer.model, residual=channel.values - answer.model, baseline=answer.baseline_curve)
     baseline = combined(answer.baseline, problem.record.baseline.T)
     model = problem.record.unpadded(problem.model(answer.position, answer.weight)) + baseline
     return Fit(model=model, residual=channel.values - model, baseline=baseline)

@@ -131,7 +131,7 @@ def fit_filter(
         objectives=np.array(objective.values),
         grid=grid,
         channels=tuple(part.number for part in parts),
-        samples=tuple(part.stretch.values.size for part in parts),
+        samples=tuple(part.excerpt.values.size for part in parts),
         notes=_at_ends(objective.best, ranges),
         loss=settings.loss,
     )
@@ -161,7 +161,7 @@ class _Objective:
         settings, total = self.settings, 0.0
         for part in self.parts:
             try:
-                table = filters.build(description, part.stretch.axis, settings.normalisation)
+                table = filters.build(description, part.excerpt.axis, settings.normalisation)
                 total += _of_counts(part, table, settings) if settings.loss == "poisson" else self._of_part(part, table)
             except BlassoFlowError:
                 return np.inf  # rise longer than decay, too narrow, longer than the record or than the baseline's knots
@@ -170,7 +170,7 @@ class _Objective:
     def _of_part(self, part: Part, table: Filter) -> float:
         """J / sd^2 of one channel."""
         settings = self.settings
-        problem = posed(part.stretch, table, replace(settings, baseline=part.baseline), part.noise.sd)
+        problem = posed(part.excerpt, table, replace(settings, baseline=part.baseline), part.noise.sd)
         problem = problem.with_strength(self.level * part.noise.sd * table.norm)
         return solve(problem, tol=LOOSE, tol_noise=np.inf, max_rounds=ROUNDS).objective / part.noise.sd**2
 
@@ -178,7 +178,7 @@ class _Objective:
 def _of_counts(part: Part, table: Filter, settings: Settings) -> float:
     """Poisson loss of one channel's refit, and T a spike."""
     loose = replace(settings, tol=LOOSE, tol_noise=ANY, max_rounds=ROUNDS, refit=True)
-    solved = solve_as_counts(part.stretch, table, loose, None)
+    solved = solve_as_counts(part.excerpt, table, loose, None)
     problem, answer = solved.problem.record, solved.answer
     _, model = problem.evaluated(answer.position, answer.weight, answer.baseline)
     price = solved.strength.level**2 / 2

@@ -1,4 +1,4 @@
-"""What a filter is fitted to: some channels, each as its liveliest stretch, with the noise and the baseline that it has."""
+"""What a filter is fitted to: some channels, each as its liveliest excerpt, with the noise and the baseline that it has."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from blasso_flow.recovery.settings import Settings
 
 MOST_CHANNELS = 4
 MOST_COUNT_CHANNELS = 24  # of counts: a channel has few
-MOST_SAMPLES = 1500  # of a channel: its liveliest stretch
+MOST_SAMPLES = 1500  # of a channel: its liveliest excerpt
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One channel's part in the profile: its number, a stretch of it, its noise, and its baseline with a rate filled in."""
+    """One channel's part in the profile: its number, an excerpt of it, its noise, and its baseline with a rate filled in."""
 
     number: int
-    stretch: Signal
+    excerpt: Signal
     noise: NoiseEstimate
     baseline: Baseline
 
 
 def parts_of(signal: Signal, settings: Settings) -> list[Part]:
-    """Some channels, evenly spread, each as its liveliest stretch of at most `MOST_SAMPLES` samples."""
+    """Some channels, evenly spread, each as its liveliest excerpt of at most `MOST_SAMPLES` samples."""
     usable = [number for number, channel in enumerate(signal) if np.isfinite(channel.values).any()]
     most = min(MOST_COUNT_CHANNELS if settings.loss == "poisson" else MOST_CHANNELS, len(usable))
     chosen = sorted({usable[int(i)] for i in np.linspace(0, len(usable) - 1, most)}) if usable else []
     parts = []
     for number in chosen:
         channel = signal.channel(number)
-        stretch = _liveliest(channel)
+        excerpt = _liveliest(channel)
         known = settings.noise_sd is not None or channel.noise_sd is not None
-        noise = channel_noise(stretch if known else channel, None, settings)
-        parts.append(Part(number, stretch, noise, settings.baseline))
+        noise = channel_noise(excerpt if known else channel, None, settings)
+        parts.append(Part(number, excerpt, noise, settings.baseline))
     return parts
 
 
@@ -58,11 +58,11 @@ def with_noise(signal: Signal, parts: list[Part], table: Filter, settings: Setti
 
 def with_rates(parts: list[Part], table: Filter, settings: Settings) -> list[Part]:
     """The parts with the rate of their baseline fitted, each its own, at one filter."""
-    return [replace(part, baseline=with_fitted_rate(part.stretch, table, settings, part.noise)) for part in parts]
+    return [replace(part, baseline=with_fitted_rate(part.excerpt, table, settings, part.noise)) for part in parts]
 
 
 def _liveliest(channel: Signal) -> Signal:
-    """The stretch with the largest sum of squares about the median, in steps of half a stretch; the whole of a short record."""
+    """The excerpt with the largest sum of squares about the median, in steps of half of it; the whole of a short record."""
     size = channel.values.size
     if size <= MOST_SAMPLES or channel.axis.periodic:
         return channel

@@ -81,10 +81,10 @@ def solve_as_counts(channel: Signal, filter: Filter, settings: Settings, on_roun
 
     settings = replace(settings, baseline=baselines.for_counts(settings.baseline))
     draft = posed(channel, filter, settings, 1.0)
-    ground = background(draft)
-    strength = choose_count_strength(settings.strength, draft, ground, settings.false_alarms)
+    expected = background(draft)
+    strength = choose_count_strength(settings.strength, draft, expected, settings.false_alarms)
     noise = NoiseEstimate(
-        float(np.sqrt(ground.mean())),
+        float(np.sqrt(expected.mean())),
         "Poisson: square root of the mean count",
         ("objective, gap and proof are those of the Poisson likelihood",),
     )

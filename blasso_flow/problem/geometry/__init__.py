@@ -7,9 +7,9 @@ filter is tabulated, how the record is padded, or how positions are ordered:
 - `model`, `add`, `residual`, `rows`: what spikes make, as a curve or as the windows of single ones;
 - `correlation`, `squared_norms`, `weigh`: products with a curve (the certificate and its slopes), norms, sums over spikes;
 - `bound`, `kkt`: the certificate's supremum with its births, and how far each spike is from stationary;
-- `order`, `near`, `around`, `beside`, `distance`, `stretch`, `inside`, `at_ends`: in order, near whom, within the domain;
+- `order`, `near`, `around`, `beside`, `distance`, `surroundings`, `inside`, `at_ends`: in order, near whom, within the domain;
 - `moves_together`, `fits_together`, `relax`, `sweep`, `condense`: how spikes are moved, all at once or by neighbourhoods;
-- `covariance`, `groups`: error bars, and who cannot be told from whom.
+- `covariance`, `groups`: error bars, and who is not resolved from whom.
 
 Positions (K,) are in samples, weights (K,) in signal units, curves (M,) lie on the padded record.
 """

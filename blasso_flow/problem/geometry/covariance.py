@@ -87,7 +87,7 @@ def nothing_fixed(count: int) -> NDArray[np.bool_]:
 
 def resolved_groups(x: FloatArray, errors: FloatArray, common: FloatArray, width: float | FloatArray) -> IntArray:
     """Group numbers (K,): a spike whose position error exceeds a quarter of a width, or is unknown, joins the neighbours it
-    cannot be told from: nearer than a width, or than twice the standard error of the distance. ``common`` (K - 1,) is the
+    is not resolved from: nearer than a width, or than twice the standard error of the distance. ``common`` (K - 1,) is the
     covariance of neighbouring positions; ``width`` one for all, or (K,)."""
     from blasso_flow.kernels.line import covariance
 

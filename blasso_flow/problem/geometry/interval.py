@@ -96,11 +96,11 @@ class Interval:
         return nearest
 
     def around(self, position: FloatArray, centre: float, reach: float) -> slice | NDArray[np.bool_]:
-        """Those of the positions (K,) in order that are within ``reach`` of ``centre``."""
+        """Which of the positions (K,), in order, are within ``reach`` of ``centre``."""
         low, high = centre - reach, centre + reach
         return slice(int(np.searchsorted(position, low)), int(np.searchsorted(position, high, side="right")))
 
-    def stretch(self, position: FloatArray) -> tuple[tuple[float, float], tuple[int, int]]:
+    def surroundings(self, position: FloatArray) -> tuple[tuple[float, float], tuple[int, int]]:
         """Where spikes in order may move that stay within a width of them all, and the padded samples that they reach then."""
         low, high = self.domain
         low, high = max(low, float(position[0]) - self.filter.width), min(high, float(position[-1]) + self.filter.width)

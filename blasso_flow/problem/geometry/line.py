@@ -206,21 +206,21 @@ class Line(Interval):
         first: int = 0,
         domain: tuple[float, float] | None = None,
     ) -> tuple[int, float]:
-        """Newton on all spikes of one stretch and the baseline together, everything in place.
+        """Newton on all spikes of a range of samples and the baseline together, everything in place.
 
         ``residual`` (L,) starts at padded sample ``first``, as do the whitened baseline ``columns`` (B, L). Positions stay in
         ``domain``, by default the whole. Returns the number of spikes left, which come first in ``x`` and ``w``, and the
         KKT residual.
         """
         table = self.filter
-        stretch = x, w, baseline, residual, root[first : first + residual.size], columns
+        curves = x, w, baseline, residual, root[first : first + residual.size], columns
         scales = *(domain or self.domain), strength, table.width, table.norm, self.kinks
-        return self._relax(stretch, first, scales, iterations, tolerance)
+        return self._relax(curves, first, scales, iterations, tolerance)
 
-    def _relax(self, stretch: Any, first: int, scales: Any, iterations: int, tolerance: float) -> tuple[int, float]:
+    def _relax(self, curves: Any, first: int, scales: Any, iterations: int, tolerance: float) -> tuple[int, float]:
         from blasso_flow.kernels.line.spikes import relax
 
-        arguments: list[Any] = [*stretch, *self._table(first), *scales, iterations, tolerance]
+        arguments: list[Any] = [*curves, *self._table(first), *scales, iterations, tolerance]
         count, _, kkt = relax(*arguments)
         return count, kkt
 

@@ -36,10 +36,10 @@ class LineWithTails(Line):
         """Always: a spike is a short head and a few amplitudes."""
         return True
 
-    def _relax(self, stretch: Any, first: int, scales: Any, iterations: int, tolerance: float) -> tuple[int, float]:
+    def _relax(self, curves: Any, first: int, scales: Any, iterations: int, tolerance: float) -> tuple[int, float]:
         from blasso_flow.kernels.line.tail_spikes import relax
 
-        arguments: list[Any] = [*stretch, *self._tailed_table(first), *scales, iterations, tolerance]
+        arguments: list[Any] = [*curves, *self._tailed_table(first), *scales, iterations, tolerance]
         count, _, kkt = relax(*arguments)
         return count, kkt
 
