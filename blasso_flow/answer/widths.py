@@ -35,7 +35,7 @@ LEAST_EIGENVALUE = 1e-12  # of the normal equations in units of the columns' nor
 class WidthRefit(Refit):
     """A refit with widths (K,) in samples and their standard errors, NaN where a width sits on an end of its range.
 
-    ``model`` and ``baseline_curve`` (N,) are the fit, baseline included, and its baseline. ``noise_sd`` is the one behind the errors.
+    ``model`` and ``baseline_curve`` (N,) are the fit, baseline included, and its baseline. ``noise_sd`` is behind the errors.
     ``rate`` per axis unit and ``rate_error`` are those of an exponential baseline that was free, else NaN. ``limited`` counts
     the widths on an end.
     """
