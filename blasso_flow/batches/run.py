@@ -109,7 +109,7 @@ class _Loop:
             raise RunError(
                 "workers keep dying",
                 received=str(death).partition("\n")[0] or type(death).__name__,
-                mend="is there enough memory? give fewer --jobs, or a smaller --max-memory",
+                mend="is there enough memory? give fewer `jobs=`, or a smaller `max_memory=`",
             ) from death
         self.waiting.extendleft(sorted(self.under_way.values(), reverse=True))
         self.under_way.clear()

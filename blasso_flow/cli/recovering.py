@@ -17,7 +17,7 @@ from blasso_flow.cli.outcome import report, say
 from blasso_flow.cli.outputs import Recording, refuse_other
 from blasso_flow.cli.progress import Log, Progress, rounds_shown
 from blasso_flow.cli.streams import STREAM, input_path
-from blasso_flow.errors import BlassoFlowError, DataError, UnconvergedError
+from blasso_flow.errors import BlassoFlowError, DataError, RunError, UnconvergedError
 
 if TYPE_CHECKING:
     from blasso_flow.batches.executors import Crew
@@ -273,4 +273,8 @@ def _draw(run: Prepared, file: SignalFile, sample: Sample, account: Account) -> 
     else:
         figure = draw_channels(recovery, overview=account.overview, step=sample.step)
     assert run.recording.figure is not None
-    save_figure(figure, run.recording.figure)
+    try:
+        save_figure(figure, run.recording.figure)
+    except RunError as error:
+        error.mend += " or --no-plot"
+        raise
