@@ -19,7 +19,7 @@ from blasso_flow.cli.words import in_options
 from blasso_flow.errors import RunError
 
 if TYPE_CHECKING:
-    from blasso_flow.batches.worker import Solved
+    from blasso_flow.batches.worker import SolvedBlock
     from blasso_flow.data.reports import TraceRow
 
 PATIENCE = 1.0  # seconds before a single channel says how far it is
@@ -45,7 +45,7 @@ class Progress:
         self._begun = self._said = monotonic()
         self._drawn = False
 
-    def block(self, solved: Solved) -> None:
+    def block(self, solved: SolvedBlock) -> None:
         """Count one more block, and show and log it."""
         self.done += solved.count
         self.spikes += solved.spikes

@@ -244,8 +244,7 @@ def _write(run: Prepared, file: SignalFile, journal: Journal, account: Account) 
     """Result, then figure, and the account of the channels."""
     from blasso_flow.batches.sample import Sample
     from blasso_flow.data.blocks import Totals
-    from blasso_flow.files.result_writer import Run as Written
-    from blasso_flow.files.result_writer import write_blocks
+    from blasso_flow.files.result_writer import Run, write_blocks
 
     recording, manner = run.recording, run.manner
     totals, sample = Totals(), Sample(file.channels)
@@ -258,7 +257,7 @@ def _write(run: Prepared, file: SignalFile, journal: Journal, account: Account) 
         raise DataError(f"{recording.name}: no channel could be recovered", mend=account.first_message)
     provenance = {"argv": ["blasso-flow", *sys.argv[1:]], "input": file.identity}
     about = file.described.shifted(run.shift)
-    written = Written(run.settings, about, provenance, manner.rate_width, manner.save_fit)
+    written = Run(run.settings, about, provenance, manner.rate_width, manner.save_fit)
     write_blocks(journal.blocks, totals, written, recording.result, overwrite=manner.force, inputs=[input_path(recording.signal)])
     if recording.figure is not None:
         _draw(run, file, sample, account)

@@ -193,7 +193,7 @@ class Signal:
         return replace(self, values=self.values[number], noise_sd=noise, truth=truth)
 
     def shifted(self, by: float) -> Signal:
-        """The same samples on an axis that starts ``by`` (axis units) later. The truth stays where it is."""
+        """The signal on an axis that starts ``by`` (axis units) later. The truth stays where it is."""
         return replace(self, axis=replace(self.axis, first=self.axis.first + by)) if by else self
 
     def __iter__(self) -> Iterator[Signal]:

@@ -43,7 +43,7 @@ class Units:
 
     @classmethod
     def of(cls, problem: Problem, share: float = 1.0) -> Units:
-        """Of a problem; ``share`` scales the unit of weight."""
+        """The units of a problem; ``share`` scales that of weight."""
         largest = max(largest_strength(problem), problem.strength)
         weight = share * largest / problem.filter.norm**2
         length = problem.filter.norm / problem.filter.norm1

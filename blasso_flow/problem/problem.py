@@ -111,7 +111,7 @@ class Problem:
         return problem
 
     def with_strength(self, strength: float) -> Problem:
-        """The same problem at another strength. It shares what was prepared, none of which depends on the strength."""
+        """A copy of the problem at another strength. It shares what was prepared, none of which depends on the strength."""
         other = object.__new__(type(self))
         vars(other).update(vars(self), strength=strength)
         return other

@@ -74,7 +74,7 @@ def cut(axis: Axis, law: WidthLaw, domain: tuple[int, int], tolerance: float = T
 
 
 def move_cuts(sections: Sequence[Section], position: FloatArray, axis: Axis, law: WidthLaw) -> tuple[Section, ...]:
-    """The same sections with every cut in the widest gap between the spikes near it; positions (K,) in samples, sorted.
+    """The sections with every cut in the widest gap between the spikes near it; positions (K,) in samples, sorted.
 
     A response then has one width, and no spike is shared between two sections.
     """

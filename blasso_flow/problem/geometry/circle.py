@@ -83,7 +83,7 @@ class Circle(Line):
         return super().distance(position, self._repeated(others))
 
     def around(self, position: FloatArray, centre: float, reach: float) -> slice | NDArray[np.bool_]:
-        """Those of the positions (K,) that are within ``reach`` of ``centre`` along the circle."""
+        """Slice or mask of the positions (K,) that are within ``reach`` of ``centre`` along the circle."""
         away = np.abs(position - centre)
         return np.asarray(np.minimum(away, self.period - away) <= reach)
 

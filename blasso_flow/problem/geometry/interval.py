@@ -96,7 +96,7 @@ class Interval:
         return nearest
 
     def around(self, position: FloatArray, centre: float, reach: float) -> slice | NDArray[np.bool_]:
-        """Those of the positions (K,) in order that are within ``reach`` of ``centre``."""
+        """Slice or mask of the positions (K,), in order, that are within ``reach`` of ``centre``."""
         low, high = centre - reach, centre + reach
         return slice(int(np.searchsorted(position, low)), int(np.searchsorted(position, high, side="right")))
 
