@@ -403,7 +403,7 @@ def test_jobs_keep_to_the_memory() -> None:
     assert plan.fitting_jobs(8, 1000, 10**10) == 8
     assert plan.fitting_jobs(8, 1000, 600 << 20) == 2
     assert plan.fitting_jobs(8, 10**6, 100 << 20) == 1
-    with pytest.raises(UsageError, match="--jobs is out of range"):
+    with pytest.raises(UsageError, match="`jobs=` is out of range"):
         plan.checked_jobs(0)
 
 

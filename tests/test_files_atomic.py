@@ -20,7 +20,7 @@ def test_an_existing_file_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
     target = tmp_path / "a.h5"
     target.write_bytes(b"kept")
     for write, content in ((write_signal, example_signal()), (write_result, example_recovery())):
-        with pytest.raises(UsageError, match=r"exists already.*--force"):
+        with pytest.raises(UsageError, match=r"exists already.*`overwrite=True`"):
             write(content, target)
     assert target.read_bytes() == b"kept"
     write_signal(example_signal(), target, overwrite=True)

@@ -113,7 +113,7 @@ def test_an_attribute_that_is_no_spacing(path: Path, value: object) -> None:
 def test_spacing_given_and_spacing_missing(path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["data"] = np.arange(12).reshape(2, 6)
-    with pytest.raises(DataError, match=r"has no axis; allowed: .* give --spacing"):
+    with pytest.raises(DataError, match=r"has no axis; allowed: .* give `spacing=`"):
         read_signal(path)
     signal = read_signal(path, spacing=0.5)
     assert (signal.values.shape, signal.axis.spacing) == ((2, 6), 0.5)

@@ -294,7 +294,7 @@ def test_files_without_a_dataset(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spacing", [0.0, -1.0, np.nan, np.inf])
 def test_spacings_out_of_range(signal_file: Path, spacing: float) -> None:
-    with pytest.raises(UsageError, match="--spacing is out of range"):
+    with pytest.raises(UsageError, match="`spacing=` is out of range"):
         read_signal(signal_file, spacing=spacing)
 
 

@@ -76,7 +76,7 @@ def test_honest_status_when_stopped_early():
     solution = solve(problem, tol=1e-13, tol_noise=np.inf, max_rounds=1)
     assert solution.status is Status.GAP_ABOVE_TOLERANCE
     assert solution.rounds == 1
-    assert "--max-rounds" in solution.message
+    assert "`max_rounds=`" in solution.message
     assert solution.gap > 1e-13
     full = solve(problem)
     assert solution.objective - solution.dual_value >= solution.objective - full.objective

@@ -148,7 +148,7 @@ def test_too_few_particles_end_honestly():
     assert solution.status is Status.GAP_ABOVE_TOLERANCE
     assert solution.gap > 1e-3
     assert solution.violation > 1e-3
-    assert "--particles" in solution.message or "--iterations" in solution.message
+    assert "`particles=`" in solution.message or "`iterations=`" in solution.message
 
 
 def test_certificates_are_counted():
@@ -177,7 +177,7 @@ def test_the_start_follows_from_the_seed(start):
 @pytest.mark.parametrize(
     ("given", "word"),
     [
-        ({"particles": 5}, "--particles"),
+        ({"particles": 5}, "`particles=`"),
         ({"method": "adam"}, "adam"),
         ({"method": "conic", "particles": 0}, "particles"),
         ({"method": "conic", "iterations": 0}, "iterations"),

@@ -262,7 +262,7 @@ def test_too_many_spikes_or_samples_fail_with_one_line(monkeypatch: pytest.Monke
             report = bf.recover(two_peaks(), filter="gaussian:sd=5", baseline="exp", refit_width=True).channels[0]
         assert report.status == "failed"
         assert words in report.message
-        assert "leave out --refit-width" in report.message
+        assert "leave out `refit_width=True`" in report.message
 
 
 # Files, tables, figures

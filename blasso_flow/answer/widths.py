@@ -87,7 +87,7 @@ def _check_size(problem: Problem, count: int) -> None:
             "too many spikes to fit a width to each",
             received=count,
             allowed=f"{MOST_SPIKES} a channel",
-            mend="leave out --refit-width, or cut the record into pieces",
+            mend="leave out `refit_width=True`, or cut the record into pieces",
         )
     numbers = problem.values.size * (3 * count + problem.baseline.shape[1] + 1)
     if numbers > MOST_NUMBERS:
@@ -95,7 +95,7 @@ def _check_size(problem: Problem, count: int) -> None:
             "too many samples to fit a width to each spike",
             received=f"{problem.values.size} samples and {count} spikes",
             allowed=f"{MOST_NUMBERS // max(3 * count, 1)} samples for so many spikes",
-            mend="leave out --refit-width, or cut the record into pieces",
+            mend="leave out `refit_width=True`, or cut the record into pieces",
         )
 
 

@@ -138,7 +138,7 @@ def cluster(address: str, jobs: int) -> Iterator[Crew]:
         from distributed.scheduler import KilledWorker
     except ImportError:
         raise UsageError(
-            "--scheduler needs Dask", received=address, mend="install it: pip install 'blasso-flow[distributed]'"
+            "`scheduler=` needs Dask", received=address, mend="install it: pip install 'blasso-flow[distributed]'"
         ) from None
     own = None
     try:

@@ -148,7 +148,7 @@ def refuse_difference(before: Mapping[str, object], now: Mapping[str, object], p
                 f"the unfinished run {path} cannot be resumed: it has another {name}",
                 received=_short(new.get(name)),
                 allowed=_short(old.get(name)),
-                mend="resume with the same signal, options and version, or start anew with --force",
+                mend="resume with the same signal, options and version, or start anew with `overwrite=True`",
             )
 
 

@@ -87,5 +87,5 @@ def blocks_of(ranges: Sequence[Range], size: int) -> Iterator[Range]:
 def checked_jobs(jobs: int | None) -> int:
     """The number of workers asked for, else the cores available. Raises `UsageError` below 1."""
     if jobs is not None and jobs < 1:
-        raise UsageError("--jobs is out of range", received=jobs, allowed="a whole number from 1")
+        raise UsageError("`jobs=` is out of range", received=jobs, allowed="a whole number from 1")
     return available_cores() if jobs is None else jobs

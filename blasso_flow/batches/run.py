@@ -11,7 +11,7 @@ from typing import Any
 from blasso_flow.batches.executors import Crew
 from blasso_flow.batches.journal import Journal
 from blasso_flow.batches.plan import Range
-from blasso_flow.batches.worker import Solved, Task, UnreachableError, read_rows, release, solve_block
+from blasso_flow.batches.worker import SolvedBlock, Task, UnreachableError, read_rows, release, solve_block
 from blasso_flow.errors import RunError
 from blasso_flow.files import SignalFile
 from blasso_flow.kernels import is_cached
@@ -35,7 +35,7 @@ def solve_blocks(
     journal: Journal,
     file: SignalFile,
     *,
-    on_block: Callable[[Solved], None] = lambda block: None,
+    on_block: Callable[[SolvedBlock], None] = lambda block: None,
     on_round: OnRound | None = None,
     fail_fast: bool = False,
 ) -> None:
@@ -68,7 +68,7 @@ class _Loop:
     journal: Journal
     file: SignalFile
     options: dict[str, Any]
-    under_way: dict[Future[Solved], Range] = field(default_factory=dict)
+    under_way: dict[Future[SolvedBlock], Range] = field(default_factory=dict)
     deaths: int = 0
     compiled: bool = field(default_factory=is_cached)  # else the first block goes alone, and compiles for all
     sent: bool = False
@@ -76,7 +76,7 @@ class _Loop:
     def goes_on(self) -> bool:
         return bool(self.waiting or self.under_way)
 
-    def finished(self) -> Iterator[Solved]:
+    def finished(self) -> Iterator[SolvedBlock]:
         """Hand out what waits, and wait for what comes back next."""
         try:
             while self.waiting and len(self.under_way) < (self.crew.room() if self.compiled else 1):
@@ -109,7 +109,7 @@ class _Loop:
             raise RunError(
                 "workers keep dying",
                 received=str(death).partition("\n")[0] or type(death).__name__,
-                mend="is there enough memory? give fewer --jobs, or a smaller --max-memory",
+                mend="is there enough memory? give fewer `jobs=`, or a smaller `max_memory=`",
             ) from death
         self.waiting.extendleft(sorted(self.under_way.values(), reverse=True))
         self.under_way.clear()

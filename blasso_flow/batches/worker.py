@@ -59,7 +59,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Solved:
+class SolvedBlock:
     """A finished block: its channels, its bytes, and what progress needs of it. ``bad`` are the channels not converged."""
 
     first: int
@@ -83,7 +83,7 @@ def fingerprint(path: str) -> str:
 
 def solve_block(
     task: Task, first: int, stop: int, rows: Sequence[Signal | str] | None = None, on_round: OnRound | None = None
-) -> Solved:
+) -> SolvedBlock:
     """Recover channels ``first`` to ``stop - 1``. ``rows`` are their samples, or why there are none; else they are read.
 
     Raises `UnreachableError` where they cannot be read here, `RunError` when another version of this package runs here.
@@ -100,7 +100,7 @@ def solve_block(
     block = Block.of_channels(done, first, several=task.several, keep_fit=task.keep_fit)
     reports = [(first + row, part.report) for row, part in enumerate(done)]
     gaps = [report.gap for _, report in reports if np.isfinite(report.gap)]
-    return Solved(
+    return SolvedBlock(
         first=first,
         count=len(done),
         data=encode(block),

@@ -48,7 +48,7 @@ class Account:
 
     @classmethod
     def of(cls, recovery: Recovery) -> Account:
-        """Of a recovery in memory, with every row."""
+        """The account of a recovery in memory, with every row."""
         from blasso_flow.data.blocks import Block
 
         account = cls(everything=True)

@@ -15,6 +15,7 @@ from types import FrameType
 
 import click
 
+from blasso_flow.cli.words import in_options
 from blasso_flow.errors import BlassoFlowError
 
 TRACEBACK_VARIABLE = "BLASSO_FLOW_TRACEBACK"
@@ -29,9 +30,9 @@ class Terminated(BaseException):
 
 
 def say(text: str) -> None:
-    """One line on stderr. A stderr that is gone is no reason to fail."""
+    """One line on stderr, arguments as options. A stderr that is gone is no reason to fail."""
     try:
-        click.echo(f"blasso-flow: {text}", err=True)
+        click.echo(f"blasso-flow: {in_options(text)}", err=True)
     except OSError:
         return
 

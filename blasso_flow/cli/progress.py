@@ -15,10 +15,11 @@ import click
 
 from blasso_flow.cli.channels import duration
 from blasso_flow.cli.outcome import heed_signals, say
+from blasso_flow.cli.words import in_options
 from blasso_flow.errors import RunError
 
 if TYPE_CHECKING:
-    from blasso_flow.batches.worker import Solved
+    from blasso_flow.batches.worker import SolvedBlock
     from blasso_flow.data.reports import TraceRow
 
 PATIENCE = 1.0  # seconds before a single channel says how far it is
@@ -44,7 +45,7 @@ class Progress:
         self._begun = self._said = monotonic()
         self._drawn = False
 
-    def block(self, solved: Solved) -> None:
+    def block(self, solved: SolvedBlock) -> None:
         """Count one more block, and show and log it."""
         self.done += solved.count
         self.spikes += solved.spikes
@@ -53,7 +54,7 @@ class Progress:
         heed_signals()
         self.log.write("block", first=solved.first, count=solved.count, process=solved.process, **self._numbers())
         for number, status, message in solved.bad:
-            self.log.write("channel", channel=number, status=status, message=message)
+            self.log.write("channel", channel=number, status=status, message=in_options(message))
         now = monotonic()
         if self._shown and now - self._said > (REDRAWN if self._terminal else REPEATED):
             self._said, self._drawn = now, True

@@ -17,7 +17,7 @@ from blasso_flow.cli.outcome import report, say
 from blasso_flow.cli.outputs import Recording, refuse_other
 from blasso_flow.cli.progress import Log, Progress, rounds_shown
 from blasso_flow.cli.streams import STREAM, input_path
-from blasso_flow.errors import BlassoFlowError, DataError, UnconvergedError
+from blasso_flow.errors import BlassoFlowError, DataError, RunError, UnconvergedError
 
 if TYPE_CHECKING:
     from blasso_flow.batches.executors import Crew
@@ -244,8 +244,7 @@ def _write(run: Prepared, file: SignalFile, journal: Journal, account: Account) 
     """Result, then figure, and the account of the channels."""
     from blasso_flow.batches.sample import Sample
     from blasso_flow.data.blocks import Totals
-    from blasso_flow.files.result_writer import Run as Written
-    from blasso_flow.files.result_writer import write_blocks
+    from blasso_flow.files.result_writer import Run, write_blocks
 
     recording, manner = run.recording, run.manner
     totals, sample = Totals(), Sample(file.channels)
@@ -258,7 +257,7 @@ def _write(run: Prepared, file: SignalFile, journal: Journal, account: Account) 
         raise DataError(f"{recording.name}: no channel could be recovered", mend=account.first_message)
     provenance = {"argv": ["blasso-flow", *sys.argv[1:]], "input": file.identity}
     about = file.described.shifted(run.shift)
-    written = Written(run.settings, about, provenance, manner.rate_width, manner.save_fit)
+    written = Run(run.settings, about, provenance, manner.rate_width, manner.save_fit)
     write_blocks(journal.blocks, totals, written, recording.result, overwrite=manner.force, inputs=[input_path(recording.signal)])
     if recording.figure is not None:
         _draw(run, file, sample, account)
@@ -273,4 +272,8 @@ def _draw(run: Prepared, file: SignalFile, sample: Sample, account: Account) -> 
     else:
         figure = draw_channels(recovery, overview=account.overview, step=sample.step)
     assert run.recording.figure is not None
-    save_figure(figure, run.recording.figure)
+    try:
+        save_figure(figure, run.recording.figure)
+    except RunError as error:
+        error.mend += " or --no-plot"
+        raise

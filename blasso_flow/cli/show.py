@@ -15,6 +15,7 @@ from blasso_flow.cli import options
 from blasso_flow.cli.channels import Account, with_units
 from blasso_flow.cli.numbers import error_text, rounded, table
 from blasso_flow.cli.streams import check_inputs
+from blasso_flow.cli.words import in_options
 from blasso_flow.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -94,7 +95,10 @@ def channel_columns(recovery: Recovery) -> Columns:
     }
     own = [column for column in OF[ChannelReport] if column.group == "channels"]
     shown = [column for column in own if column.shown is not None and (not column.shown or getattr(totals, column.shown))]
-    columns |= {column.field: block.columns[column.path].tolist() for column in shown if len(column.dimensions) == 1}
+    for column in shown:
+        if len(column.dimensions) == 1:
+            cells = block.columns[column.path].tolist()
+            columns[column.field] = [in_options(cell) if isinstance(cell, str) else cell for cell in cells]
     for number in range(totals.coefficients):
         for column in shown:
             if len(column.dimensions) > 1:

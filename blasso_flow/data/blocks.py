@@ -68,17 +68,17 @@ class Block:
 
     @property
     def spikes(self) -> Spikes:
-        """The answers of these channels."""
+        """The answers of the block's channels."""
         return Spikes(**self._own(Spikes))
 
     @property
     def optimum(self) -> Optimum:
-        """Their certified measures."""
+        """The certified measures of the block's channels."""
         return Optimum(**self._own(Optimum))
 
     @property
     def fit(self) -> Fit | None:
-        """Their curves, None unless they are kept."""
+        """The curves of the block's channels, None unless they are kept."""
         own = self._own(Fit)
         return Fit(**own) if own else None
 
@@ -110,7 +110,7 @@ class Block:
         return {column.field: self.columns[column.path] for column in schema.OF[cls] if column.path in self.columns}
 
     def _rows(self, cls: type[Row]) -> list[list[Row]]:
-        """Of each channel the rows of its trace, or of its sections."""
+        """The rows of each channel's trace, or of its sections."""
         found: list[list[Row]] = [[] for _ in range(self.count)]
         own = self._own(cls)
         if own:

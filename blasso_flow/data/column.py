@@ -61,7 +61,7 @@ class Column:
 
     @property
     def path(self) -> str:
-        """Its place in a file, without the first slash."""
+        """The column's place in a file, without the first slash."""
         return f"{self.group}/{self.name}"
 
 

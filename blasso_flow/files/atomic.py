@@ -53,7 +53,7 @@ def check_target(target: Target, *, overwrite: bool = False, inputs: Iterable[ob
             raise UsageError("HDF5 is not written to a terminal", received=str(path), mend="give the path of a file")
         return
     if path.exists() and not overwrite:
-        raise UsageError("the output exists already", received=str(path), mend="give --force (overwrite=True) to replace it")
+        raise UsageError("the output exists already", received=str(path), mend="give `overwrite=True` to replace it")
     folder = Path(os.path.realpath(path)).parent
     if not folder.is_dir():
         raise RunError("the folder of the output does not exist", received=str(folder), mend="create it first")
@@ -162,7 +162,7 @@ def _place_new(temporary: str, path: Path) -> None:
     try:
         os.link(temporary, path)
     except FileExistsError:
-        raise UsageError("the output exists already", received=str(path), mend="give --force to replace it") from None
+        raise UsageError("the output exists already", received=str(path), mend="give `overwrite=True` to replace it") from None
     except OSError:  # a file system without hard links
         os.replace(temporary, path)
     else:

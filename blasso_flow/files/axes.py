@@ -42,7 +42,7 @@ def uniform(positions: FloatArray, where: str, rounding: float = np.finfo(np.flo
             f"{where}: the axis is not uniform",
             received=f"sample {worst} lies {deviation[worst]:.3g} spacings from its place (mean spacing {spacing:.6g})",
             allowed=f"at most {allowed:.2g} spacings",
-            mend="resample, or give --spacing to ignore the stored axis",
+            mend="resample, or give `spacing=` to ignore the stored axis",
         )
     return float(positions[0]), spacing
 
@@ -70,7 +70,7 @@ def axis_from_dataset(dataset: h5py.Dataset, size: int, name: str, memory: Memor
     stated = number_of(dataset, SPACING)
     if size == 1:
         if stated is None:
-            raise DataError(f"{where}: an axis of one sample has no spacing", mend="give --spacing")
+            raise DataError(f"{where}: an axis of one sample has no spacing", mend="give `spacing=`")
         first, spacing = float(positions[0]), stated
     else:
         rounding = precision(dataset, positions)

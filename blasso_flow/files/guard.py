@@ -65,7 +65,7 @@ class Memory:
                 f"{what} does not fit the memory allowed",
                 received=readable(needed),
                 allowed=f"at most {readable(self.limit)}",
-                mend="raise --max-memory (max_memory) if the machine has more",
+                mend="raise `max_memory=` if the machine has more",
             )
 
 

@@ -49,7 +49,7 @@ class DatasetInfo:
 def locate(source: Source, spacing: float | None = None) -> Located:
     """Find the signal of an open file. Raises `DataError` on none, several, or one that cannot be used."""
     if spacing is not None and not (np.isfinite(spacing) and spacing > 0):
-        raise UsageError("--spacing is out of range", received=spacing, allowed="a finite number above 0")
+        raise UsageError("`spacing=` is out of range", received=spacing, allowed="a finite number above 0")
     check_version(source.file, source.name)
     group: h5py.Group | None = None
     if source.dataset is not None:
@@ -245,8 +245,8 @@ def _axis_of(source: Source, dataset: h5py.Dataset, group: h5py.Group | None, sp
     if axis_or_none is None:
         raise DataError(
             f"{name}: {dataset.name} has no axis",
-            allowed="a dimension scale, NXdata axes, an attribute dt, sampling_interval or sampling_rate, or --spacing",
-            mend="give --spacing (spacing=), the distance of two samples",
+            allowed="a dimension scale, NXdata axes, an attribute dt, sampling_interval or sampling_rate, or `spacing=`",
+            mend="give `spacing=`, the distance of two samples",
         )
     return Axis(axis_or_none.first, axis_or_none.spacing, size, axis_or_none.name, "s" if gprmax else "")
 

@@ -51,7 +51,7 @@ class About:
 
     @property
     def columns(self) -> list[Column]:
-        """Those of the schema that the file has."""
+        """The schema's columns that the file has."""
         return [column for column in schema.COLUMNS if not column.when or self.sizes[column.when]]
 
     @property

@@ -93,6 +93,8 @@ def time_shift(stamp: str, origin: float, exposure: float, spacing: float) -> fl
         raise UsageError("origin is out of range", received=origin, allowed="a finite number, axis units")
     if stamp != "middle" and exposure == 0:
         raise UsageError(
-            f"--stamp {stamp} needs an exposure", received="exposure 0", mend="give --exposure, 1 when the shutter is always open"
+            f"`stamp={stamp}` needs an exposure",
+            received="exposure 0",
+            mend="give `exposure=`, 1 when the shutter is always open",
         )
     return origin + STAMPS[stamp] * exposure * spacing

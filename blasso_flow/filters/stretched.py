@@ -33,9 +33,9 @@ def check_stretch(filter: Filter) -> None:
         reason = "its response has a kink"
     if reason:
         raise UsageError(
-            f"--refit-width cannot stretch the filter {description}: {reason}",
+            f"`refit_width=True` cannot stretch the filter {description}: {reason}",
             allowed="gaussian, lorentzian, emg, ricker or measured, without exposure",
-            mend="leave out --refit-width",
+            mend="leave out `refit_width=True`",
         )
 
 

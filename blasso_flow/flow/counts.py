@@ -39,7 +39,9 @@ class CountsNewton:
         if not _objective(problem, particles) < np.inf and not problem.whitened_baseline.size:
             particles = _covering(problem)
         if not _objective(problem, particles) < np.inf:
-            raise DataError("counts that neither background nor spikes can make", mend="use --baseline const, or give a --margin")
+            raise DataError(
+                "counts that neither background nor spikes can make", mend="use `baseline=const`, or give a `margin=`"
+            )
         return particles
 
     def advance(self, problem: Problem, particles: Particles, evidence: Evidence, spare: FloatArray | None = None) -> Particles:

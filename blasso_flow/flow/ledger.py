@@ -31,7 +31,7 @@ class Remedies:
     stalled: str
 
 
-ROUNDS = Remedies("rounds", "raise --max-rounds or --tol", "accept it with a larger --tol")
+ROUNDS = Remedies("rounds", "raise `max_rounds=` or `tol=`", "accept it with a larger `tol=`")
 
 Iterate = TypeVar("Iterate", bound=Particles)
 

@@ -26,7 +26,7 @@ NEWTON, FLOWS = "newton", ("euclidean", "conic")
 METHODS = (NEWTON, *FLOWS)
 MOST_PARTICLES = 100_000
 ITERATION_WORDS = Remedies(
-    "iterations", "raise --iterations or --tol", "raise --particles, try another --start, or leave out --method"
+    "iterations", "raise `iterations=` or `tol=`", "raise `particles=`, try another `start=`, or leave out `method=`"
 )
 
 

@@ -30,5 +30,5 @@ def sparse(problem: Problem, particles: int) -> tuple[str, ...]:
     enough = int(np.ceil((high - low) / width))
     return (
         f"{particles} particles start {apart * spacing:.3g} apart, further than the filter's width of {width * spacing:.3g}: "
-        f"a spike between two may be missed, --particles {enough} or more is dense enough",
+        f"a spike between two may be missed, `particles={enough}` or more is dense enough",
     )

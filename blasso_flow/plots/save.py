@@ -66,7 +66,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], format: str | None
         raise RunError(
             "cannot write the figure",
             received=str(target),
-            mend=f"{error.strerror or error}; choose another place or --no-plot",
+            mend=f"{error.strerror or error}; choose another place",
         ) from None
     finally:
         with contextlib.suppress(OSError):

@@ -20,14 +20,16 @@ NEGATIVE = 1e-9  # of the filter's peak: a table's rounding, no negative respons
 def check_counts(problem: Problem) -> None:
     """Raise where the Poisson loss has no meaning for this problem."""
     if not problem.positive:
-        raise UsageError("the Poisson loss needs spikes of one sign", received="--signed", mend="leave out --signed")
+        raise UsageError(
+            "the Poisson loss needs spikes of one sign", received="`positive=False`", mend="leave out `positive=False`"
+        )
     table = problem.filter
     values = table.response(np.arange(table.first, table.first + table.taps, 0.125))
     if values.min() < -NEGATIVE * np.abs(values).max():
         raise UsageError(
             f"the Poisson loss needs a filter that is nowhere negative: {table.description}",
             received=f"{values.min():.3g} at its lowest",
-            mend="use --loss squared",
+            mend="use `loss=squared`",
         )
     if problem.baseline.min(initial=0.0) < 0:
         raise UsageError(

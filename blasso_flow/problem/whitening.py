@@ -42,7 +42,7 @@ class Whitening:
 
     @cached_property
     def largest_root(self) -> float:
-        """The largest of them."""
+        """The largest square root of a sample weight."""
         return float(self.root.max())
 
     @cached_property
@@ -58,12 +58,12 @@ class Whitening:
 
     @cached_property
     def products(self) -> FloatArray:
-        """Inner products of these, shape (B, B)."""
+        """Inner products of the whitened columns of the baseline, shape (B, B)."""
         return np.array([sums.dots(self.baseline, column) for column in self.baseline]).reshape(2 * self.baseline.shape[:1])
 
     @cached_property
     def lengths(self) -> FloatArray:
-        """Their norms, shape (B,)."""
+        """Norms of the whitened columns of the baseline, shape (B,)."""
         return np.sqrt(np.diagonal(self.products))
 
     @cached_property

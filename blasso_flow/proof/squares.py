@@ -35,7 +35,7 @@ class Sums(NamedTuple):
 
     @classmethod
     def of(cls, problem: Problem, particles: Particles) -> Sums:
-        """Of particles in order, with their baseline and their whitened residual."""
+        """The sums of particles in order, with their baseline and their whitened residual."""
         orthonormal, columns = problem.whitening.orthonormal, problem.whitened_baseline[: particles.baseline.size]
         residual = particles.curve
         found = against_values(residual, problem.whitened_values, columns, particles.baseline, orthonormal)

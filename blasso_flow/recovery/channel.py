@@ -44,7 +44,7 @@ def tabulated(signal: Signal, settings: Settings) -> Filter:
     if description is None:
         raise UsageError(
             f"{signal.name}: no filter is stored with the signal",
-            mend="give one with --filter, for example --filter gaussian:sd=0.02 (axis units); see `blasso-flow filters`",
+            mend="give one with `filter=`, for example `filter=gaussian:sd=0.02` (axis units); see `blasso-flow filters`",
         )
     description = filters.exposed(filters.completed(description, signal.filter), settings.exposure)
     table = filters.build(description, signal.axis, settings.normalisation)

@@ -103,7 +103,7 @@ def fit_filter(
     that is not auto and for two exposures, `DataError` if no channel or no filter of the ranges can be used.
     """
     if settings.strength.kind != "auto":
-        raise UsageError("--fit-filter needs a strength that goes with the filter", received=settings.strength, allowed="auto")
+        raise UsageError("a fit needs a strength that goes with the filter", received=settings.strength, allowed="auto")
     ranges = replace(ranges.exposed(settings.exposure), stored=signal.filter)
     ends = np.log(np.array(list(ranges.ranges.values())))
     parts = parts_of(signal, settings)

@@ -183,7 +183,7 @@ def _problem(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEs
         strength_max=lambda: largest_strength(draft),
     )
     if not (np.isfinite(strength.strength) and strength.strength > 0):
-        raise DataError("no usable strength", received=strength.strength, mend="give one with --strength")
+        raise DataError("no usable strength", received=strength.strength, mend="give one with `strength=`")
     return draft.with_strength(strength.strength), strength
 
 

@@ -93,25 +93,31 @@ class Settings:
         if self.loss not in LOSSES:
             raise UsageError("unknown loss", received=self.loss, allowed=", ".join(LOSSES))
         if self.loss == "poisson" and not self.positive:
-            raise UsageError("the Poisson loss needs spikes of one sign", received="--signed", mend="leave out --signed")
+            raise UsageError(
+                "the Poisson loss needs spikes of one sign", received="`positive=False`", mend="leave out `positive=False`"
+            )
         if self.loss == "poisson":
             baselines.for_counts(self.baseline)
         if self.max_spikes is not None and self.max_spikes < 1:
             raise UsageError("max_spikes is out of range", received=self.max_spikes, allowed="a whole number from 1")
         if self.max_spikes is not None and not self.refit:
-            raise UsageError("max_spikes is kept by the refit", received="--no-refit", mend="leave out --no-refit")
+            raise UsageError("max_spikes is kept by the refit", received="`refit=False`", mend="leave out `refit=False`")
 
     def _check_widths(self) -> None:
         if self.refit_width and not self.refit:
-            raise UsageError("widths belong to the refit", received="--refit-width --no-refit", mend="leave out --no-refit")
+            raise UsageError(
+                "widths belong to the refit", received="`refit_width=True, refit=False`", mend="leave out `refit=False`"
+            )
         if self.refit_width and self.loss != "squared":
             raise UsageError(
                 "widths are fitted by least squares",
-                received=f"--refit-width --loss {self.loss}",
-                mend="leave out --refit-width, or use --loss squared",
+                received=f"`refit_width=True, loss={self.loss}`",
+                mend="leave out `refit_width=True`, or use `loss=squared`",
             )
         if self.refit_width and self.width_law is not None:
-            raise UsageError("widths follow a law or are free", received="--refit-width --width-law", mend="give one of them")
+            raise UsageError(
+                "widths follow a law or are free", received="`refit_width=True, width_law=`", mend="give one of them"
+            )
 
     def _check_method(self) -> None:
         if self.method not in METHODS:
@@ -120,15 +126,15 @@ class Settings:
             given = [name for name in (*FLOW_OPTIONS, "save_particles") if getattr(self, name) not in {None, False}]
             if given:
                 raise UsageError(
-                    f"--{given[0].replace('_', '-')} belongs to the flows",
-                    received=f"--method {self.method}",
-                    mend="add --method euclidean or --method conic",
+                    f"`{given[0]}=` belongs to the flows",
+                    received=f"`method={self.method}`",
+                    mend="add `method=euclidean` or `method=conic`",
                 )
         elif self.loss != "squared":
             raise UsageError(
                 "the flows minimise the squared error",
-                received=f"--method {self.method} --loss {self.loss}",
-                mend="leave out --method",
+                received=f"`method={self.method}, loss={self.loss}`",
+                mend="leave out `method=`",
             )
         else:
             self.flow()
@@ -149,14 +155,14 @@ class Settings:
         if self.filter is not None:
             raise UsageError(
                 "a width law is a filter of its own: Gaussians",
-                received=f"--width-law {law} and a filter",
+                received=f"`width_law={law}` and a filter",
                 mend="give one of them",
             )
         if self.loss == "poisson":
-            raise UsageError("a width law needs the squared loss", received="--loss poisson", mend="use --loss squared")
+            raise UsageError("a width law needs the squared loss", received="`loss=poisson`", mend="use `loss=squared`")
         if self.method != METHODS[0]:
             raise UsageError(
-                "a width law needs the default method", received=f"--method {self.method}", mend="leave out --method"
+                "a width law needs the default method", received=f"`method={self.method}`", mend="leave out `method=`"
             )
         if self.baseline.fits_rate:
             raise UsageError(

@@ -48,7 +48,7 @@ def groups_by(truth: Truth, by: str | None) -> IntArray:
         return np.zeros(truth.position.size, dtype=np.int64)
     if by == "group":
         if truth.group is None:
-            raise UsageError("score: the truth has no groups", mend="add /truth/group, or give --offset-by order")
+            raise UsageError("score: the truth has no groups", mend="add /truth/group, or give `by=order`")
         group = truth.group
     else:
         group = truth.numbered()

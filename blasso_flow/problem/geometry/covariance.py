@@ -45,7 +45,7 @@ class LineCovariance:
         return cost
 
     def standard_errors(self, weight: FloatArray, noise_sd: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Of positions and of weights, (K,), NaN where unknown, and the covariance of neighbouring positions, (K - 1,)."""
+        """Errors of positions and of weights, (K,), NaN where unknown; covariance of neighbouring positions, (K - 1,)."""
         from blasso_flow.kernels.line import covariance
 
         of_weight, of_position, common = np.empty((3, weight.size))
