@@ -40,8 +40,8 @@ def places() -> list[Place]:
     """Every kernel that Python may call, and the certificate by FFT."""
     part_of = {name: part for part, names in PARTS.items() for name in names}
     found: list[Place] = [(certificate, "_correlate", "certificate")]
-    for file in pkgutil.iter_modules(kernels.__path__):
-        module = importlib.import_module(f"{kernels.__name__}.{file.name}")
+    for file in pkgutil.walk_packages(kernels.__path__, f"{kernels.__name__}."):
+        module = importlib.import_module(file.name)
         names = [name for name, member in vars(module).items() if isinstance(member, Dispatcher) and not name.startswith("_")]
         found += [(module, name, part_of.get(name, "other kernels")) for name in names]
     return found

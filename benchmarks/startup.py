@@ -29,7 +29,7 @@ RUNS = 9
 ASKED_COLD = 25  # seconds
 FLOOR = """
 import numpy, h5py, click, numba
-from blasso_flow.kernels.responses import squared_norms
+from blasso_flow.kernels.line.responses import squared_norms
 table = numpy.zeros((5, 1, 10, 8))
 squared_norms(numpy.zeros(1), numpy.ones(20), table, numpy.array([0.0, 1.0]), 0, None, numpy.zeros(1))
 """

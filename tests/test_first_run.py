@@ -16,9 +16,10 @@ from blasso_flow.recovery import first_run
 
 CODE = """
 import sys
-from blasso_flow import filters, first_run, recover
+from blasso_flow import filters, recover
 from blasso_flow.kernels import announce_compilation, is_cached
-from blasso_flow.simulation import simulate
+from blasso_flow.recovery import first_run
+from blasso_flow.truth.simulation import simulate
 
 signal = simulate(sys.argv[1], samples=300, spikes=4, snr=20, seed=0)
 table = filters.build(signal.filter, signal.axis)

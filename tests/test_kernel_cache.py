@@ -13,7 +13,7 @@ from command import ROOT
 CODE = """
 import numpy
 from blasso_flow.kernels import announce_compilation, is_cached
-from blasso_flow.kernels.responses import squared_norms
+from blasso_flow.kernels.line.responses import squared_norms
 
 announce_compilation(lambda: print("compiling", end=" "))
 out = numpy.zeros(1)
@@ -32,12 +32,12 @@ def installed(tmp_path):
     return tmp_path
 
 
-def started(installed, home) -> subprocess.Popen[str]:
+def started(installed, home, code=CODE) -> subprocess.Popen[str]:
     """A process of its own, with ``home`` for the user's cache."""
     environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
     environment |= {"PYTHONPATH": str(installed), "HOME": str(home), "XDG_CACHE_HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
     pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, "-c", CODE], cwd=installed, env=environment, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen([sys.executable, "-c", code], cwd=installed, env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
 def test_kernels_run_where_nothing_can_be_cached(installed):
@@ -59,6 +59,34 @@ def test_a_change_of_what_a_kernel_calls_in_another_file_is_seen(installed):
     home = installed / "home"
     home.mkdir()
     assert started(installed, home).communicate() == ("compiling False 8.0\n", "")
-    callee = installed / "blasso_flow/kernels/vectors.py"
+    callee = installed / "blasso_flow/kernels/shared/vectors.py"
     callee.write_text(callee.read_text().replace("total = 0.0", "total = 1.0"))
     assert started(installed, home).communicate() == ("compiling False 9.0\n", "")
+
+
+TOY = """
+from blasso_flow.kernels import compiled
+from blasso_flow.kernels.shared.vectors import dot
+
+
+@compiled
+def square(row):
+    return dot(row, row)
+"""
+TOY_FIRST = CODE.replace(
+    "out =", "from blasso_flow.kernels.plane.toy import square; print(square(numpy.ones(3)), end=' ')\nout ="
+)
+
+
+def test_a_change_of_one_geometry_leaves_the_kernels_of_another_and_a_change_of_what_they_share_none(installed):
+    home, sources = installed / "home", installed / "blasso_flow/kernels"
+    (sources / "plane").mkdir()
+    (sources / "plane/toy.py").write_text(TOY)
+    assert started(installed, home, TOY_FIRST).communicate() == ("compiling 3.0 False 8.0\n", "")
+    with (sources / "line/cells.py").open("a") as file:
+        file.write("CHANGED = True\n")
+    assert started(installed, home, TOY_FIRST).communicate() == ("3.0 compiling False 8.0\n", "")
+    assert started(installed, home, TOY_FIRST).communicate() == ("3.0 False 8.0\n", "")
+    callee = sources / "shared/vectors.py"
+    callee.write_text(callee.read_text().replace("total = 0.0", "total = 1.0"))
+    assert started(installed, home, TOY_FIRST).communicate() == ("compiling 4.0 False 9.0\n", "")

@@ -36,7 +36,7 @@ def prepare(filter: Filter, cores: int) -> None:
     if not sys.executable or cores < 2 or is_cached(tail) or not can_be_cached() or filter.kinks.size or filter.period:
         return
     example = ENDING_IN_EXPONENTIALS if tail else FINITE
-    code = f"import sys; sys.path[:] = {sys.path!r}; from blasso_flow import first_run; first_run.compile_newton({example!r})"
+    code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import compile_newton; compile_newton({example!r})"
     silent = subprocess.DEVNULL
     with subprocess.Popen([sys.executable, "-c", code], stdin=silent, stdout=silent, stderr=silent) as other:
         try:

@@ -1,6 +1,6 @@
 """Newton steps on windows of spikes, for filters with a finite response: weights, positions and the baseline together.
 
-Arrays as in `kernels.responses`. Filters without kinks have None for them: what these alone need is then not compiled.
+Arrays as in `kernels.line.responses`. Filters without kinks have None for them: what these alone need is then not compiled.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""Newton steps on all spikes of a stretch, for filters that end in exponentials. Arrays as in `kernels.tails`."""
+"""Newton steps on all spikes of a stretch, for filters that end in exponentials. Arrays as in `kernels.line.tails`."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from blasso_flow.kernels import compiled, inlined
-from blasso_flow.kernels.line.tails import assemble, backward, factor, first_overlaps, heads, inner, powers, solve, tail_products
+from blasso_flow.kernels.line.tail_systems import assemble, factor, first_overlaps, solve
+from blasso_flow.kernels.line.tails import backward, heads, inner, powers, tail_products
 from blasso_flow.kernels.shared.steps import (
     BESIDE,
     MERGE,
@@ -121,7 +122,7 @@ def relax(
 ):  # fmt: skip
     """Newton on the weights and positions of all spikes of a stretch and the baseline's coefficients together.
 
-    The same steps and the same contract as `kernels.spikes.relax`, for filters with a tail of exponentials. The stretch
+    The same steps and the same contract as `kernels.line.spikes.relax`, for filters with a tail of exponentials. The stretch
     ``residual`` (L,) reaches at least ``tail_tap`` samples beyond the last spike's first tap.
 
     Returns (count left, iterations, KKT residual).
