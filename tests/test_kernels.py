@@ -12,7 +12,7 @@ import pytest
 from problems import FILTERS, make
 
 from blasso_flow import kernels
-from blasso_flow.kernels.line import particles, polynomials, spikes
+from blasso_flow.kernels.line import particles, polynomials, steps
 from blasso_flow.kernels.shared import systems
 from blasso_flow.proof.certificate import Certifier, eta_and_slopes
 
@@ -162,14 +162,14 @@ def test_merging_two_particles_on_one_end():
     """Equal positions whose weighted mean rounds below them must not reach outside the window."""
     problem = make("gaussian", spikes=0).problem
     table = problem.filter
-    merge = called(spikes._merge)
+    merge = called(steps.merge)
     for position in (159.0, 23.0, 0.0):
         for seed in range(50):
             weight = np.random.default_rng(seed).uniform(0.1, 1.0, 2)
             x, w = np.full(2, position), weight.copy()
             residual = problem.residual(x, w, np.empty(0))
             count = merge(
-                x, w, residual, problem.root, table.coefficients, table.edges, problem.offset, None,
+                x, w, residual, problem.root, (table.coefficients, table.edges), None, problem.offset, None,
                 np.empty(table.taps), problem.strength, table.width,
             )  # fmt: skip
             assert count == 1

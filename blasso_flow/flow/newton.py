@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from blasso_flow import threads
 from blasso_flow.data.signals import FloatArray, IntArray
 from blasso_flow.flow.particles import Particles
+from blasso_flow.kernels.line import newton
 from blasso_flow.kernels.line import spikes as kernel
 from blasso_flow.problem.losses import EPSILON
 from blasso_flow.problem.problem import Problem
@@ -168,7 +169,7 @@ def relax(
     first: int = 0,
     domain: tuple[float, float] | None = None,
 ) -> tuple[int, float]:
-    """Newton on all spikes of one stretch and the baseline, by the kernel that suits the filter; everything in place.
+    """Newton on all spikes of one stretch and the baseline; everything in place.
 
     ``residual`` (L,) starts at padded sample ``first``, ``columns`` (B, L) are the whitened baseline there, by default the
     problem's. Returns the number of spikes left, which come first in ``x`` and ``w``, and the KKT residual.
@@ -178,16 +179,10 @@ def relax(
     columns = problem.whitened_baseline if columns is None else columns
     ends_and_scales = low, high, problem.strength, table.width, table.norm
     root, offset = problem.root[first : first + residual.size], problem.offset - first
-    stretch = x, w, baseline, residual, root, columns, table.coefficients, table.edges
-    kinks = table.kinks if table.kinks.size else None
-    if table.tail.size:
-        from blasso_flow.kernels.line import tail_spikes
-
-        count, _, kkt = tail_spikes.relax(
-            *stretch, table.tail, table.tail_tap, offset, *ends_and_scales, kinks, iterations, tolerance
-        )
-    else:
-        count, _, kkt = kernel.relax(*stretch, offset, table.period or None, *ends_and_scales, kinks, iterations, tolerance)
+    curves, kinks = (table.coefficients, table.edges), table.kinks if table.kinks.size else None
+    finite, tail = (None, (*curves, table.tail, table.tail_tap)) if table.tail.size else (curves, None)
+    stretch = x, w, baseline, residual, root, columns, finite, tail, offset, table.period or None
+    count, _, kkt = newton.relax(*stretch, *ends_and_scales, kinks, iterations, tolerance)
     return count, kkt
 
 

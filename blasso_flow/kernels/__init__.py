@@ -107,9 +107,9 @@ def announce_compilation(notify: Callable[[], None]) -> None:
 
 
 def is_cached(tail: bool = False) -> bool:
-    """Whether kernels were compiled before on this machine: the solver's for filters with or without ``tail`` is in the cache."""
-    folder, file = _folder("line"), "tail_spikes" if tail else "spikes"
-    return folder is not None and any(Path(folder).rglob(f"{file}.relax-*.nbi"))
+    """Whether kernels were compiled before on this machine: the solver's, and those of filters with or without ``tail``."""
+    folder, needed = _folder("line"), ("newton.relax", "tails.correlate" if tail else "responses.correlate")
+    return folder is not None and all(any(Path(folder).rglob(f"{kernel}-*.nbi")) for kernel in needed)
 
 
 def can_be_cached() -> bool:

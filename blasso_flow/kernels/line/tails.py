@@ -66,6 +66,29 @@ def backward(values, root, power, out):
 
 
 @inlined
+def add_tail(weight, x, tail, target):
+    """Add ``weight`` times the tail of a particle at ``x`` to ``target`` (L,), whose first sample is the first after the head."""
+    _, _, rates, head = tail
+    for e in range(rates.shape[1]):
+        value = weight * rates[1, e] * np.exp(rates[0, e] * (x - np.floor(x) - head))
+        decay = np.exp(-rates[0, e])
+        for n in range(target.size):
+            target[n] += value
+            value *= decay
+
+
+@inlined
+def add_tails(inject, root, power, target):
+    """Add root times the tails that start with amplitudes ``inject`` (E, L + 1) to ``target`` (L,)."""
+    for e in range(inject.shape[0]):
+        decay = power[e, 1]
+        total = 0.0
+        for n in range(target.size):
+            total = total * decay + inject[e, n]
+            target[n] += root[n] * total
+
+
+@inlined
 def tail_products(root, length, power):
     """products[e, f, n] = sum over m >= n of root_m^2 exp(-(rate_e + rate_f) (m - n)), shape (E, E, length + 1)."""
     terms = power.shape[0]
