@@ -158,10 +158,13 @@ def test_small_solve():
     assert not solve(-matrix, side)
 
 
-def test_merging_two_particles_on_one_end():
+@pytest.mark.parametrize("filter_name", ["gaussian", "decay"])
+def test_merging_two_particles_on_one_end(filter_name):
     """Equal positions whose weighted mean rounds below them must not reach outside the window."""
-    problem = make("gaussian", spikes=0).problem
+    problem = make(filter_name, spikes=0).problem
     table = problem.filter
+    curves = table.coefficients, table.edges
+    finite, tail = (None, (*curves, table.tail, table.tail_tap)) if table.tail.size else (curves, None)
     merge = called(steps.merge)
     for position in (159.0, 23.0, 0.0):
         for seed in range(50):
@@ -169,8 +172,8 @@ def test_merging_two_particles_on_one_end():
             x, w = np.full(2, position), weight.copy()
             residual = problem.residual(x, w, np.empty(0))
             count = merge(
-                x, w, residual, problem.root, (table.coefficients, table.edges), None, problem.offset, None,
-                np.empty(table.taps), problem.strength, table.width,
+                x, w, residual, problem.root, finite, tail, problem.offset, None,
+                np.empty(table.tail_tap), problem.strength, table.width,
             )  # fmt: skip
             assert count == 1
             assert x[0] == position
