@@ -23,8 +23,8 @@ class Popen(subprocess.Popen):
         super().__init__([*command[:-1], command[-1] + COUNT], **options | {"stdout": None})
 
 COUNT = '''
-from blasso_flow.kernels.line import spikes, tail_spikes
-print(len(spikes.relax.overloads), len(tail_spikes.relax.overloads))
+from blasso_flow.kernels.line import newton
+print(*("tail" if str(types[6]) == "none" else "finite" for types in newton.relax.overloads))
 '''
 subprocess.Popen, first_run.is_cached = Popen, lambda tail: False
 signal = simulate(sys.argv[1], samples=300, spikes=4, snr=20, seed=0)
@@ -51,11 +51,11 @@ print(recover(signal).channels[0].status.value, len(before) > 10, *ready() - bef
 
 
 @pytest.mark.parametrize(
-    ("filter", "relaxing"), [("gaussian:sd=10", "1 0"), ("decay:rise=2,decay=15", "0 1")], ids=["finite", "tail"]
+    ("filter", "relaxing"), [("gaussian:sd=10", "finite"), ("decay:rise=2,decay=15", "tail")], ids=["finite", "tail"]
 )
 def test_another_process_compiles_the_newton_steps(filter, relaxing):
     done = complete([sys.executable, "-c", HELPED, filter], cwd=ROOT, text=True)
-    assert (done.stdout, done.stderr) == (f"{relaxing}\n0 0\n", "")
+    assert (done.stdout, done.stderr) == (f"{relaxing}\n\n", "")
 
 
 @pytest.mark.parametrize(

@@ -63,3 +63,31 @@ def test_a_change_of_what_a_kernel_calls_in_another_file_is_seen(installed):
     callee = installed / "blasso_flow/kernels/shared/vectors.py"
     callee.write_text(callee.read_text().replace("total = 0.0", "total = 1.0"))
     assert outputs(installed, home) == [("compiling False 9.0\n", "")]
+
+
+TOY = """
+from blasso_flow.kernels import compiled
+from blasso_flow.kernels.shared.vectors import dot
+
+
+@compiled
+def square(row):
+    return dot(row, row)
+"""
+TOY_FIRST = CODE.replace(
+    "out =", "from blasso_flow.kernels.plane.toy import square; print(square(numpy.ones(3)), end=' ')\nout ="
+)
+
+
+def test_a_change_of_one_geometry_leaves_the_kernels_of_another_and_a_change_of_what_they_share_none(installed):
+    home, sources = installed / "home", installed / "blasso_flow/kernels"
+    (sources / "plane").mkdir()
+    (sources / "plane/toy.py").write_text(TOY)
+    assert outputs(installed, home, TOY_FIRST) == [("compiling 3.0 False 8.0\n", "")]
+    with (sources / "line/cells.py").open("a") as file:
+        file.write("CHANGED = True\n")
+    assert outputs(installed, home, TOY_FIRST) == [("3.0 compiling False 8.0\n", "")]
+    assert outputs(installed, home, TOY_FIRST) == [("3.0 False 8.0\n", "")]
+    callee = sources / "shared/vectors.py"
+    callee.write_text(callee.read_text().replace("total = 0.0", "total = 1.0"))
+    assert outputs(installed, home, TOY_FIRST) == [("compiling 4.0 False 9.0\n", "")]

@@ -12,7 +12,7 @@ import pytest
 from problems import FILTERS, make
 
 from blasso_flow import kernels
-from blasso_flow.kernels.line import cells, particles, spikes
+from blasso_flow.kernels.line import particles, polynomials, steps
 from blasso_flow.kernels.shared import systems
 from blasso_flow.problem.particles import Particles
 from blasso_flow.proof.evidence import eta_and_slopes
@@ -115,8 +115,8 @@ def test_sup_of_polynomial_bounds_and_is_tight(seed):
     bernstein = random.normal(size=10) * 10.0 ** random.uniform(-3, 3)
     if seed % 3 == 0:  # nearly flat tops, the case at a converged spike
         bernstein = 1 - 1e-9 * np.abs(bernstein)
-    stack, levels = np.empty((cells.DEPTH + 2, 10)), np.empty(cells.DEPTH + 2, dtype=np.int64)
-    bound = called(cells._sup_of_polynomial)(bernstein.copy(), -np.inf, 1e-10, stack, levels)
+    stack, levels = np.empty((polynomials.DEPTH + 2, 10)), np.empty(polynomials.DEPTH + 2, dtype=np.int64)
+    bound = called(polynomials._sup_of_polynomial)(bernstein.copy(), -np.inf, 1e-10, stack, levels)
     s = np.linspace(0, 1, 20001)
     values = np.zeros_like(s)
     weight = 1.0
@@ -160,19 +160,22 @@ def test_small_solve():
     assert not solve(-matrix, side)
 
 
-def test_merging_two_particles_on_one_end():
+@pytest.mark.parametrize("filter_name", ["gaussian", "decay"])
+def test_merging_two_particles_on_one_end(filter_name):
     """Equal positions whose weighted mean rounds below them must not reach outside the window."""
-    problem = make("gaussian", spikes=0).problem
+    problem = make(filter_name, spikes=0).problem
     table = problem.filter
-    merge = called(spikes._merge)
+    curves = table.coefficients, table.edges
+    finite, tail = (None, (*curves, table.tail, table.tail_tap)) if table.tail.size else (curves, None)
+    merge = called(steps.merge)
     for position in (159.0, 23.0, 0.0):
         for seed in range(50):
             weight = np.random.default_rng(seed).uniform(0.1, 1.0, 2)
             x, w = np.full(2, position), weight.copy()
             residual = problem.residual(x, w, np.empty(0))
             count = merge(
-                x, w, residual, problem.root, table.coefficients, table.edges, problem.geometry.offset, None,
-                np.empty(table.taps), problem.strength, table.width,
+                x, w, residual, problem.root, finite, tail, problem.geometry.offset, None,
+                np.empty(table.tail_tap), problem.strength, table.width,
             )  # fmt: skip
             assert count == 1
             assert x[0] == position
@@ -180,7 +183,9 @@ def test_merging_two_particles_on_one_end():
             np.testing.assert_allclose(residual, problem.residual(x[:1], w[:1], np.empty(0)), atol=1e-12)
 
 
-FILES = {path.stem: ast.parse(path.read_text()) for path in Path(kernels.__file__).parent.rglob("[!_]*.py")}
+SOURCES = Path(kernels.__file__).parent
+PATHS = {".".join(path.relative_to(SOURCES).with_suffix("").parts): path for path in SOURCES.rglob("[!_]*.py")}
+FILES = {name: ast.parse(path.read_text()) for name, path in PATHS.items()}
 
 
 def decorators(function: ast.FunctionDef) -> set[str]:
@@ -197,7 +202,7 @@ def test_what_kernels_call_becomes_a_part_of_them(file):
     functions = functions_of(file)
     for node in FILES[file].body:
         if isinstance(node, ast.ImportFrom) and node.module.startswith(f"{kernels.__name__}."):
-            others = functions_of(node.module.rpartition(".")[2])
+            others = functions_of(node.module.removeprefix(f"{kernels.__name__}."))
             functions |= {name.name: others[name.name] for name in node.names if name.name in others}
     own = functions_of(file).values()
     calls = [node.func for function in own for node in ast.walk(function) if isinstance(node, ast.Call)]
@@ -210,7 +215,7 @@ def test_parts_of_kernels_are_called_by_kernels_only():
     parts = {name for file in FILES for name, node in functions_of(file).items() if "inlined" in decorators(node)}
     package = Path(kernels.__file__).parents[1]
     for path in package.rglob("*.py"):
-        if "kernels" in path.parts:
+        if SOURCES in path.parents:
             continue
         nodes = list(ast.walk(ast.parse(path.read_text())))
         found = {}

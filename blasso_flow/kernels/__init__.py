@@ -1,7 +1,8 @@
 """Compiled code only: the loops over samples, spikes and cells. No validation, no units, no files.
 
+A folder holds the kernels of one geometry, ``shared`` what they have in common; a geometry knows nothing of another.
 A caller's compiled code holds that of its callees, and numba's cache does not notice when those change in another file: so
-compiled kernels are kept in a folder named by the contents of all kernel files.
+compiled kernels are kept in a folder named by the contents of their own folder of sources, of ``shared`` and of this file.
 An array is copied element by element: for ``a[:] = b`` numba would compile its message about shapes too, seconds of a first run.
 Positions are in samples; `residual`, `root` and baseline columns live on the padded record of `problem.Problem`.
 """
@@ -31,7 +32,7 @@ def compiled(function: Function) -> Function:
 
 
 def inlined(function: Function) -> Function:
-    """The same for a function that only kernels call: it becomes a part of each caller. Python cannot call it: that crashes.
+    """Compile a function that only kernels call: it becomes a part of each caller. Python cannot call it: that crashes.
 
     A call would be linked to whichever compiled copy of the function the process has loaded first, its own or that inside
     another kernel, and copies round differently: the last digits would depend on what had been compiled or called before.
@@ -41,13 +42,14 @@ def inlined(function: Function) -> Function:
 
 
 def compiled_and_inlined(function: Function) -> Function:
-    """For a function that both Python and kernels call."""
+    """Compile a function that Python calls, and that becomes a part of each kernel that calls it."""
     return _jit(function, forceinline=True, no_cpython_wrapper=False)
 
 
 def _jit(function: Function, **how: bool) -> Function:
     options: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy", "no_cfunc_wrapper": True} | how
-    elsewhere, config.CACHE_DIR = config.CACHE_DIR, _folder()
+    geometry = function.__module__.removeprefix(f"{__name__}.").partition(".")[0]
+    elsewhere, config.CACHE_DIR = config.CACHE_DIR, _folder(geometry)
     try:
         return cast(Function, numba.njit(function, cache=config.CACHE_DIR is not None, **options))
     except RuntimeError:  # a package without sources, as in a frozen program
@@ -57,15 +59,16 @@ def _jit(function: Function, **how: bool) -> Function:
 
 
 @cache
-def _folder() -> str | None:
+def _folder(geometry: str) -> str | None:
     """Where compiled kernels are kept: where NUMBA_CACHE_DIR says, else beside the package, else in the user's cache.
 
-    None where nothing can be written.
+    ``geometry`` is the folder of their sources. None where nothing can be written.
     """
     here = Path(__file__).parent
-    contents = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(here.rglob("*.py")))).hexdigest()
+    files = [here / "__init__.py", *(file for part in {geometry, "shared"} for file in (here / part).rglob("*.py"))]
+    contents = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
     for place in filter(None, (config.CACHE_DIR, here / "__pycache__", _users_cache())):
-        folder = Path(place) / f"kernels-{contents[:16]}"
+        folder = Path(place) / f"kernels-{geometry}-{contents[:16]}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             TemporaryFile(dir=folder).close()
@@ -104,11 +107,11 @@ def announce_compilation(notify: Callable[[], None]) -> None:
 
 
 def is_cached(tail: bool = False) -> bool:
-    """Whether kernels were compiled before on this machine: the solver's for filters with or without ``tail`` is in the cache."""
-    folder, file = _folder(), "tail_spikes" if tail else "spikes"
-    return folder is not None and any(Path(folder).rglob(f"{file}.relax-*.nbi"))
+    """Whether kernels were compiled before on this machine: the solver's, and those of filters with or without ``tail``."""
+    folder, needed = _folder("line"), ("newton.relax", "tails.correlate" if tail else "responses.correlate")
+    return folder is not None and all(any(Path(folder).rglob(f"{kernel}-*.nbi")) for kernel in needed)
 
 
 def can_be_cached() -> bool:
     """Whether there is a place where compiled kernels can be written, for other processes too."""
-    return _folder() is not None
+    return _folder("line") is not None

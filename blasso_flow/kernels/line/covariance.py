@@ -2,7 +2,7 @@
 
 Unknowns are scaled so that their columns have norm 1: w_i ||root phi_i|| and w_i x_i ||root phi_i'||, interleaved. The matrix
 is banded, its Cholesky factor too, and the entries of the inverse inside the band follow from the factor by recursion
-(Takahashi, Fagan & Chin 1973). Arrays as in `kernels.responses`.
+(Takahashi, Fagan & Chin 1973). Arrays as in `kernels.line.responses`.
 """
 
 from __future__ import annotations

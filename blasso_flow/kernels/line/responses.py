@@ -69,7 +69,7 @@ def _responses(c, v, weights, out):
 
 @inlined
 def _slopes(c, v, scale, weights, out):
-    """The same with the derivative by position into out (2, W); ``scale`` = dv / dposition."""
+    """Polynomials and their derivatives by position, times weights (W,), into out (2, W); ``scale`` = dv / dposition."""
     for k in range(weights.size):
         value = c[DEGREE, k]
         slope = 0.0
@@ -82,7 +82,7 @@ def _slopes(c, v, scale, weights, out):
 
 @inlined
 def _curvatures(c, v, scale, weights, out):
-    """The same with two derivatives into out (3, W): the coefficients are read once."""
+    """Polynomials and two derivatives by position, times weights (W,), into out (3, W): the coefficients are read once."""
     twice = 2 * scale**2
     for k in range(weights.size):
         value = c[DEGREE, k]

@@ -47,9 +47,9 @@ def fill_residual(model, root, values, columns, baseline, residual):
 
 @compiled
 def refit_baseline(model, root, values, columns, inverse, baseline, residual):
-    """The same with the ``baseline`` (B,) of least squares, which replaces the one given.
+    """Replace ``baseline`` (B,) by that of least squares, and fill ``residual`` (M,) with what it then is.
 
-    ``inverse`` (B, B) is that of the columns' inner products.
+    ``residual`` = root * model + sum_b baseline_b columns_b - values; ``inverse`` (B, B) is that of the columns' inner products.
     """
     count = columns.shape[0]
     products = np.empty(count)

@@ -212,17 +212,19 @@ class Line(Interval):
         ``domain``, by default the whole. Returns the number of spikes left, which come first in ``x`` and ``w``, and the
         KKT residual.
         """
+        from blasso_flow.kernels.line.newton import relax
+
         table = self.filter
         curves = x, w, baseline, residual, root[first : first + residual.size], columns
         scales = *(domain or self.domain), strength, table.width, table.norm, self.kinks
-        return self._relax(curves, first, scales, iterations, tolerance)
-
-    def _relax(self, curves: Any, first: int, scales: Any, iterations: int, tolerance: float) -> tuple[int, float]:
-        from blasso_flow.kernels.line.spikes import relax
-
-        arguments: list[Any] = [*curves, *self._table(first), *scales, iterations, tolerance]
+        arguments: list[Any] = [*curves, *self._responses(first), *scales, iterations, tolerance]
         count, _, kkt = relax(*arguments)
         return count, kkt
+
+    def _responses(self, first: int) -> Any:
+        """What Newton steps need of the filter: it as a finite response, or as one with a tail, offset and period."""
+        coefficients, edges, *place = self._table(first)
+        return (coefficients, edges), None, *place
 
     def condense(self, x: FloatArray, w: FloatArray, residual: FloatArray, root: FloatArray, strength: float, most: float) -> int:
         """Drop particles of a flow and merge close ones where the objective does not rise, in place; returns how many are left.

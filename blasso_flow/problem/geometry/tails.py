@@ -36,12 +36,10 @@ class LineWithTails(Line):
         """Always: a spike is a short head and a few amplitudes."""
         return True
 
-    def _relax(self, curves: Any, first: int, scales: Any, iterations: int, tolerance: float) -> tuple[int, float]:
-        from blasso_flow.kernels.line.tail_spikes import relax
-
-        arguments: list[Any] = [*curves, *self._tailed_table(first), *scales, iterations, tolerance]
-        count, _, kkt = relax(*arguments)
-        return count, kkt
+    def _responses(self, first: int) -> Any:
+        """What Newton steps need of the filter: it as a finite response, or as one with a tail, offset and period."""
+        *response, offset = self._tailed_table(first)
+        return None, tuple(response), offset, None
 
     def _inverse_blocks(self, *given_and_out: Any, most: int) -> bool:
         from blasso_flow.kernels.line.tails import inverse_blocks
