@@ -9,7 +9,7 @@ from problems import make
 from blasso_flow import threads
 from blasso_flow.errors import UsageError
 from blasso_flow.flow import solve
-from blasso_flow.problem import losses
+from blasso_flow.problem.sums import PIECE, dot
 from blasso_flow.recovery.settings import Settings
 from blasso_flow.truth.simulation import simulate
 
@@ -87,11 +87,11 @@ def test_alternating_never_runs_two_that_touch_at_once(reach):
 
 
 def test_a_sum_in_pieces_is_the_sum():
-    a, b = np.random.default_rng(0).standard_normal((2, 3 * losses.PIECE + 7))
-    assert losses.dot(a, b) == pytest.approx(float(a @ b), rel=1e-12)
+    a, b = np.random.default_rng(0).standard_normal((2, 3 * PIECE + 7))
+    assert dot(a, b) == pytest.approx(float(a @ b), rel=1e-12)
     with threads.using(2):
-        together = losses.dot(a, b)
-    assert together == losses.dot(a, b)
+        together = dot(a, b)
+    assert together == dot(a, b)
 
 
 def test_the_number_of_threads_is_checked_and_no_part_of_the_result():

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import numpy as np
+
 from blasso_flow.data.column import Units, column
 from blasso_flow.data.signals import FloatArray
 
@@ -60,6 +62,11 @@ class Section:
     strength: float = field(metadata=column("strength of the penalty (lambda)"))
 
 
+def no_coefficients() -> FloatArray:
+    """The coefficients of no baseline, (0,)."""
+    return np.empty(0)
+
+
 @dataclass(frozen=True)
 class ChannelReport:
     """What is known of one channel: settings, numbers of the proof, and how it ended.
@@ -76,21 +83,23 @@ class ChannelReport:
 
     status: Status = field(metadata=column("how the channel ended"))
     message: str = field(metadata=column("what to do about it"))
-    strength: float = field(metadata=column("strength of the penalty (lambda)"))
-    strength_rule: str = field(metadata=column("where the strength came from"))
-    noise_sd: float = field(metadata=column("standard deviation of the noise", Units.VALUES))
-    noise_rule: str = field(metadata=column("where the noise came from"))
-    objective: float = field(metadata=column("objective of the certified measure", Units.SQUARED))
-    dual_value: float = field(metadata=column("proven lower bound of the objective", Units.SQUARED))
-    gap: float = field(metadata=column("proven gap relative to the objective", Units.ONE))
-    gap_noise: float = field(metadata=column("proven gap in units of the noise variance", Units.ONE))
-    violation: float = field(metadata=column("proven bound of sup|eta| minus 1", Units.ONE))
-    rounds: int = field(metadata=column("rounds of the solver", Units.ONE))
+    strength: float = field(default=math.nan, metadata=column("strength of the penalty (lambda)"))
+    strength_rule: str = field(default="", metadata=column("where the strength came from"))
+    noise_sd: float = field(default=math.nan, metadata=column("standard deviation of the noise", Units.VALUES))
+    noise_rule: str = field(default="", metadata=column("where the noise came from"))
+    objective: float = field(default=math.nan, metadata=column("objective of the certified measure", Units.SQUARED))
+    dual_value: float = field(default=math.nan, metadata=column("proven lower bound of the objective", Units.SQUARED))
+    gap: float = field(default=math.nan, metadata=column("proven gap relative to the objective", Units.ONE))
+    gap_noise: float = field(default=math.nan, metadata=column("proven gap in units of the noise variance", Units.ONE))
+    violation: float = field(default=math.nan, metadata=column("proven bound of sup|eta| minus 1", Units.ONE))
+    rounds: int = field(default=0, metadata=column("rounds of the solver", Units.ONE))
     baseline: FloatArray = field(
-        metadata=column("baseline coefficients of the certified measure", Units.VALUES, across="coefficients")
+        default_factory=no_coefficients,
+        metadata=column("baseline coefficients of the certified measure", Units.VALUES, across="coefficients"),
     )
     refit_baseline: FloatArray = field(
-        metadata=column("baseline coefficients of the answer", Units.VALUES, across="coefficients")
+        default_factory=no_coefficients,
+        metadata=column("baseline coefficients of the answer", Units.VALUES, across="coefficients"),
     )
     trace: Sequence[TraceRow] = ()
     seconds: float = field(default=0.0, metadata=column("wall time of the channel", Units.SECONDS, group="timing"))

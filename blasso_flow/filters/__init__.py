@@ -13,13 +13,7 @@ from blasso_flow.data.signals import Axis, FilterDescription
 from blasso_flow.errors import UsageError
 from blasso_flow.filters.exposure import exposed, time_shift
 from blasso_flow.filters.kinds import FilterKind
-from blasso_flow.filters.shapes import decay as _decay
-from blasso_flow.filters.shapes import emg as _emg
-from blasso_flow.filters.shapes import gaussian as _gaussian
-from blasso_flow.filters.shapes import lorentzian as _lorentzian
-from blasso_flow.filters.shapes import lowpass as _lowpass
-from blasso_flow.filters.shapes import measured as _measured
-from blasso_flow.filters.shapes import ricker as _ricker
+from blasso_flow.filters.shapes import KINDS
 from blasso_flow.filters.shapes.decay import decay
 from blasso_flow.filters.shapes.emg import emg
 from blasso_flow.filters.shapes.gaussian import gaussian
@@ -28,10 +22,6 @@ from blasso_flow.filters.shapes.lowpass import lowpass
 from blasso_flow.filters.shapes.measured import measured
 from blasso_flow.filters.shapes.ricker import ricker
 from blasso_flow.filters.table import NORMALISATIONS, Filter, tabulate
-
-KINDS: dict[str, FilterKind] = {
-    module.KIND.name: module.KIND for module in (_gaussian, _ricker, _decay, _lorentzian, _emg, _lowpass, _measured)
-}
 
 __all__ = [
     "KINDS",

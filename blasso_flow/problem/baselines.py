@@ -51,6 +51,10 @@ class Baseline:
     def __str__(self) -> str:
         return self.text
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Another process reads the text again."""
+        return parse, (self.text,)
+
     @property
     def fits_rate(self) -> bool:
         """Whether the columns depend on a rate that is not known yet."""

@@ -31,6 +31,7 @@ from blasso_flow.problem.width_law import WidthLaw
 from blasso_flow.recovery.routes import OnRow, solve_as_counts, solve_squared
 from blasso_flow.recovery.settings import CONSTANT, Settings
 
+PROVEN = ("status", "message", "objective", "dual_value", "gap", "gap_noise", "violation", "rounds", "baseline", "trace")
 MISFIT = 2.0  # mean square residual in noise variances
 
 
@@ -115,21 +116,12 @@ def _recovered(
             eta=solution.eta,
         ),
         report=ChannelReport(
-            status=solution.status,
-            message=solution.message,
+            **{name: getattr(solution, name) for name in PROVEN},
             strength=problem.strength,
             strength_rule=solved.strength.rule,
             noise_sd=record.noise_sd,
             noise_rule=solved.noise.rule,
-            objective=solution.objective,
-            dual_value=solution.dual_value,
-            gap=solution.gap,
-            gap_noise=solution.gap_noise,
-            violation=solution.violation,
-            rounds=solution.rounds,
-            baseline=solution.baseline,
             refit_baseline=answer.baseline,
-            trace=solution.trace,
             seconds=perf_counter() - begun,
             notes=notes,
             baseline_rule="" if solved.settings.baseline == settings.baseline else str(solved.settings.baseline),
@@ -219,23 +211,6 @@ def _misfit(problem: Problem, model: FloatArray) -> tuple[str, ...]:
 
 
 def _nothing(values: FloatArray, status: Status, message: str, begun: float) -> ChannelRecovery:
-    nan = float("nan")
     curve = np.full(values.shape, np.nan)
-    report = ChannelReport(
-        status=status,
-        message=message,
-        strength=nan,
-        strength_rule="",
-        noise_sd=nan,
-        noise_rule="",
-        objective=nan,
-        dual_value=nan,
-        gap=nan,
-        gap_noise=nan,
-        violation=nan,
-        rounds=0,
-        baseline=np.empty(0),
-        refit_baseline=np.empty(0),
-        seconds=perf_counter() - begun,
-    )
+    report = ChannelReport(status, message, seconds=perf_counter() - begun)
     return ChannelRecovery(Spikes.empty(), Optimum.empty(), report, Fit(curve, curve, curve))

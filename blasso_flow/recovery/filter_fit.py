@@ -22,20 +22,15 @@ from blasso_flow.data.signals import FilterDescription, FloatArray, Signal
 from blasso_flow.errors import BlassoFlowError, DataError, UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.flow import solve
-from blasso_flow.noise.level import NoiseEstimate
 from blasso_flow.noise.strength import choose_strength
-from blasso_flow.problem.baselines import Baseline
-from blasso_flow.problem.problem import Problem
 from blasso_flow.recovery.filter_ranges import FilterRanges
-from blasso_flow.recovery.routes import channel_noise, noise_behind_signal, solve_as_counts, with_fitted_rate
+from blasso_flow.recovery.fit_parts import Part, parts_of, with_noise, with_rates
+from blasso_flow.recovery.routes import posed, solve_as_counts
 from blasso_flow.recovery.settings import Settings
 
 LOOSE = 1e-3  # relative gap of a solve in the profile
 ROUNDS = 20  # of such a solve
 ANY = 1e12  # gap in noise units
-MOST_CHANNELS = 4
-MOST_COUNT_CHANNELS = 24  # of counts: a channel has few
-MOST_SAMPLES = 1500  # of a channel: its liveliest stretch
 GRID = {1: 9, 2: 4}  # points a parameter in the coarse grid
 PRECISION = 5e-3  # of a parameter, relative
 EVALUATIONS = 25  # of the objective after the grid
@@ -94,16 +89,6 @@ class FilterFit:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """One channel's part in the profile: its number, a stretch of it, its noise, and its baseline with a rate filled in."""
-
-    number: int
-    stretch: Signal
-    noise: NoiseEstimate
-    baseline: Baseline
-
-
 def fit_filter(
     signal: Signal,
     ranges: FilterRanges,
@@ -121,19 +106,19 @@ def fit_filter(
         raise UsageError("--fit-filter needs a strength that goes with the filter", received=settings.strength, allowed="auto")
     ranges = replace(ranges.exposed(settings.exposure), stored=signal.filter)
     ends = np.log(np.array(list(ranges.ranges.values())))
-    parts = _parts(signal, settings)
+    parts = parts_of(signal, settings)
     if not parts:
         raise DataError(f"{signal.name}: no channel has samples to fit a filter to")
     table = _usable(signal, ranges, ends)
     level = _level(signal, parts, table, settings)
     fits_rate = settings.baseline.fits_rate
-    objective = _Objective(_with_rates(parts, table, settings) if fits_rate else parts, ranges, settings, level)
+    objective = _Objective(with_rates(parts, table, settings) if fits_rate else parts, ranges, settings, level)
     grid = _on_grid(objective, ends, on_try)
     best = filters.build(ranges.at(objective.best), signal.axis, settings.normalisation)
-    louder = _with_noise(signal, parts, best, settings) if settings.loss == "squared" else parts
+    louder = with_noise(signal, parts, best, settings) if settings.loss == "squared" else parts
     if fits_rate or louder != parts:
         parts = louder
-        parts = _with_rates(parts, best, settings) if fits_rate else parts
+        parts = with_rates(parts, best, settings) if fits_rate else parts
         objective = _Objective(parts, ranges, settings, level)
         grid = _on_grid(objective, ends, on_try)
     _refine(objective, ends, (ends[:, 1] - ends[:, 0]) / (GRID[len(ends)] - 1))
@@ -155,7 +140,7 @@ def fit_filter(
 class _Objective:
     """Sum over channels of J / sd^2 at log parameters; every evaluation is kept."""
 
-    def __init__(self, parts: list[_Part], ranges: FilterRanges, settings: Settings, level: float) -> None:
+    def __init__(self, parts: list[Part], ranges: FilterRanges, settings: Settings, level: float) -> None:
         self.parts, self.ranges, self.settings, self.level = parts, ranges, settings, level
         self.points: list[FloatArray] = []
         self.values: list[float] = []
@@ -182,23 +167,15 @@ class _Objective:
                 return np.inf  # rise longer than decay, too narrow, longer than the record or than the baseline's knots
         return total
 
-    def _of_part(self, part: _Part, table: Filter) -> float:
+    def _of_part(self, part: Part, table: Filter) -> float:
         """J / sd^2 of one channel."""
         settings = self.settings
-        by_sample = isinstance(part.stretch.noise_sd, np.ndarray) and settings.noise_sd is None
-        problem = Problem.from_signal(
-            part.stretch,
-            table,
-            strength=self.level * part.noise.sd * table.norm,
-            noise_sd=None if by_sample else part.noise.sd,
-            positive=settings.positive,
-            baseline=part.baseline,
-            margin=settings.margin,
-        )
+        problem = posed(part.stretch, table, replace(settings, baseline=part.baseline), part.noise.sd)
+        problem = problem.with_strength(self.level * part.noise.sd * table.norm)
         return solve(problem, tol=LOOSE, tol_noise=np.inf, max_rounds=ROUNDS).objective / part.noise.sd**2
 
 
-def _of_counts(part: _Part, table: Filter, settings: Settings) -> float:
+def _of_counts(part: Part, table: Filter, settings: Settings) -> float:
     """Poisson loss of one channel's refit, and T a spike."""
     loose = replace(settings, tol=LOOSE, tol_noise=ANY, max_rounds=ROUNDS, refit=True)
     solved = solve_as_counts(part.stretch, table, loose, None)
@@ -243,58 +220,6 @@ def _refine(objective: _Objective, ends: FloatArray, step: FloatArray) -> None:
     )
 
 
-def _parts(signal: Signal, settings: Settings) -> list[_Part]:
-    """Some channels, evenly spread, each as its liveliest stretch of at most `MOST_SAMPLES` samples."""
-    usable = [number for number, channel in enumerate(signal) if np.isfinite(channel.values).any()]
-    most = min(MOST_COUNT_CHANNELS if settings.loss == "poisson" else MOST_CHANNELS, len(usable))
-    chosen = sorted({usable[int(i)] for i in np.linspace(0, len(usable) - 1, most)}) if usable else []
-    parts = []
-    for number in chosen:
-        channel = signal.channel(number)
-        stretch = _liveliest(channel)
-        known = settings.noise_sd is not None or channel.noise_sd is not None
-        noise = channel_noise(stretch if known else channel, None, settings)
-        parts.append(_Part(number, stretch, noise, settings.baseline))
-    return parts
-
-
-def _with_noise(signal: Signal, parts: list[_Part], table: Filter, settings: Settings) -> list[_Part]:
-    """The parts with the noise that a fit leaves, where it hides from differences."""
-
-    def measured(part: _Part) -> _Part:
-        channel = signal.channel(part.number)
-        noise = channel_noise(channel, table, settings)
-        if not noise.hides_from_differences(table):
-            return part
-        return replace(part, noise=noise_behind_signal(channel, table, settings, noise))
-
-    return [measured(part) for part in parts]
-
-
-def _with_rates(parts: list[_Part], table: Filter, settings: Settings) -> list[_Part]:
-    """The parts with the rate of their baseline fitted, each its own, at one filter."""
-    return [replace(part, baseline=with_fitted_rate(part.stretch, table, settings, part.noise)) for part in parts]
-
-
-def _liveliest(channel: Signal) -> Signal:
-    """The stretch with the largest sum of squares about the median, in steps of half a stretch; the whole of a short record."""
-    size = channel.values.size
-    if size <= MOST_SAMPLES or channel.axis.periodic:
-        return channel
-    power = np.nan_to_num((channel.values - np.nanmedian(channel.values)) ** 2)
-    starts = np.append(np.arange(0, size - MOST_SAMPLES, MOST_SAMPLES // 2), size - MOST_SAMPLES)
-    first = int(max(starts, key=lambda start: power[start : start + MOST_SAMPLES].sum()))
-    part = slice(first, first + MOST_SAMPLES)
-    noise = channel.noise_sd
-    return replace(
-        channel,
-        values=channel.values[part],
-        axis=replace(channel.axis, first=float(channel.axis.from_samples(np.array(float(first)))), size=MOST_SAMPLES),
-        noise_sd=noise[part] if isinstance(noise, np.ndarray) else noise,
-        truth=None,
-    )
-
-
 def _usable(signal: Signal, ranges: FilterRanges, ends: FloatArray) -> Filter:
     """The filter in the middle of the ranges, or the first corner that can be used."""
     for candidate in [ends.mean(axis=1), *(np.array(corner) for corner in product(*ends))]:
@@ -309,7 +234,7 @@ def _nothing_usable() -> DataError:
     return DataError("no filter of the ranges can be used", mend="narrow the ranges; see `blasso-flow filters`")
 
 
-def _level(signal: Signal, parts: list[_Part], table: Filter, settings: Settings) -> float:
+def _level(signal: Signal, parts: list[Part], table: Filter, settings: Settings) -> float:
     """u: root mean square over the channels of what `recovery` would take for each, with the multiple of auto in it."""
     levels = []
     for part in parts:

@@ -16,7 +16,6 @@ from blasso_flow.data.signals import Axis, FilterDescription, Signal
 from blasso_flow.errors import UsageError
 from blasso_flow.flow import MAX_ROUNDS, TOLERANCE, TOLERANCE_NOISE, Flow, Solution
 from blasso_flow.noise.strength import StrengthRule
-from blasso_flow.problem import baselines
 from blasso_flow.problem.baselines import Baseline
 from blasso_flow.problem.problem import Problem
 from blasso_flow.recovery.channel import recover_channel, tabulated
@@ -93,35 +92,8 @@ def recover(
     Positions and the signal that the result holds are on the axis of the middles of the exposures, counted from the origin.
     Raises `UsageError` for options that cannot be used. A channel that fails is reported with its status, not raised.
     """
-    settings = Settings(
-        filter=filters.describe(filter) if isinstance(filter, str) else filter,
-        normalisation=normalisation,
-        positive=positive,
-        baseline=baselines.parse(baseline),
-        noise_sd=noise_sd,
-        strength=StrengthRule.parse(strength),
-        false_alarms=false_alarms,
-        tol=tol,
-        tol_noise=tol_noise,
-        max_rounds=max_rounds,
-        refit=refit,
-        refit_width=refit_width,
-        max_spikes=max_spikes,
-        margin=margin,
-        width_law=width_law,
-        loss=loss,
-        exposure=exposure,
-        stamp=stamp,
-        origin=origin,
-        method=method,
-        particles=particles,
-        start=start,
-        step_size=step_size,
-        seed=seed,
-        iterations=iterations,
-        save_particles=save_particles,
-        threads=threads,
-    )
+    given = {name: value for name, value in locals().items() if name in Settings.__dataclass_fields__}
+    settings = Settings(**{**given, "filter": filters.describe(filter) if isinstance(filter, str) else filter})
     recording = _as_signal(signal, spacing, first)
     table = tabulated(recording, settings)
     recording = recording.shifted(settings.time_shift(table))

@@ -57,14 +57,7 @@ def solve_squared(channel: Signal, filter: Filter, settings: Settings, on_round:
     if fits_rate:
         settings = replace(settings, baseline=with_fitted_rate(channel, filter, settings, noise))
     problem, strength = _problem(channel, filter, settings, noise)
-    solution = solve(
-        problem,
-        settings.flow() or settings.method,
-        tol=settings.tol,
-        tol_noise=settings.tol_noise,
-        max_rounds=settings.max_rounds,
-        on_round=on_round,
-    )
+    solution = solve(problem, settings.flow() or settings.method, **settings.stop, on_round=on_round)
     answer = unchanged(solution)
     if settings.refit:
         most = None if settings.refit_width else settings.max_spikes  # merging comes before counting
@@ -87,16 +80,7 @@ def solve_as_counts(channel: Signal, filter: Filter, settings: Settings, on_roun
     from blasso_flow.answer.counts import background, choose_count_strength, refit_counts
 
     settings = replace(settings, baseline=baselines.for_counts(settings.baseline))
-    draft = Problem.from_signal(
-        channel,
-        filter,
-        strength=1.0,
-        noise_sd=1.0,
-        positive=settings.positive,
-        baseline=settings.baseline,
-        margin=settings.margin,
-        loss="poisson",
-    )
+    draft = posed(channel, filter, settings, 1.0)
     ground = background(draft)
     strength = choose_count_strength(settings.strength, draft, ground, settings.false_alarms)
     noise = NoiseEstimate(
@@ -105,18 +89,27 @@ def solve_as_counts(channel: Signal, filter: Filter, settings: Settings, on_roun
         ("objective, gap and proof are those of the Poisson likelihood",),
     )
     problem = replace(draft.with_strength(strength.strength), noise_sd=noise.sd)
-    solution = solve(
-        problem,
-        tol=settings.tol,
-        tol_noise=settings.tol_noise,
-        max_rounds=settings.max_rounds,
-        on_round=on_round,
-    )
+    solution = solve(problem, **settings.stop, on_round=on_round)
     answer = unchanged(solution)
     if settings.refit:
         support = solution.position, solution.weight, solution.baseline
         answer = refit_counts(problem, *support, level=strength.level, most=settings.max_spikes)
     return Solved(settings, noise, problem, strength, solution, answer)
+
+
+def posed(channel: Signal, filter: Filter, settings: Settings, noise_sd: float) -> Problem:
+    """The problem that the settings pose, at strength 1; the noise of every sample, where it is stored, wins."""
+    stored = isinstance(channel.noise_sd, np.ndarray) and settings.noise_sd is None
+    return Problem.from_signal(
+        channel,
+        filter,
+        strength=1.0,
+        noise_sd=None if stored else noise_sd,
+        positive=settings.positive,
+        baseline=settings.baseline,
+        margin=settings.margin,
+        loss=settings.loss,
+    )
 
 
 def channel_noise(channel: Signal, filter: Filter | None, settings: Settings) -> NoiseEstimate:
@@ -177,16 +170,7 @@ def with_fitted_rate(channel: Signal, filter: Filter, settings: Settings, noise:
 
 
 def _problem(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> tuple[Problem, StrengthChoice]:
-    stored = isinstance(channel.noise_sd, np.ndarray) and settings.noise_sd is None
-    draft = Problem.from_signal(
-        channel,
-        filter,
-        strength=1.0,
-        noise_sd=None if stored else noise.sd,
-        positive=settings.positive,
-        baseline=settings.baseline,
-        margin=settings.margin,
-    )
+    draft = posed(channel, filter, settings, noise.sd)
     strength = choose_strength(
         settings.strength,
         filter=filter,

@@ -11,11 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from blasso_flow import filters
 from blasso_flow.answer.refit import Refit, refit
 from blasso_flow.data.reports import Section
-from blasso_flow.data.signals import FilterDescription, FloatArray, Signal
-from blasso_flow.filters import Filter
+from blasso_flow.data.signals import FloatArray, Signal
+from blasso_flow.filters import Filter, gaussian_like
 from blasso_flow.flow import solve
 from blasso_flow.noise.level import NoiseEstimate, estimate_from_residual
 from blasso_flow.noise.strength import StrengthChoice, choose_strength
@@ -24,7 +23,7 @@ from blasso_flow.problem.parts import PartedProblem
 from blasso_flow.problem.problem import Problem
 from blasso_flow.problem.width_law import WidthLaw, cut, move_cuts
 from blasso_flow.proof.parts import PartsExaminer
-from blasso_flow.recovery.routes import FIRST_FIT_TOLERANCE, OnRow, Solved, channel_noise, unchanged
+from blasso_flow.recovery.routes import FIRST_FIT_TOLERANCE, OnRow, Solved, channel_noise, posed, unchanged
 from blasso_flow.recovery.settings import AUTO, Settings
 
 LOOSE_TOLERANCE = 1e-3  # of the solve that moves the cuts
@@ -55,14 +54,7 @@ def solve_in_sections(channel: Signal, filter: Filter, settings: Settings, on_ro
     loose = solve(problem, tol=LOOSE_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds)
     parts = move_cuts(parts, loose.position, channel.axis, law)
     problem, rule, levels = _problem(channel, parts, _tables(parts, filter, channel), settings, noise)
-    solution = solve(
-        problem,
-        tol=settings.tol,
-        tol_noise=settings.tol_noise,
-        max_rounds=settings.max_rounds,
-        start=(loose.position, loose.weight),
-        on_round=on_round,
-    )
+    solution = solve(problem, **settings.stop, start=(loose.position, loose.weight), on_round=on_round)
     answer = unchanged(solution)
     if settings.refit:
         answer = _refit(problem, answer, levels, settings.max_spikes)
@@ -70,25 +62,14 @@ def solve_in_sections(channel: Signal, filter: Filter, settings: Settings, on_ro
 
 
 def _tables(parts: Sequence[Section], filter: Filter, channel: Signal) -> list[Filter]:
-    shared = {name: value for name, value in filter.description.parameters.items() if name not in {"sd", "fwhm"}}
-    described = [FilterDescription("gaussian", {"sd": part.sd, **shared}) for part in parts]
-    return [filters.build(description, channel.axis, filter.normalisation) for description in described]
+    return [gaussian_like(filter, part.sd, channel.axis) for part in parts]
 
 
 def _problem(
     channel: Signal, parts: Sequence[Section], tables: Sequence[Filter], settings: Settings, noise: NoiseEstimate
 ) -> tuple[PartedProblem, StrengthChoice, list[float]]:
     """The problem with a strength in every section, how that of the middle one was chosen, and the sections' Rice levels."""
-    stored = isinstance(channel.noise_sd, np.ndarray) and settings.noise_sd is None
-    whole = Problem.from_signal(
-        channel,
-        max(tables, key=lambda table: table.taps),
-        strength=1.0,
-        noise_sd=None if stored else noise.sd,
-        positive=settings.positive,
-        baseline=settings.baseline,
-        margin=settings.margin,
-    )
+    whole = posed(channel, max(tables, key=lambda table: table.taps), settings, noise.sd)
     draft = PartedProblem(whole, tuple(replace(part, strength=1.0) for part in parts), tuple(tables))
     rule = settings.strength
     auto = rule if rule.kind == "auto" else AUTO

@@ -6,6 +6,7 @@ Knows no numerics beyond the names and ranges it checks.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -78,6 +79,11 @@ class Settings:
             raise UsageError("max_rounds is out of range", received=self.max_rounds, allowed="a whole number from 1")
         if self.threads < 1:
             raise UsageError("threads is out of range", received=self.threads, allowed="a whole number from 1")
+
+    @property
+    def stop(self) -> dict[str, Any]:
+        """When a solve ends: its tolerances and rounds by name."""
+        return {"tol": self.tol, "tol_noise": self.tol_noise, "max_rounds": self.max_rounds}
 
     def time_shift(self, filter: Filter) -> float:
         """What is added to the axis (axis units): from the stamp to the middle of the exposure, and the origin."""

@@ -17,7 +17,7 @@ Positions (K,) are in samples, weights (K,) in signal units, curves (M,) lie on 
 from __future__ import annotations
 
 from blasso_flow.filters import Filter
-from blasso_flow.problem.geometry.births import Births
+from blasso_flow.problem.geometry.bound import Births
 from blasso_flow.problem.geometry.circle import Circle
 from blasso_flow.problem.geometry.line import Line
 from blasso_flow.problem.geometry.tails import LineWithTails

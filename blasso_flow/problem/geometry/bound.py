@@ -9,6 +9,7 @@ polynomials). Rounding is allowed for a priori.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,6 @@ from blasso_flow.data.signals import FloatArray, IntArray
 from blasso_flow.filters import Filter
 from blasso_flow.filters.fitting import DEGREE
 from blasso_flow.filters.polynomials import powers_to_bernstein
-from blasso_flow.problem.geometry.births import Births
 from blasso_flow.problem.geometry.filtering import correlate_blocks, fast_length, stale_pieces
 from blasso_flow.problem.sums import EPSILON, dot
 
@@ -28,6 +28,13 @@ PIECE = 1 << 15  # samples of the domain that a thread takes at a time
 GRAIN = 1 << 9  # samples of the domain that are evaluated anew if one in their windows has changed
 TO_BERNSTEIN = powers_to_bernstein(DEGREE)
 NONE = np.empty(0)
+
+
+class Births(NamedTuple):
+    """Local maxima of a certificate: candidates for new particles, ``position`` (C,) in samples, and ``eta`` (C,) there."""
+
+    position: FloatArray
+    eta: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
