@@ -226,22 +226,24 @@ def test_a_worker_that_dies_costs_time_only(recording: Path, tmp_path: Path) -> 
     assert_same_data(tmp_path / "whole.h5", tmp_path / "r.h5")
 
 
-def half_a_result() -> None:
-    """In a worker: the beginning of a result is sent, and no more."""
+def half_a_result(sent: str) -> None:
+    """In a worker: the beginning of a result is sent, and no more; then there is a file ``sent``."""
     writer = sys._getframe(1).f_locals["result_queue"]._writer
     os.write(writer.fileno(), b"\0\0\xff\xff" + bytes(1000))
+    Path(sent).touch()
     time.sleep(HANGS)
 
 
-def test_stopping_waits_for_no_task_half_sent_and_no_result_half_received() -> None:
+def test_stopping_waits_for_no_task_half_sent_and_no_result_half_received(tmp_path: Path) -> None:
     crew = processes(1)
     pool: Any = crew.executor
     manager, tasks, results = pool._executor_manager_thread, pool._call_queue, pool._result_queue
-    futures = [crew.executor.submit(half_a_result), *(crew.executor.submit(len, bytes(1 << 20)) for _ in range(3))]
     try:
-        while not (futures[1].running() and tasks._thread is not None and not tasks._buffer):
+        crew.executor.submit(half_a_result, str(tmp_path / "sent"))
+        more = [crew.executor.submit(len, bytes(1 << 20)) for _ in range(3)]
+        while not ((tmp_path / "sent").exists() and more[0].running()):
             time.sleep(0.01)
-        time.sleep(1.0)  # the worker has begun to send, and the pipe to it is full
+        time.sleep(0.5)  # what is sent to the worker fills the pipe by then
         crew.stop()
         for thread in (manager, tasks._thread):
             thread.join(HANGS / 4)
