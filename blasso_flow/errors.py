@@ -16,7 +16,7 @@ class BlassoFlowError(Exception):
 
     Parameters
     ----------
-    what : the fault, naming the file, dataset or argument: between backticks, as `refit=False`, options at the shell.
+    what : the fault, naming the file, the dataset or, between backticks as `refit=False`, the argument (an option at the shell).
     received : the value that was given, shown as it would be typed; omitted from the line when not given.
     allowed : what would have been accepted.
     mend : what to do about it.

@@ -230,7 +230,7 @@ def test_a_start_too_sparse_for_the_filter_is_said():
     """One line with the number that is dense enough, which itself raises no note."""
     problem = make("gaussian", seed=5, spikes=6).problem
     (note,) = Flow("euclidean", particles=3).notes(problem)
-    enough = int(note.partition("--particles ")[2].split()[0])
+    enough = int(note.partition("`particles=")[2].partition("`")[0])
     assert f"width of {problem.filter.width * problem.axis.spacing:.3g}" in note
     assert Flow("euclidean", particles=enough).notes(problem) == ()
     assert Flow("euclidean", particles=enough - 1).notes(problem)

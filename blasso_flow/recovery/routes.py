@@ -35,7 +35,7 @@ OnRow = Callable[[TraceRow], None]
 
 
 @dataclass(frozen=True)
-class Solved:
+class ChannelSolution:
     """What a route found: the settings it used (a fitted baseline's rate filled in), and each step's outcome."""
 
     settings: Settings
@@ -46,7 +46,7 @@ class Solved:
     answer: Refit
 
 
-def solve_squared(channel: Signal, filter: Filter, settings: Settings, on_round: OnRow | None) -> Solved:
+def solve_squared(channel: Signal, filter: Filter, settings: Settings, on_round: OnRow | None) -> ChannelSolution:
     """Noise, strength, certified least squares and refit; the settings come back with a fitted baseline's rate."""
     noise = channel_noise(channel, filter, settings)
     estimated = settings.noise_sd is None and channel.noise_sd is None
@@ -69,10 +69,10 @@ def solve_squared(channel: Signal, filter: Filter, settings: Settings, on_round:
         answer = refit_widths(
             problem, answer, level=strength.level, noise_known=not estimated, rate=rate, most=settings.max_spikes
         )
-    return Solved(settings, noise, problem, strength, solution, answer)
+    return ChannelSolution(settings, noise, problem, strength, solution, answer)
 
 
-def solve_as_counts(channel: Signal, filter: Filter, settings: Settings, on_round: OnRow | None) -> Solved:
+def solve_as_counts(channel: Signal, filter: Filter, settings: Settings, on_round: OnRow | None) -> ChannelSolution:
     """Background, Bernstein strength, certified Poisson optimum, and the largest likelihood on its support.
 
     The settings come back with the baseline in columns that are nowhere negative.
@@ -94,7 +94,7 @@ def solve_as_counts(channel: Signal, filter: Filter, settings: Settings, on_roun
     if settings.refit:
         support = solution.position, solution.weight, solution.baseline
         answer = refit_counts(problem, *support, level=strength.level, most=settings.max_spikes)
-    return Solved(settings, noise, problem, strength, solution, answer)
+    return ChannelSolution(settings, noise, problem, strength, solution, answer)
 
 
 def posed(channel: Signal, filter: Filter, settings: Settings, noise_sd: float) -> Problem:

@@ -23,14 +23,14 @@ from blasso_flow.problem.parts import PartedProblem
 from blasso_flow.problem.problem import Problem
 from blasso_flow.problem.width_law import WidthLaw, cut, move_cuts
 from blasso_flow.proof.parts import PartsExaminer
-from blasso_flow.recovery.routes import FIRST_FIT_TOLERANCE, OnRow, Solved, channel_noise, posed, unchanged
+from blasso_flow.recovery.routes import FIRST_FIT_TOLERANCE, ChannelSolution, OnRow, channel_noise, posed, unchanged
 from blasso_flow.recovery.settings import AUTO, Settings
 
 LOOSE_TOLERANCE = 1e-3  # of the solve that moves the cuts
 REFIT_PASSES = 3
 
 
-def solve_in_sections(channel: Signal, filter: Filter, settings: Settings, on_round: OnRow | None) -> Solved:
+def solve_in_sections(channel: Signal, filter: Filter, settings: Settings, on_round: OnRow | None) -> ChannelSolution:
     """Noise, a strength for each section, one certified optimum of the whole record, and the refit section by section.
 
     ``filter`` is a Gaussian whose exposure and normalisation the sections share.
@@ -58,7 +58,7 @@ def solve_in_sections(channel: Signal, filter: Filter, settings: Settings, on_ro
     answer = unchanged(solution)
     if settings.refit:
         answer = _refit(problem, answer, levels, settings.max_spikes)
-    return Solved(settings, noise, problem, rule, solution, answer)
+    return ChannelSolution(settings, noise, problem, rule, solution, answer)
 
 
 def _tables(parts: Sequence[Section], filter: Filter, channel: Signal) -> list[Filter]:
