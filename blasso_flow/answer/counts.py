@@ -122,21 +122,17 @@ def refit_counts(
     free = problem.with_strength(PENALTY_LEFT * area)
     particles = settled(free, Particles.evaluate(free, position, weight, baseline), ENOUGH)
     while particles.position.size:
-        order, objective = _by_significance(free, particles), _objective(free, particles)
+        order, objective = _by_significance(free, particles), particles.objective(free)
         surplus = most is not None and particles.position.size > most
         for numbers in (order[:1], order[1:]):  # the others are tried only where the first one has to stay
             without = [_without(free, particles, int(number)) for number in numbers]
-            least = min(without, key=lambda other: _objective(free, other), default=None)
-            if least is not None and (surplus or 2 * (_objective(free, least) - objective) < level**2):
+            least = min(without, key=lambda other: other.objective(free), default=None)
+            if least is not None and (surplus or 2 * (least.objective(free) - objective) < level**2):
                 particles = least
                 break
         else:
             break
     return _with_errors(free, settled(free, particles))
-
-
-def _objective(problem: Problem, particles: Particles) -> float:
-    return problem.objective(particles.curve, particles.weight)
 
 
 def _by_significance(problem: Problem, particles: Particles) -> IntArray:
@@ -149,9 +145,9 @@ def _without(problem: Problem, particles: Particles, number: int) -> Particles:
     """The particles of largest likelihood after one is left out."""
     position, weight = np.delete(particles.position, number), np.delete(particles.weight, number)
     start = Particles.evaluate(problem, position, weight, particles.baseline)
-    if not _objective(problem, start) < np.inf and not problem.baseline.size:
+    if not start.objective(problem) < np.inf and not problem.baseline.size:
         return start  # counts that nothing else explains
-    if not _objective(problem, start) < np.inf:  # lift the background first
+    if not start.objective(problem) < np.inf:  # lift the background first
         lift = problem.whitened_values.sum() / np.maximum(problem.whitened_baseline.sum(), 1.0)
         start = Particles.evaluate(problem, position, weight, np.maximum(particles.baseline, lift))
     return settled(problem, start, ENOUGH)

@@ -51,13 +51,7 @@ class WidthRefit(Refit):
 
 
 def refit_widths(
-    problem: Problem,
-    start: Refit,
-    *,
-    level: float,
-    noise_known: bool,
-    rate: float | None = None,
-    most: int | None = None,
+    problem: Problem, start: Refit, *, level: float, noise_known: bool, rate: float | None = None, most: int | None = None
 ) -> WidthRefit:
     """Least squares over positions, widths and weights, and over how many peaks there are.
 

@@ -36,9 +36,9 @@ class CountsNewton:
         Raises `DataError` for counts that nothing in the model can make.
         """
         particles = empty(problem)
-        if not _objective(problem, particles) < np.inf and not problem.whitened_baseline.size:
+        if not particles.objective(problem) < np.inf and not problem.whitened_baseline.size:
             particles = _covering(problem)
-        if not _objective(problem, particles) < np.inf:
+        if not particles.objective(problem) < np.inf:
             raise DataError(
                 "counts that neither background nor spikes can make", mend="use `baseline=const`, or give a `margin=`"
             )
@@ -59,11 +59,7 @@ def empty(problem: Problem) -> Particles:
     """No spikes, and the baseline of largest likelihood. Without a baseline that is impossible, unless nothing was counted."""
     columns = problem.whitened_baseline
     particles = Particles.none(problem, _raised(problem, columns, columns.sum(axis=1), FIRST_STEPS))
-    return settled(problem, particles) if _objective(problem, particles) < np.inf and len(columns) > 1 else particles
-
-
-def _objective(problem: Problem, particles: Particles) -> float:
-    return problem.objective(particles.curve, particles.weight)
+    return settled(problem, particles) if particles.objective(problem) < np.inf and len(columns) > 1 else particles
 
 
 def _covering(problem: Problem) -> Particles:
@@ -78,7 +74,7 @@ def _covering(problem: Problem) -> Particles:
         made = weight * rows.sum(axis=1)
         for least in (SILENT, 0.0):
             trial = Particles.evaluate(problem, position[made > least], weight[made > least], NONE)
-            if _objective(problem, trial) < np.inf:
+            if trial.objective(problem) < np.inf:
                 particles = trial
                 break
         position = position[made > FEWEST_COUNTS]
@@ -110,7 +106,7 @@ def _born(problem: Problem, particles: Particles, evidence: Evidence) -> Particl
         return Particles.evaluate(problem, positions, np.append(particles.weight, weight), particles.baseline)
 
     trial = born()
-    while not _objective(problem, trial) < np.inf or _objective(problem, trial) > evidence.objective:
+    while not trial.objective(problem) < np.inf or trial.objective(problem) > evidence.objective:
         weight = weight / 4
         if weight.max() < 1e-12:
             break
@@ -129,7 +125,7 @@ def _merged(problem: Problem, particles: Particles) -> Particles:
             position, weights = np.delete(particles.position, number), np.delete(particles.weight, number)
             position[number], weights[number] = np.clip(centre, *problem.domain), weight
             trial = Particles.evaluate(problem, position, weights, particles.baseline)
-            if _objective(problem, trial) <= _objective(problem, particles):
+            if trial.objective(problem) <= particles.objective(problem):
                 particles = trial
                 continue
         number += 1

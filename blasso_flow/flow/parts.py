@@ -27,14 +27,13 @@ MOST_SPIKES = 20_000  # that move together
 class PartsNewton:
     """Start from the spikes given, by default none; sweep over the sections, then move all spikes together."""
 
-    position: FloatArray | None = None
-    weight: FloatArray | None = None
+    spikes: tuple[FloatArray, FloatArray] | None = None  # positions (samples) and weights
 
     def start(self, problem: PartedProblem) -> Particles:
         """The measure to start from with the best baseline."""
-        if self.position is None or self.weight is None:
+        if self.spikes is None:
             return Particles.none(problem)
-        return Particles.evaluate(problem, self.position, self.weight, np.zeros(problem.record.baseline.shape[1]))
+        return Particles.evaluate(problem, *self.spikes, np.zeros(problem.record.baseline.shape[1]))
 
     def advance(
         self, problem: PartedProblem, particles: Particles, evidence: Evidence, spare: FloatArray | None = None

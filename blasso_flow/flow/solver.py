@@ -134,7 +134,7 @@ def _newton(problem: Problem | PartedProblem, start: tuple[FloatArray, FloatArra
     if isinstance(problem, PartedProblem):
         from blasso_flow.flow.parts import PartsNewton
 
-        return PartsNewton(*(start or (None, None)))
+        return PartsNewton(start)
     if problem.loss.counts:
         from blasso_flow.flow.counts import CountsNewton
 

@@ -56,6 +56,10 @@ class Particles:
             problem, nothing, nothing, np.zeros(problem.record.baseline.shape[1]) if baseline is None else baseline
         )
 
+    def objective(self, problem: Problem) -> float:
+        """J of these particles of a problem without parts."""
+        return problem.objective(self.curve, self.weight)
+
     def joined_by(self, problem: Problem, position: FloatArray, weight: FloatArray) -> Particles:
         """With more particles, in arrays of their own; the baseline stays as it is, for steps that move it too."""
         curve = problem.model(position, weight)

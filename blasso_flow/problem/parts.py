@@ -18,6 +18,7 @@ from blasso_flow.data.reports import Section
 from blasso_flow.data.signals import FloatArray, IntArray
 from blasso_flow.filters import Filter
 from blasso_flow.problem.geometry import Line
+from blasso_flow.problem.geometry.line import Known
 from blasso_flow.problem.problem import Problem
 
 INSIDE = 2.0**-20  # samples: a spike on a cut is moved so far into its own section
@@ -95,7 +96,7 @@ class PartedProblem:
         position: FloatArray,
         weight: FloatArray,
         baseline: FloatArray,
-        before: tuple[FloatArray, FloatArray, FloatArray] | None = None,
+        before: Known | None = None,
         out: FloatArray | None = None,
     ) -> tuple[FloatArray, FloatArray]:
         """Baseline coefficients (B,) fitted beside the spikes, and the whitened residual (M,); nothing is taken over."""

@@ -22,6 +22,7 @@ from blasso_flow.problem.baselines import Baseline
 from blasso_flow.problem.checks import check_counts, whole_margin
 from blasso_flow.problem.geometry import Line, geometry_of
 from blasso_flow.problem.geometry.covariance import LineCovariance
+from blasso_flow.problem.geometry.line import Known
 from blasso_flow.problem.losses import LOSSES, Poisson, Squared
 from blasso_flow.problem.whitening import Whitening, whitening
 
@@ -190,7 +191,7 @@ class Problem:
         position: FloatArray,
         weight: FloatArray,
         baseline: FloatArray,
-        before: tuple[FloatArray, FloatArray, FloatArray] | None = None,
+        before: Known | None = None,
         out: FloatArray | None = None,
     ) -> tuple[FloatArray, FloatArray]:
         """Baseline coefficients (B,) and the curve (M,) that the loss speaks of, for spikes in order.
@@ -218,11 +219,7 @@ class Problem:
         return residual
 
     def residual_without_baseline(
-        self,
-        position: FloatArray,
-        weight: FloatArray,
-        before: tuple[FloatArray, FloatArray, FloatArray] | None = None,
-        out: FloatArray | None = None,
+        self, position: FloatArray, weight: FloatArray, before: Known | None = None, out: FloatArray | None = None
     ) -> FloatArray:
         """root * (phi * mu - y) on the padded record, shape (M,), for sorted positions (samples) and weights of shape (K,).
 
@@ -279,14 +276,7 @@ class Problem:
         return self.geometry.inside(position)
 
     def relax(
-        self,
-        x: FloatArray,
-        w: FloatArray,
-        baseline: FloatArray,
-        residual: FloatArray,
-        *,
-        tolerance: float,
-        iterations: int,
+        self, x: FloatArray, w: FloatArray, baseline: FloatArray, residual: FloatArray, *, tolerance: float, iterations: int
     ) -> tuple[int, float]:
         """Newton on all spikes and the baseline of least squares together, in place: see `Line.relax`."""
         how = self.strength, tolerance, iterations

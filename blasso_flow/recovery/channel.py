@@ -125,7 +125,7 @@ def _recovered(
             seconds=perf_counter() - begun,
             notes=notes,
             baseline_rule="" if solved.settings.baseline == settings.baseline else str(solved.settings.baseline),
-            paths=_in_axis_units(solution.paths, recorded.axis),
+            paths=in_axis_units(solution.paths, recorded.axis),
             sections=sections,
             **_width_report(widths),
         ),
@@ -133,7 +133,8 @@ def _recovered(
     )
 
 
-def _in_axis_units(paths: Paths | None, axis: Axis) -> Paths | None:
+def in_axis_units(paths: Paths | None, axis: Axis) -> Paths | None:
+    """Paths of particles from samples to axis units."""
     return None if paths is None else Paths(axis.from_samples(paths.position), paths.weight)
 
 

@@ -90,11 +90,7 @@ class FilterFit:
 
 
 def fit_filter(
-    signal: Signal,
-    ranges: FilterRanges,
-    settings: Settings,
-    *,
-    on_try: Callable[[int], None] | None = None,
+    signal: Signal, ranges: FilterRanges, settings: Settings, *, on_try: Callable[[int], None] | None = None
 ) -> FilterFit:
     """Profile the penalised objective over the ranges, jointly over at most `MOST_CHANNELS` channels, or more of counts.
 

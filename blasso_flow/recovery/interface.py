@@ -18,7 +18,7 @@ from blasso_flow.flow import MAX_ROUNDS, TOLERANCE, TOLERANCE_NOISE, Flow, Solut
 from blasso_flow.noise.strength import StrengthRule
 from blasso_flow.problem.baselines import Baseline
 from blasso_flow.problem.problem import Problem
-from blasso_flow.recovery.channel import recover_channel, tabulated
+from blasso_flow.recovery.channel import in_axis_units, recover_channel, tabulated
 from blasso_flow.recovery.routes import OnRound
 from blasso_flow.recovery.settings import Settings
 
@@ -127,7 +127,5 @@ def solve(
 ) -> Solution:
     """Minimise a problem and prove the gap: see `flow.solve`. The solution's positions are in axis units."""
     solution = flow.solve(problem, method, tol=tol, tol_noise=tol_noise, max_rounds=max_rounds, on_round=on_round)
-    paths = solution.paths
-    if paths is not None:
-        paths = replace(paths, position=problem.axis.from_samples(paths.position))
+    paths = in_axis_units(solution.paths, problem.axis)
     return replace(solution, position=problem.axis.from_samples(solution.position), paths=paths)

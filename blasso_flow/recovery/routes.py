@@ -189,12 +189,6 @@ def _problem(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEs
 
 def unchanged(solution: Solution) -> Refit:
     """The optimum as the answer: no errors are known, every spike stands alone."""
-    unknown = np.full(solution.position.size, np.nan)
-    return Refit(
-        position=solution.position,
-        weight=solution.weight,
-        baseline=solution.baseline,
-        position_errors=unknown,
-        weight_errors=unknown,
-        group=np.arange(solution.position.size, dtype=np.int64),
-    )
+    count = solution.position.size
+    unknown, alone = np.full(count, np.nan), np.arange(count, dtype=np.int64)
+    return Refit(solution.position, solution.weight, solution.baseline, unknown, unknown, alone)

@@ -102,7 +102,8 @@ class LineBound:
         whole_norm = float(np.linalg.norm(gradient)) * (1 + 1e-12) * scale if table.period else 0.0
         rules = self.relative_rounding, nodes.rounding, signed, whole_norm, self.grain, self.stale
         written = self.local_norm, self.bound, self.exact, self.seen, self.highest
-        threads.each(lambda first, last: kernel.screen(*curves, *rules, first, last, *written), self._pieces())
+        work = stale_pieces(self.stale, PIECE // self.grain)
+        threads.each(lambda first, last: kernel.screen(*curves, *rules, first, last, *written), work)
         target = max(1.0, float(self.seen.max()))
         taken = gradient, self.begin, table.period, table.coefficients, table.edges, TO_BERNSTEIN, -scale
         cells = self.relative_rounding, self.local_norm, signed, *ends, self.grain, self.bound, self.exact, self.highest
@@ -123,10 +124,6 @@ class LineBound:
         position, eta = np.append(position, edge), np.append(eta, edge_eta)
         order = np.argsort(position, kind="stable")
         return sup, Births(position[order], eta[order])
-
-    def _pieces(self) -> list[tuple[int, int]]:
-        """Ranges of grains for one thread each, those without a stale one left out."""
-        return stale_pieces(self.stale, PIECE // self.grain)
 
     def _nodes(self, gradient: FloatArray, before: FloatArray | None = None) -> _Nodes:
         """eta at both ends of every cell; what is the same ``before``, the gradient (M,) of the last evaluation, is kept."""

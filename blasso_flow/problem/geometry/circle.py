@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blasso_flow.data.signals import FloatArray, IntArray
-from blasso_flow.problem.geometry.line import Line
+from blasso_flow.problem.geometry.line import Known, Line
 
 
 class Circle(Line):
     """A periodic filter: positions in [0, period), no ends, no padding, and all spikes are felt everywhere."""
+
+    endless = True
 
     @property
     def period(self) -> int:
@@ -40,15 +42,9 @@ class Circle(Line):
         return model
 
     def residual(
-        self,
-        position: FloatArray,
-        weight: FloatArray,
-        root: FloatArray,
-        values: FloatArray,
-        before: tuple[FloatArray, FloatArray, FloatArray] | None,
-        out: FloatArray,
+        self, position: FloatArray, weight: FloatArray, root: FloatArray, values: FloatArray, known: Known | None, out: FloatArray
     ) -> FloatArray:
-        """root * phi * mu - values on the record, into ``out`` (M,); nothing is taken over from ``before``."""
+        """root * phi * mu - values on the record, into ``out`` (M,); nothing is taken over from ``known``."""
         from blasso_flow.kernels.shared.curves import fill_residual
 
         none = np.empty(0)
@@ -64,11 +60,6 @@ class Circle(Line):
         """Positions of any shape, turned into the domain."""
         turned = position % self.period
         return np.where(turned >= self.period, 0.0, turned)
-
-    @property
-    def endless(self) -> bool:
-        """Whether the domain has no ends."""
-        return True
 
     def spaced(self, step: float) -> FloatArray:
         """Positions ``step`` apart that cover the domain, the last one possibly nearer to the first."""

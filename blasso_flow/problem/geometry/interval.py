@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ class Interval:
     of a wider filter on the same record, to be used instead. "In order" is the order of the positions, "near" a distance.
     """
 
+    endless: ClassVar[bool] = False  # whether the domain has no ends
     filter: Filter
     samples: int
     margin: tuple[int, int] = (0, 0)
@@ -72,11 +74,6 @@ class Interval:
     def inside(self, position: FloatArray) -> FloatArray:
         """Positions of any shape, moved into the domain where they are outside."""
         return np.clip(position, *self.domain)
-
-    @property
-    def endless(self) -> bool:
-        """Whether the domain has no ends."""
-        return False
 
     def spaced(self, step: float) -> FloatArray:
         """Positions ``step`` apart that cover the domain, both ends included."""

@@ -17,6 +17,7 @@ from blasso_flow.problem.geometry.covariance import LineCovariance, determined, 
 from blasso_flow.problem.geometry.interval import Interval
 from blasso_flow.problem.geometry.neighbourhoods import LONG_TAIL_WINDOW, MOST, REACH, windows, within
 
+Known = tuple[FloatArray, FloatArray, FloatArray]  # positions and weights of a measure, and its residual
 MODEL_PIECE = 1 << 11  # spikes whose responses a thread adds at a time
 SPIKES_PIECE = 1 << 10  # spikes that a thread correlates at a time
 PIECE = 1 << 15  # samples whose residual a thread computes at a time
@@ -56,20 +57,14 @@ class Line(Interval):
         add_responses(position, weight, *self._table(first), curve)
 
     def residual(
-        self,
-        position: FloatArray,
-        weight: FloatArray,
-        root: FloatArray,
-        values: FloatArray,
-        before: tuple[FloatArray, FloatArray, FloatArray] | None,
-        out: FloatArray,
+        self, position: FloatArray, weight: FloatArray, root: FloatArray, values: FloatArray, known: Known | None, out: FloatArray
     ) -> FloatArray:
         """root * phi * mu - values on the padded record, into ``out`` (M,): see `Problem.residual_without_baseline`."""
         from blasso_flow.kernels.line.responses import fill_residual
 
         grain, none = max(GRAIN, 4 * self.filter.taps), np.empty(0)
         curves = root, values, *self._table()[:3], grain
-        others = *(before or (none, none, none)), out
+        others = *(known or (none, none, none)), out
         threads.each(
             lambda first, last: fill_residual(position, weight, *curves, first, last, *others),
             threads.pieces(-(-out.size // grain), max(1, PIECE // grain)),
