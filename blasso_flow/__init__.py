@@ -12,45 +12,27 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from blasso_flow import filters
-    from blasso_flow.audit.audit import certify
-    from blasso_flow.data.results import Recovery
-    from blasso_flow.data.signals import Axis, FilterDescription, Signal, Truth
-    from blasso_flow.data.spikes import Spikes
-    from blasso_flow.errors import BlassoFlowError
-    from blasso_flow.files import read_result, read_signal, write_result, write_signal
-    from blasso_flow.flow import Flow
-    from blasso_flow.plots import plot
-    from blasso_flow.problem.baselines import Baseline
-    from blasso_flow.problem.problem import Problem
-    from blasso_flow.recovery.interface import recover, solve
-    from blasso_flow.truth.scoring import score
-    from blasso_flow.truth.simulation import simulate
-
-__all__ = [
-    "Axis",
-    "Baseline",
-    "BlassoFlowError",
-    "FilterDescription",
-    "Flow",
-    "Problem",
-    "Recovery",
-    "Signal",
-    "Spikes",
-    "Truth",
-    "__version__",
-    "certify",
-    "filters",
-    "plot",
-    "read_result",
-    "read_signal",
-    "recover",
-    "score",
-    "simulate",
-    "solve",
-    "write_result",
-    "write_signal",
-]
+    from blasso_flow import filters as filters
+    from blasso_flow.audit.audit import certify as certify
+    from blasso_flow.data.results import Recovery as Recovery
+    from blasso_flow.data.signals import Axis as Axis
+    from blasso_flow.data.signals import FilterDescription as FilterDescription
+    from blasso_flow.data.signals import Signal as Signal
+    from blasso_flow.data.signals import Truth as Truth
+    from blasso_flow.data.spikes import Spikes as Spikes
+    from blasso_flow.errors import BlassoFlowError as BlassoFlowError
+    from blasso_flow.files import read_result as read_result
+    from blasso_flow.files import read_signal as read_signal
+    from blasso_flow.files import write_result as write_result
+    from blasso_flow.files import write_signal as write_signal
+    from blasso_flow.flow import Flow as Flow
+    from blasso_flow.plots import plot as plot
+    from blasso_flow.problem.baselines import Baseline as Baseline
+    from blasso_flow.problem.problem import Problem as Problem
+    from blasso_flow.recovery.interface import recover as recover
+    from blasso_flow.recovery.interface import solve as solve
+    from blasso_flow.truth.scoring import score as score
+    from blasso_flow.truth.simulation import simulate as simulate
 
 _HOMES = {
     "Axis": "data.signals",
@@ -74,6 +56,8 @@ _HOMES = {
     "write_result": "files",
     "write_signal": "files",
 }
+
+__all__ = ["__version__", "filters", *_HOMES]  # noqa: PLE0604  # names, as the keys are
 
 
 def __getattr__(name: str) -> object:

@@ -466,3 +466,17 @@ def test_a_fractional_ricker_is_the_ricker_with_its_spectrum_multiplied(order):
     exact *= (found @ exact) / (exact @ exact)  # the peak is normalised between the samples
     assert np.abs(found - exact).max() < 1e-8
     assert filter.error < 1e-12
+
+
+def test_a_filter_is_tabulated_once_for_who_asks_again():
+    axis = Axis(0.0, 0.1, 200)
+    description = describe("gaussian:sd=0.5")
+    table = build(description, axis)
+    assert build(describe("gaussian:sd=0.5"), axis) is table
+    for other in (
+        build(describe("gaussian:sd=0.5000000001"), axis),
+        build(description, Axis(0.0, 0.1, 201)),
+        build(description, axis, "area"),
+    ):
+        assert other is not table
+        assert other.response(np.zeros(1)) != pytest.approx(0.0)

@@ -44,6 +44,8 @@ __all__ = [
     "time_shift",
 ]
 
+_last: dict[tuple[object, ...], Filter] = {}
+
 
 def kind_of(name: str) -> FilterKind:
     """The registered kind of that name. Raises `UsageError` when there is none."""
@@ -80,8 +82,15 @@ def completed(description: FilterDescription, stored: FilterDescription | None) 
 
 
 def build(description: FilterDescription, axis: Axis, normalisation: str = "peak") -> Filter:
-    """Tabulate a described filter for an axis. Raises what `table.tabulate` raises."""
-    return tabulate(kind_of(description.kind), description, axis.spacing, axis.size, normalisation)
+    """A described filter, tabulated for an axis; the last table is kept. Raises what `table.tabulate` raises."""
+    curves = [None if curve is None else curve.tobytes() for curve in (description.lag, description.response)]
+    asked = str(description), *description.parameters.values(), *curves, axis.spacing, axis.size, normalisation
+    table = _last.get(asked)
+    if table is None:
+        table = tabulate(kind_of(description.kind), description, axis.spacing, axis.size, normalisation)
+        _last.clear()
+        _last[asked] = table
+    return table
 
 
 def gaussian_like(filter: Filter, sd: float, axis: Axis) -> Filter:

@@ -23,6 +23,7 @@ from blasso_flow.errors import BlassoFlowError, DataError, UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.flow import solve
 from blasso_flow.noise.strength import choose_strength
+from blasso_flow.problem.baselines import check_length
 from blasso_flow.recovery.filter_ranges import FilterRanges
 from blasso_flow.recovery.fit_parts import Part, parts_of, with_noise, with_rates
 from blasso_flow.recovery.routes import posed, solve_as_counts
@@ -158,6 +159,7 @@ class _Objective:
         for part in self.parts:
             try:
                 table = filters.build(description, part.excerpt.axis, settings.normalisation)
+                check_length(settings.baseline, table.length)
                 total += _of_counts(part, table, settings) if settings.loss == "poisson" else self._of_part(part, table)
             except BlassoFlowError:
                 return np.inf  # rise longer than decay, too narrow, longer than the record or than the baseline's knots

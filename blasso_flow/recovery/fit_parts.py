@@ -9,9 +9,10 @@ import numpy as np
 from blasso_flow.data.signals import Signal
 from blasso_flow.filters import Filter
 from blasso_flow.noise.level import NoiseEstimate
+from blasso_flow.problem import baselines
 from blasso_flow.problem.baselines import Baseline
 from blasso_flow.recovery.routes import channel_noise, noise_behind_signal, with_fitted_rate
-from blasso_flow.recovery.settings import Settings
+from blasso_flow.recovery.settings import CONSTANT, Settings
 
 MOST_CHANNELS = 4
 MOST_COUNT_CHANNELS = 24  # of counts: a channel has few
@@ -39,7 +40,11 @@ def parts_of(signal: Signal, settings: Settings) -> list[Part]:
         excerpt = _liveliest(channel)
         known = settings.noise_sd is not None or channel.noise_sd is not None
         noise = channel_noise(excerpt if known else channel, None, settings)
-        parts.append(Part(number, excerpt, noise, settings.baseline))
+        baseline = settings.baseline
+        if baseline.kind == "percentile":  # taken off once
+            left = excerpt.values - baselines.removed(baseline, excerpt.values, excerpt.axis)
+            excerpt, baseline = replace(excerpt, values=left), CONSTANT
+        parts.append(Part(number, excerpt, noise, baseline))
     return parts
 
 
