@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -71,15 +72,26 @@ def processes(jobs: int) -> Crew:
 
     def stop() -> None:
         pool: Any = executor  # there is no public way to end a call that is running
-        workers, tasks, results = list((pool._processes or {}).values()), pool._call_queue, pool._result_queue
+        workers = list((pool._processes or {}).values())
+        if workers and not pool._broken:  # else the pool would wait for ever for a task half sent, or for a result half received
+            pipes = [_taken(pool._call_queue, "_reader"), _taken(pool._result_queue, "_writer")]
+        else:
+            pipes = []  # a pool that has lost a worker closes them itself
         executor.shutdown(wait=False, cancel_futures=True)
         for worker in workers:
             worker.kill()
-        if workers:  # else the pool would wait for ever for a task half sent, or for a result half received
-            tasks._reader.close()
-            results._writer.close()
+        for pipe in pipes:
+            pipe.close()
 
     return Crew(executor, lambda: WAITING * jobs, stop, (BrokenProcessPool,), lambda: processes(jobs))
+
+
+def _taken(queue: Any, side: str) -> Any:
+    """One side of a queue's pipe as an object of its own, so that the pool's thread, which may close it too, closes nothing."""
+    pipe = getattr(queue, side)
+    own = copy(pipe)
+    pipe._handle = None
+    return own
 
 
 def _begin() -> None:
