@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from blasso_flow.data.version import __version__
 
 if TYPE_CHECKING:
     from blasso_flow import filters as filters

@@ -16,7 +16,8 @@ from blasso_flow.flow import solve
 from blasso_flow.flow.ledger import relative_gap
 from blasso_flow.problem.particles import Particles
 from blasso_flow.problem.problem import Problem
-from blasso_flow.proof.evidence import eta_and_slopes, examiner, kkt_residuals
+from blasso_flow.proof.evidence import eta_and_slopes, kkt_residuals
+from blasso_flow.proof.examiner import examiner
 
 VARIANTS = {
     "plain": {},

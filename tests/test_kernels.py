@@ -52,7 +52,9 @@ def test_model_correlation_and_norms(filter_name):
             atol=tolerance,
         )
     dense = naive.response_matrix(problem.filter, position, samples)
-    np.testing.assert_allclose(problem.squared_norms(position), (problem.sample_weights[:, None] * dense**2).sum(axis=0))
+    np.testing.assert_allclose(
+        problem.geometry.squared_norms(position, problem.root), (problem.sample_weights[:, None] * dense**2).sum(axis=0)
+    )
 
 
 @pytest.mark.parametrize("filter_name", FILTERS)

@@ -21,7 +21,7 @@ from blasso_flow.problem import baselines
 from blasso_flow.problem.losses import POISSON
 from blasso_flow.problem.particles import Particles
 from blasso_flow.problem.problem import Problem
-from blasso_flow.proof.evidence import examiner
+from blasso_flow.proof.examiner import examiner
 from blasso_flow.recovery.interface import recover
 
 SAMPLES = 300

@@ -127,7 +127,7 @@ def _thinned(free: Problem, particles: Particles, most: int) -> Particles:
 def _with_one_more(free: Problem, particles: Particles) -> list[Particles]:
     """The particles and one more, settled: a trial for each of the best places."""
     _, (position, eta) = free.geometry.bound(free.strength, free.positive)(free.root * particles.curve)
-    norms = free.squared_norms(position)
+    norms = free.geometry.squared_norms(position, free.root)
     weight = BIRTH_WEIGHT * eta * free.strength / np.where(norms > 0, norms, np.inf)
     best = np.argsort(-np.abs(weight * eta), kind="stable")[:PLACES]
     return [

@@ -16,11 +16,11 @@ from uuid import uuid4
 
 import numpy as np
 
-from blasso_flow import __version__
 from blasso_flow.data.blocks import Block, encode
 from blasso_flow.data.reports import Status
 from blasso_flow.data.results import ChannelRecovery
 from blasso_flow.data.signals import Signal
+from blasso_flow.data.version import __version__
 from blasso_flow.errors import BlassoFlowError, RunError
 from blasso_flow.files import SignalFile, open_signal
 from blasso_flow.filters import Filter

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from blasso_flow import __version__
 from blasso_flow.cli.outcome import Terminated, report, unwind_on_signals
+from blasso_flow.data.version import __version__
 
 # Command, module and function name are one (- is _ there); the summary is repeated here so that `--help` imports none of them.
 SUMMARIES = {

@@ -17,11 +17,11 @@ from typing import Protocol
 import h5py
 import numpy as np
 
-from blasso_flow import __version__
 from blasso_flow.answer.rates import check_width
 from blasso_flow.data.blocks import Block, Totals
 from blasso_flow.data.results import Recovery
 from blasso_flow.data.signals import Axis, FilterDescription
+from blasso_flow.data.version import __version__
 from blasso_flow.errors import UsageError
 from blasso_flow.files.atomic import Target, build_image, check_target, write_bytes, write_large
 from blasso_flow.files.columns import TEXT, clean, nxroot

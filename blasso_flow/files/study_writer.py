@@ -9,7 +9,7 @@ import json
 import h5py
 import numpy as np
 
-from blasso_flow import __version__
+from blasso_flow.data.version import __version__
 from blasso_flow.files.atomic import build_image, write_bytes
 from blasso_flow.files.columns import TEXT, write_column, write_scale
 from blasso_flow.files.layout import ROW

@@ -11,7 +11,7 @@ from blasso_flow.flow.ledger import ROUNDS, Ledger, Remedies, Solution
 from blasso_flow.flow.method import Method, Moved
 from blasso_flow.problem.parts import PartedProblem
 from blasso_flow.problem.problem import Problem
-from blasso_flow.proof.evidence import examiner
+from blasso_flow.proof.examiner import examiner
 
 
 def run(

@@ -71,7 +71,7 @@ class WindowedNewton:
         if particles.position.size and position.size:
             free = ~_beside_unsettled(problem, particles, births)
             position, eta = position[free], eta[free]
-        norms = problem.squared_norms(position)
+        norms = problem.geometry.squared_norms(position, problem.root)
         excess = eta - np.sign(eta)
         usable = (norms > 0) & (excess != 0)
         if not usable.any():

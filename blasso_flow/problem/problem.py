@@ -108,7 +108,7 @@ class Problem:
         )
         vars(problem).update(whitening=prepared, geometry=geometry)
         if problem.loss.counts:
-            check_counts(problem)
+            check_counts(filter, problem.values, problem.baseline, positive)
         return problem
 
     def with_strength(self, strength: float) -> Problem:
@@ -248,10 +248,6 @@ class Problem:
         return gradient if self.whitening.equal_weights else sums.multiplied(self.root, gradient)
 
     # ---- products and neighbourhoods of spikes: positions (K,) in samples, in order
-
-    def squared_norms(self, position: FloatArray) -> FloatArray:
-        """sum W phi(. - x)^2 at positions (samples) of shape (K,)."""
-        return self.geometry.squared_norms(position, self.root)
 
     def rows(self, position: FloatArray, orders: int = 1) -> tuple[IntArray, FloatArray]:
         """Padded samples (K, W) that each spike reaches, and response and derivatives there (orders, K, W)."""

@@ -3,18 +3,20 @@
 eta(x) = -<u, phi(. - x)> / strength with u the gradient of the loss. If |eta| <= s on the whole domain (eta <= s for
 non-negative measures), a multiple of u is feasible for the dual problem, and the objective minus the dual value there bounds how
 far the iterate is above the optimum.
+
+An *examiner* of a problem prepares once what depends on the problem alone. Called with an iterate and ``target``, the largest gap
+at an objective that will do, which decides what is worth a birth, it gives `Evidence`; its ``eta`` gives the certificate at
+the particles. There is one for least squares, for counts, and for problems with parts: see `examiner`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from blasso_flow.data.signals import FloatArray
 from blasso_flow.problem.geometry import Births
 from blasso_flow.problem.particles import Particles
-from blasso_flow.problem.parts import PartedProblem
 from blasso_flow.problem.problem import Problem
 
 BIRTH_SHARE = 0.1  # of the tolerance: candidates so close to 1 cannot keep the gap above it
@@ -39,31 +41,6 @@ class Evidence:
     sup: float
     rounding: float
     births: Births
-
-
-class Examiner(Protocol):
-    """Examines iterates of one problem; what depends on the problem alone is prepared once."""
-
-    def __call__(self, particles: Particles, target: Target) -> Evidence:
-        """Evidence on an iterate; ``target(objective)`` is the largest gap that will do, which decides what is worth a birth."""
-
-    def eta(self, particles: Particles) -> FloatArray:
-        """The certificate at the particles' positions, shape (K,)."""
-
-
-def examiner(problem: Problem | PartedProblem) -> Examiner:
-    """The examiner that suits a problem: least squares, counts, or parts."""
-    if isinstance(problem, PartedProblem):
-        from blasso_flow.proof.parts import PartsExaminer
-
-        return PartsExaminer(problem)
-    if problem.loss.counts:
-        from blasso_flow.proof.counts import CountsExaminer
-
-        return CountsExaminer(problem)
-    from blasso_flow.proof.squares import SquaresExaminer
-
-    return SquaresExaminer(problem)
 
 
 def birth_level(objective: float, target: Target) -> float:

@@ -21,7 +21,8 @@ from blasso_flow.flow.newton import WindowedNewton
 from blasso_flow.kernels import can_be_cached, is_cached
 from blasso_flow.problem.geometry.covariance import nothing_fixed
 from blasso_flow.problem.problem import Problem
-from blasso_flow.proof.evidence import examiner, kkt_residuals
+from blasso_flow.proof.evidence import kkt_residuals
+from blasso_flow.proof.examiner import examiner
 
 SAMPLES = 64
 FINITE, ENDING_IN_EXPONENTIALS = "gaussian:sd=2", "decay:rise=0.5,decay=2"

@@ -111,9 +111,8 @@ def _as_signal(signal: Signal | ArrayLike, spacing: float | None, first: float |
         if spacing is not None or first is not None:
             raise UsageError("a signal has an axis of its own", received="spacing or first", mend="give them with plain samples")
         return signal
-    values = np.asarray(signal, dtype=np.float64)
-    size = values.shape[-1] if values.ndim else 0
-    return Signal(values, Axis(0.0 if first is None else first, 1.0 if spacing is None else spacing, size))
+    values = np.atleast_1d(np.asarray(signal, dtype=np.float64))
+    return Signal(values, Axis(first or 0.0, 1.0 if spacing is None else spacing, values.shape[-1]))
 
 
 def solve(
