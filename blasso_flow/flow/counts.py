@@ -23,7 +23,6 @@ FEWEST_COUNTS = 0.1  # of a spike to start with
 SILENT = 1e-6  # counts that a spike makes: as good as none
 MERGE = 0.05  # widths
 BIRTH_WEIGHT = 0.5  # of the exact one-step weight
-NONE = np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def _covering(problem: Problem) -> Particles:
         weight = _raised(problem, rows, rows.sum(axis=1) + problem.strength, FIRST_STEPS)
         made = weight * rows.sum(axis=1)
         for least in (SILENT, 0.0):
-            trial = Particles.evaluate(problem, position[made > least], weight[made > least], NONE)
+            trial = Particles.evaluate(problem, position[made > least], weight[made > least], np.empty(0))
             if trial.objective(problem) < np.inf:
                 particles = trial
                 break
