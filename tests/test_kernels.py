@@ -168,7 +168,11 @@ def test_merging_two_particles_on_one_end(filter_name):
     problem = make(filter_name, spikes=0).problem
     table = problem.filter
     curves = table.coefficients, table.edges
-    finite, tail = (None, (*curves, table.tail, table.tail_tap)) if table.tail.size else (curves, None)
+    finite, tail, work = curves, None, (None, None, None, None)
+    if table.tail.size:
+        finite, tail = None, (*curves, table.tail, table.tail_tap)
+        power = np.exp(-np.outer(table.tail[0], np.arange(problem.root.size + 1)))
+        work = power, np.empty((1, 2, table.tail_tap)), np.empty((1, 2, len(power))), np.empty(1, np.int64)
     merge = called(steps.merge)
     for position in (159.0, 23.0, 0.0):
         for seed in range(50):
@@ -177,7 +181,7 @@ def test_merging_two_particles_on_one_end(filter_name):
             residual = problem.residual(x, w, np.empty(0))
             count = merge(
                 x, w, residual, problem.root, finite, tail, problem.geometry.offset, None,
-                np.empty(table.tail_tap), problem.strength, table.width,
+                np.empty(table.tail_tap), problem.strength, table.width, *work,
             )  # fmt: skip
             assert count == 1
             assert x[0] == position

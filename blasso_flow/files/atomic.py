@@ -111,11 +111,7 @@ def write_bytes(data: bytes | memoryview, target: Target, *, overwrite: bool = F
 
 
 def _write(
-    target: Target,
-    copy: Callable[[BinaryIO], None],
-    fill: Callable[[int], None],
-    overwrite: bool,
-    inputs: Iterable[object],
+    target: Target, copy: Callable[[BinaryIO], None], fill: Callable[[int], None], overwrite: bool, inputs: Iterable[object]
 ) -> None:
     """Copy to a stream or device, or fill a temporary file and give it the target's name."""
     check_target(target, overwrite=overwrite, inputs=inputs)

@@ -116,11 +116,7 @@ def _attach(dataset: h5py.Dataset, scales: Sequence[h5py.Dataset]) -> None:
 
 
 def _create(
-    group: h5py.Group,
-    name: str,
-    shape: tuple[int, ...],
-    kind: np.dtype[np.generic],
-    values: NDArray[np.generic] | None = None,
+    group: h5py.Group, name: str, shape: tuple[int, ...], kind: np.dtype[np.generic], values: NDArray[np.generic] | None = None
 ) -> h5py.Dataset:
     if math.prod(shape) < COMPRESSED_FROM or kind == TEXT:
         return group.create_dataset(name, shape, kind, data=values)

@@ -135,11 +135,7 @@ class Filter:
 
 
 def tabulate(
-    kind: FilterKind,
-    description: FilterDescription,
-    spacing: float,
-    samples: int,
-    normalisation: str = "peak",
+    kind: FilterKind, description: FilterDescription, spacing: float, samples: int, normalisation: str = "peak"
 ) -> Filter:
     """Tabulate a filter for a spacing (axis units) and a record of ``samples`` samples.
 

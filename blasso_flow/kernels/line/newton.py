@@ -180,8 +180,12 @@ def relax(
                         band[mixed_row, mixed] += c[1, i]
                     else:
                         curvature = max(curvature, 0.0)
-                    damped = band[j, own_x] * (1 + damping)
-                    band[j, own_x] = damped + curvature + damping * strength * abs(w[i]) / width**2 + 1e-300
+                    if tail is not None:
+                        extra = curvature + damping * strength * abs(w[i]) / width**2 + 1e-300
+                        band[j, own_x] = band[j, own_x] * (1 + damping) + extra
+                    if finite is not None:
+                        damped = band[j, own_x] * (1 + damping)
+                        band[j, own_x] = damped + curvature + damping * strength * abs(w[i]) / width**2 + 1e-300
                 sign = 1.0 if w[i] > 0 else -1.0
                 sides[0, 2 * i] = -(c[0, i] + strength * sign)
                 sides[0, j] = -(scale[j] * c[1, i])
@@ -278,8 +282,11 @@ def relax(
                 ordered = ordered and (count == 0 or x[count - 1] <= x[count])
                 count += 1
         sort(x[:count], w[:count])
-        count = merge(x[:count], w[:count], residual, root, finite, tail, offset, period, single, strength, MERGE * width)
-        known = ordered and count == before
+        count = merge(
+            x[:count], w[:count], residual, root, finite, tail, offset, period, single, strength, MERGE * width, power, pair,
+            end, beside,
+        )  # fmt: skip
+        known = tail is None and ordered and count == before
         if known:
             rows, rows2 = rows2, rows
             ends, ends2 = ends2, ends

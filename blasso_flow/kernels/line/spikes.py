@@ -42,7 +42,8 @@ def condense(x, w, residual, root, table, edges, offset, period, strength, reach
             x[count] = x[i]
             w[count] = w[i]
             count += 1
-    return merge(x[:count], w[:count], residual, root, (table, edges), None, offset, period, row, strength, reach)
+    rest = row, strength, reach, None, None, None, None
+    return merge(x[:count], w[:count], residual, root, (table, edges), None, offset, period, *rest)
 
 
 @compiled

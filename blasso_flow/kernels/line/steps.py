@@ -11,7 +11,7 @@ import numpy as np
 
 from blasso_flow.kernels import inlined
 from blasso_flow.kernels.line.responses import fill, whitened_rows
-from blasso_flow.kernels.line.tails import add_tail, add_tails, backward, heads, inner
+from blasso_flow.kernels.line.tails import add_response, add_tails, backward, heads, inner
 from blasso_flow.kernels.shared.steps import BESIDE, at_kink, sort
 from blasso_flow.kernels.shared.vectors import add, dot
 
@@ -46,16 +46,12 @@ def leave_kinks(x, w, residual, finite, tail, offset, period, root, low, high, k
 
 
 @inlined
-def merge(x, w, residual, root, finite, tail, offset, period, row, strength, reach):
+def merge(x, w, residual, root, finite, tail, offset, period, row, strength, reach, power, pair, end, place):
     """Merge same-sign neighbours closer than ``reach`` where the objective does not rise; returns the new count.
 
-    ``row`` (taps,) is work space.
+    ``row`` (taps,), ``pair`` (1, 2, taps), ``end`` and ``place`` (1,) are work space, the last three for a tail only.
     """
     taps = row.size
-    if finite is not None:
-        table, edges = finite
-    if tail is not None:
-        table, edges, _, _ = tail
     step = np.empty(3 * taps if tail is None else residual.size)
     kept = 0
     for i in range(1, x.size):
@@ -68,15 +64,18 @@ def merge(x, w, residual, root, finite, tail, offset, period, row, strength, rea
             if tail is None:
                 length = taps if period is not None else min(int(x[i] - x[kept]) + 2 + taps, length)
             step[:length] = 0.0
-            for place, weight in ((x[kept], -w[kept]), (x[i], -w[i]), (middle, total)):
-                shift = fill(place, table, edges, offset, period, row) - begin
-                add(weight, row, step[shift : shift + taps])
+            for there, weight in ((x[kept], -w[kept]), (x[i], -w[i]), (middle, total)):
+                if finite is not None:
+                    shift = fill(there, finite[0], finite[1], offset, period, row) - begin
+                    add(weight, row, step[shift : shift + taps])
                 if tail is not None:
-                    add_tail(weight, place, tail, step[shift + taps : length])
+                    alone = np.full(1, there)
+                    add_response(weight, alone, tail, offset, root, power, pair, end, place, begin, step)
             part = residual[begin : begin + length]
-            weights = root[begin : begin + length]
-            for n in range(length):
-                step[n] *= weights[n]
+            if finite is not None:
+                weights = root[begin : begin + length]
+                for n in range(length):
+                    step[n] *= weights[n]
             change = 0.0  # summed apart: a loop that stores too is reordered or not depending on where the arrays lie
             for n in range(length):
                 change += step[n] * (part[n] + 0.5 * step[n])

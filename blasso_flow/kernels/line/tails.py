@@ -66,15 +66,20 @@ def backward(values, root, power, out):
 
 
 @inlined
-def add_tail(weight, x, tail, target):
-    """Add ``weight`` times the tail of a particle at ``x`` to ``target`` (L,), whose first sample is the first after the head."""
-    _, _, rates, head = tail
-    for e in range(rates.shape[1]):
-        value = weight * rates[1, e] * np.exp(rates[0, e] * (x - np.floor(x) - head))
-        decay = np.exp(-rates[0, e])
-        for n in range(target.size):
-            target[n] += value
-            value *= decay
+def add_response(weight, x, tail, offset, root, power, row, end, begin, first, target):
+    """Add ``weight`` times the whitened response of a particle at ``x`` (1,) to ``target``, which starts at sample ``first``.
+
+    ``row`` (1, 2, T), ``end`` (1, 2, E) and ``begin`` (1,) are work space.
+    """
+    table, edges, rates, head = tail
+    heads(x, table, edges, rates, offset, root, row, end, begin)
+    for k in range(head):
+        target[begin[0] - first + k] += weight * row[0, 0, k]
+    for e in range(power.shape[0]):
+        amplitude = weight * end[0, 0, e]
+        for n in range(begin[0] + head, root.size):
+            target[n - first] += amplitude * root[n]
+            amplitude *= power[e, 1]
 
 
 @inlined
