@@ -68,8 +68,9 @@ batch: $(SIGNALS:.h5=.spikes.h5) ## recover many files: make -j2 batch SIGNALS="
 	@$(BLASSO_FLOW) recover $< --output $@ --force --quiet --accept-unconverged --jobs 1 $(RECOVER_OPTIONS)
 
 # ---- working on it ---------------------------------------------------------------------------------------------------
-test: lint ## lint, type check and run the tests
-	@$(BIN)/python tests/compiling.py
+# Kernels are compiled while types are checked: neither keeps two cores busy.
+test: $(VENV)/.installed-test ## lint, type check and run the tests
+	@$(BIN)/python tests/compiling.py & trap "kill $$! 2> /dev/null" EXIT; $(MAKE) --no-print-directory lint && wait $$!
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-test ## ruff, import layers, mypy
