@@ -145,9 +145,10 @@ def _without(problem: Problem, particles: Particles, number: int) -> Particles:
     """The particles of largest likelihood after one is left out."""
     position, weight = np.delete(particles.position, number), np.delete(particles.weight, number)
     start = Particles.evaluate(problem, position, weight, particles.baseline)
-    if not start.objective(problem) < np.inf and not problem.baseline.size:
-        return start  # counts that nothing else explains
-    if not start.objective(problem) < np.inf:  # lift the background first
+    if not start.objective(problem) < np.inf:
+        if not problem.baseline.size:
+            return start  # counts that nothing else explains
+        # lift the background first
         lift = problem.whitened_values.sum() / np.maximum(problem.whitened_baseline.sum(), 1.0)
         start = Particles.evaluate(problem, position, weight, np.maximum(particles.baseline, lift))
     return settled(problem, start, ENOUGH)

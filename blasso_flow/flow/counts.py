@@ -5,7 +5,7 @@ Weights, baseline columns and their coefficients are at least 0. Everything is i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class CountsNewton:
     def advance(self, problem: Problem, particles: Particles, evidence: Evidence, spare: FloatArray | None = None) -> Particles:
         """Births, then Newton until stationary, and close spikes merged."""
         moved = settled(problem, _born(problem, particles, evidence))
-        return Particles(moved.position, moved.weight, moved.baseline, moved.curve, particles.rounds + 1)
+        return replace(moved, rounds=particles.rounds + 1)
 
 
 def settled(problem: Problem, particles: Particles, enough: float = 0.0) -> Particles:
@@ -105,7 +105,7 @@ def _born(problem: Problem, particles: Particles, evidence: Evidence) -> Particl
         return Particles.evaluate(problem, positions, np.append(particles.weight, weight), particles.baseline)
 
     trial = born()
-    while not trial.objective(problem) < np.inf or trial.objective(problem) > evidence.objective:
+    while not trial.objective(problem) <= evidence.objective:
         weight = weight / 4
         if weight.max() < 1e-12:
             break
