@@ -5,6 +5,8 @@ A kernel that is left over is compiled by the first worker that calls it, while 
 
 from __future__ import annotations
 
+import gc
+import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -19,22 +21,35 @@ FOLLOWED = ("gaussian", "lowpass")
 
 
 def compile_alone() -> None:
-    """Let this process wait for a kernel that another one is compiling, and load it then: numba's cache has no lock."""
+    """Let this process wait for a kernel that another one is compiling for the same types, and load it then.
+
+    Numba's cache has no lock.
+    """
+    from numba.core.caching import FunctionCache
     from numba.core.compiler_lock import global_compiler_lock
     from numba.core.dispatcher import Dispatcher
 
+    gc.set_threshold(100_000)  # as the command does: collecting garbage is a sixth of the time of compiling
     compiles = Dispatcher.compile
 
     def compiles_alone(self: Dispatcher, signature: object) -> object:
-        with global_compiler_lock, _alone_with(self._cache):  # in this order: threads of a process wait for each other first
+        for_types = hashlib.sha256(repr(signature).encode()).hexdigest()[:16]
+        with global_compiler_lock, _alone_with(self._cache, for_types):  # in this order: threads wait for each other first
             return compiles(self, signature)
 
+    keeps = FunctionCache.save_overload
+
+    def keeps_alone(self: FunctionCache, signature: object, data: object) -> None:
+        with _alone_with(self, "index"):  # it lists all types: whoever adds to it at the same time would be forgotten
+            keeps(self, signature, data)
+
     Dispatcher.compile = compiles_alone
+    FunctionCache.save_overload = keeps_alone
 
 
 @contextmanager
-def _alone_with(cache: object) -> Iterator[None]:
-    """No other process is inside with a kernel's ``cache``. Callers lock before callees: nobody waits in a circle."""
+def _alone_with(cache: object, what: str) -> Iterator[None]:
+    """No other process is inside with ``what`` of a kernel's ``cache``. Callers lock before callees: no circle of waiting."""
     try:
         import fcntl
     except ImportError:  # not on this system: kernels are compiled more than once, which costs time only
@@ -45,7 +60,7 @@ def _alone_with(cache: object) -> Iterator[None]:
         yield
         return
     Path(folder).mkdir(parents=True, exist_ok=True)
-    with (Path(folder) / f"{kernel.filename_base}.lock").open("w") as file:
+    with (Path(folder) / f"{kernel.filename_base}.{what}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
