@@ -5,7 +5,6 @@ A kernel that is left over is compiled by the first worker that calls it, while 
 
 from __future__ import annotations
 
-import gc
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -29,12 +28,14 @@ def compile_alone() -> None:
     from numba.core.compiler_lock import global_compiler_lock
     from numba.core.dispatcher import Dispatcher
 
-    gc.set_threshold(100_000)  # as the command does: collecting garbage is a sixth of the time of compiling
+    from blasso_flow.recovery.first_run import collecting_nothing
+
     compiles = Dispatcher.compile
 
     def compiles_alone(self: Dispatcher, signature: object) -> object:
         for_types = hashlib.sha256(repr(signature).encode()).hexdigest()[:16]
-        with global_compiler_lock, _alone_with(self._cache, for_types):  # in this order: threads wait for each other first
+        # In this order: threads of a process wait for each other first.
+        with global_compiler_lock, _alone_with(self._cache, for_types), collecting_nothing():
             return compiles(self, signature)
 
     keeps = FunctionCache.save_overload
