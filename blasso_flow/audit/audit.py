@@ -131,6 +131,8 @@ def audit_channel(
     parts = [Part(filter, domain, report.strength, place, weight)]
     if not reason and settings.get("width_law") is not None:
         reason, parts = section_parts(channel, parts[0], report.sections, settings["width_law"])
+    if not reason and not np.isfinite(report.whitener).all():
+        reason = "the stored colour of the noise has coefficients that are not finite"
     if not reason and (report.baseline.shape != (columns.shape[1],) or not np.isfinite(report.baseline).all()):
         reason = f"the stored baseline has {report.baseline.size} coefficients, not {columns.shape[1]}"
     if reason:
@@ -140,7 +142,9 @@ def audit_channel(
         present = (sample_weights > 0).astype(np.float64)
         objective, dual_value, gap, bound, rounding = prove_poisson(parts[0], values, present, columns, report.baseline, slack)
     else:
-        measured = Measured(values, sample_weights, columns, parts, positive)
+        periodic = filter.period > 0
+        sample_weights = predicted_weights(sample_weights, report.whitener.size, periodic)
+        measured = Measured(values, sample_weights, columns, parts, positive, report.whitener, periodic)
         objective, dual_value, gap, bound, rounding = prove_squared(measured, report.baseline, slack)
     reason = _disagreement(report, objective, gap, allowed, tolerance, rounding)
     return Verdict(
@@ -164,6 +168,16 @@ def _loss_data(channel: Signal, settings: Mapping[str, object]) -> tuple[FloatAr
         sd = np.where(present, channel.noise_sd, 1.0)
         weights *= (np.median(sd[present]) / sd) ** 2
     return np.where(present, channel.values, 0.0), weights
+
+
+def predicted_weights(weights: FloatArray, order: int, periodic: bool) -> FloatArray:
+    """Sample weights (N,), 0 too where one of the ``order`` samples before is missing or, at the start, was never taken."""
+    result = weights.copy()
+    for lag in range(1, order + 1):
+        result[np.roll(weights, lag) == 0] = 0.0
+        if not periodic:
+            result[:lag] = 0.0
+    return result
 
 
 def _domain(channel: Signal, filter: Filter, settings: Mapping[str, object]) -> tuple[float, float]:

@@ -24,13 +24,39 @@ ROUNDING = 8 * float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True)
 class Measured:
-    """The signal as the loss sees it, and the measure to be checked; ``columns`` (N, B)."""
+    """The signal as the loss sees it, and the measure to be checked; ``columns`` (N, B).
+
+    Of coloured noise ``whitener`` (p,) takes from each sample what the p before it predict, on a record that is ``periodic`` or
+    not; samples for which one of them is missing have weight 0.
+    """
 
     values: FloatArray
     sample_weights: FloatArray
     columns: FloatArray
     parts: Sequence[Part]
     positive: bool
+    whitener: FloatArray
+    periodic: bool
+
+    def whitened(self, curve: FloatArray) -> FloatArray:
+        """What the samples before do not predict of a curve (N,) or of columns (N, B), where all of them are."""
+        result = curve.copy()
+        for lag, share in enumerate(self.whitener, 1):
+            result -= share * self._later(curve, lag)
+        return result
+
+    def adjoint(self, curve: FloatArray) -> FloatArray:
+        """The transposed operation: <adjoint(u), y> = <u, whitened(y)>."""
+        result = curve.copy()
+        for lag, share in enumerate(self.whitener, 1):
+            result -= share * self._later(curve[::-1], lag)[::-1]
+        return result
+
+    def _later(self, curve: FloatArray, lag: int) -> FloatArray:
+        moved = np.roll(curve, lag, axis=0)
+        if not self.periodic:
+            moved[:lag] = 0.0
+        return moved
 
 
 def prove_squared(measured: Measured, baseline: FloatArray, slack: float) -> tuple[float, float, float, Bound, float]:
@@ -40,22 +66,28 @@ def prove_squared(measured: Measured, baseline: FloatArray, slack: float) -> tup
     The objective belongs to the stored measure with its stored baseline; the dual point to the best baseline, for which
     columns^T u = 0 holds by itself.
     """
-    y, weights, columns = measured.values, measured.sample_weights, measured.columns
+    weights, columns = measured.sample_weights, measured.whitened(measured.columns)
+    y = measured.whitened(measured.values)
     magnitude = np.zeros(y.size)
     clean = np.sum([filtered(part.filter, part.position, part.weight, y.size, magnitude) for part in measured.parts], axis=0)
+    clean = measured.whitened(clean)
     penalty = sum(part.strength * float(np.abs(part.weight).sum()) for part in measured.parts)
     stored = clean + columns @ baseline
     objective = 0.5 * float(np.sum(weights * (stored - y) ** 2)) + penalty
     best = best_baseline(columns, weights, y - clean)
     fit = clean + columns @ best
     u = weights * (fit - y)
-    bounds = [bound_certificate(part.filter, u, part.strength, part.domain, measured.positive, slack) for part in measured.parts]
+    seen = measured.adjoint(u)
+    bounds = [
+        bound_certificate(part.filter, seen, part.strength, part.domain, measured.positive, slack) for part in measured.parts
+    ]
     bound = max(bounds, key=lambda each: each.supremum)
     present = weights > 0
     square = float(np.sum(u[present] ** 2 / weights[present]))
     product = float(np.sum(u * y))
     scale = _best_scale(square, product, bound.supremum)
     dual_value = -0.5 * scale**2 * square - scale * product
+    magnitude *= (1 + np.abs(measured.whitener).sum()) ** 2
     size = np.abs(u) * (magnitude + np.abs(columns) @ np.abs(best) + np.abs(y))
     leak = float(np.sum(np.abs(columns.T @ u) * np.abs(best))) if best.size else 0.0
     rounding = ROUNDING * (float(np.sum(size)) + objective) + leak

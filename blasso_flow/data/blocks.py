@@ -139,6 +139,7 @@ class Totals:
     optimum: int = 0
     rounds: int = 0
     coefficients: int = 0
+    noise_order: int = 0
     sections: int = 0
     particles: int = 0
     curve: int = 0
@@ -151,13 +152,16 @@ class Totals:
         """With one more block."""
         columns = block.columns
         curves = columns.get("fit/model")
-        tables = [columns[column.path] for column in schema.OF[ChannelReport] if len(column.dimensions) > 1]
+        wide = {"coefficients": self.coefficients, "noise_order": self.noise_order}
+        for column in schema.OF[ChannelReport]:
+            for name in column.dimensions[1:]:
+                wide[name] = max(wide[name], columns[column.path].shape[1])
         return Totals(
             channels=self.channels + block.count,
             spikes=self.spikes + columns["spikes/channel"].size,
             optimum=self.optimum + columns["optimum/channel"].size,
             rounds=self.rounds + columns["trace/channel"].size,
-            coefficients=max(self.coefficients, *(table.shape[1] for table in tables)),
+            **wide,
             sections=self.sections + columns["sections/channel"].size,
             particles=max(self.particles, columns["trace/particle_position"].shape[1]),
             curve=self.curve if curves is None else curves.shape[-1],

@@ -63,7 +63,7 @@ class Section:
 
 
 def no_coefficients() -> FloatArray:
-    """The coefficients of no baseline, (0,)."""
+    """The coefficients of no baseline, or of white noise, (0,)."""
     return np.empty(0)
 
 
@@ -87,6 +87,10 @@ class ChannelReport:
     strength_rule: str = field(default="", metadata=column("where the strength came from"))
     noise_sd: float = field(default=math.nan, metadata=column("standard deviation of the noise", Units.VALUES))
     noise_rule: str = field(default="", metadata=column("where the noise came from"))
+    whitener: FloatArray = field(
+        default_factory=no_coefficients,
+        metadata=column("coefficients of the autoregressive noise", Units.ONE, across="noise_order", shown=None),
+    )
     objective: float = field(default=math.nan, metadata=column("objective of the certified measure", Units.SQUARED))
     dual_value: float = field(default=math.nan, metadata=column("proven lower bound of the objective", Units.SQUARED))
     gap: float = field(default=math.nan, metadata=column("proven gap relative to the objective", Units.ONE))

@@ -46,18 +46,29 @@ def lowered(filter: Filter, stretch: Stretch) -> Stretch:
 
 def reached(filter: Filter, position: float, stretch: float, samples: int) -> slice:
     """Samples of a record that a stretched response at ``position`` reaches."""
-    low, high = filter.support
-    first, last = np.ceil(position + low * stretch), np.floor(position + high * stretch)
+    low, high = filter.plain.support
+    first, last = np.ceil(position + low * stretch), np.floor(position + high * stretch) + filter.whitener.size
     return slice(int(np.clip(first, 0, samples)), int(np.clip(last + 1, 0, samples)))
 
 
 def response(filter: Filter, lag: FloatArray, stretch: Stretch) -> FloatArray:
-    """Stretched response at lags (samples) of any shape."""
-    return lowered(filter, stretch) * filter.response(lag / stretch)
+    """Stretched response at lags (samples) of any shape; where samples are whitened, it is stretched before that."""
+    result = filter.plain.response(lag / stretch)
+    for step, coefficient in enumerate(filter.whitener.tolist(), 1):
+        result = result - coefficient * filter.plain.response((lag - step) / stretch)
+    return lowered(filter, stretch) * result
 
 
 def derivatives(filter: Filter, lag: FloatArray, stretch: Stretch) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Stretched response at lags of any shape, and its derivatives by position (a sample) and by stretch."""
+    value, slope, wider = _plain_derivatives(filter.plain, lag, stretch)
+    for step, coefficient in enumerate(filter.whitener.tolist(), 1):
+        earlier = _plain_derivatives(filter.plain, lag - step, stretch)
+        value, slope, wider = (now - coefficient * before for now, before in zip((value, slope, wider), earlier, strict=True))
+    return value, slope, wider
+
+
+def _plain_derivatives(filter: Filter, lag: FloatArray, stretch: Stretch) -> tuple[FloatArray, FloatArray, FloatArray]:
     scaled = lag / stretch
     factor = lowered(filter, stretch)
     value = factor * filter.response(scaled)

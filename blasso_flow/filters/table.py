@@ -9,7 +9,7 @@ far it is from the closed form. Cell edges fall on every knot of the filter, so 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
@@ -52,6 +52,8 @@ class Filter:
     error : largest distance from the closed form, relative to the peak.
     tail, tail_tap : (2, E) rates r (per sample) and amplitudes a: from tap ``tail_tap`` on, the response at lag l is
         sum a exp(-r (l - first)). E is 0 and ``tail_tap`` the number of taps for a filter without exponential tail.
+    whitener, before_whitening : (p,) coefficients and the filter they were applied to, where samples of coloured noise are
+        whitened: see `prewhitened`.
     """
 
     description: FilterDescription
@@ -72,6 +74,13 @@ class Filter:
     error: float
     tail: FloatArray
     tail_tap: int
+    whitener: FloatArray = field(default_factory=lambda: np.empty(0))
+    before_whitening: Filter | None = None
+
+    @property
+    def plain(self) -> Filter:
+        """The filter as the samples of the recording see it."""
+        return self.before_whitening or self
 
     @property
     def cells(self) -> int:
@@ -161,7 +170,7 @@ def tabulate(
         edges=edges,
         coefficients=table,
         period=design.period,
-        width=_resolution_length(norms),
+        width=resolution_length(norms),
         norm=norms[0] * abs(factor),
         norm1=norms[1] * abs(factor),
         norm2=norms[2] * abs(factor),
@@ -197,7 +206,7 @@ def _fitted(
         _check_size(description, (edges.size - 1) * taps)
         table = fitting.fit(design.response, edges, first, taps)
         norms = [fitting.l2_norm(order, edges) for order in table]
-        width = _resolution_length(norms)
+        width = resolution_length(norms)
         if not width >= NARROWEST:
             raise _too_narrow(description, design, width, spacing)
         error = fitting.distance(design.response, table[0], edges, first)
@@ -209,7 +218,7 @@ def _fitted(
         phases = min(needed, MOST_CELLS)
 
 
-def _resolution_length(norms: list[float]) -> float:
+def resolution_length(norms: list[float]) -> float:
     return float(np.sqrt(1.5) * norms[1] / norms[2]) if norms[2] > 0 else float("nan")
 
 

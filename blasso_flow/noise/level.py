@@ -7,7 +7,7 @@ the values, widths in samples.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -36,7 +36,8 @@ class NoiseEstimate:
 
     ``floor`` says that the data showed less noise than the stated floor, which was taken in its place. ``freedom`` is the
     estimate's degrees of freedom nu: its relative standard error is 1 / sqrt(2 nu), none for a sd that is given. ``uneven``
-    says that differences of several orders disagree: most often there is low-pass noise, more than they show.
+    says that differences of several orders disagree: most often there is low-pass noise, more than they show. Of coloured
+    noise, ``sd`` is that of the innovations, and ``whitener`` (p,) holds the coefficients: see `noise.colour`.
     """
 
     sd: float
@@ -45,6 +46,7 @@ class NoiseEstimate:
     floor: bool = False
     freedom: float = np.inf
     uneven: bool = False
+    whitener: FloatArray = field(default_factory=lambda: np.empty(0))
 
     def hides_from_differences(self, filter: Filter) -> bool:
         """Whether a fit's residual says more of the noise than differences of the samples do.

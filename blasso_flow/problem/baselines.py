@@ -26,6 +26,7 @@ POINTS_A_WINDOW = 100  # a running percentile is taken at so many points a windo
 PERCENTILE = 10.0
 
 _PARAMETERS: Mapping[str, Mapping[str, float | None]] = {
+    "auto": {},
     "none": {},
     "const": {},
     "poly": {"degree": None},
@@ -34,7 +35,7 @@ _PARAMETERS: Mapping[str, Mapping[str, float | None]] = {
     "exp": {"rate": np.nan},
     "percentile": {"window": None, "percentile": PERCENTILE},
 }
-ALLOWED = "const, poly:degree=2, spline:knot=LENGTH, exp, exp:rate=R, percentile:window=LENGTH, none"
+ALLOWED = "auto, const, poly:degree=2, spline:knot=LENGTH, exp, exp:rate=R, percentile:window=LENGTH, none"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ class Baseline:
     def __reduce__(self) -> tuple[object, ...]:
         """Another process reads the text again."""
         return parse, (self.text,)
+
+    @property
+    def settled(self) -> Baseline:
+        """The baseline itself, or a constant in place of ``auto``, which is chosen by the data in `recovery`."""
+        return parse("const") if self.kind == "auto" else self
 
     @property
     def fits_rate(self) -> bool:
@@ -127,7 +133,7 @@ def for_counts(baseline: str | Baseline) -> Baseline:
     A polynomial takes Bernstein's form; splines and a decay of known rate have such columns as they are. Raises `UsageError`
     for what has none.
     """
-    baseline = parse(baseline)
+    baseline = parse(baseline).settled
     if baseline.kind == "percentile" or baseline.fits_rate:
         raise UsageError(
             "the Poisson loss needs a background that it can fit and prove",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from blasso_flow.data.signals import Axis, FloatArray, IntArray, Signal
 from blasso_flow.errors import DataError, UsageError
 from blasso_flow.filters import Filter
+from blasso_flow.filters.prewhitened import prewhitened, whitened_samples
 from blasso_flow.problem import baselines, sums
 from blasso_flow.problem.baselines import Baseline
 from blasso_flow.problem.checks import check_counts, whole_margin
@@ -43,6 +44,8 @@ class Problem:
     baseline : (N, B) columns.
     margin : whole samples before and after the record where spikes may also sit.
     loss_name : "squared" for least squares, "poisson" for counts.
+
+    Where noise is coloured, everything here is whitened: filter, values, baseline; see `filters.prewhitened`.
     """
 
     filter: Filter
@@ -68,12 +71,14 @@ class Problem:
         baseline: str | Baseline = "const",
         margin: tuple[float, float] = (0.0, 0.0),
         loss: str = "squared",
+        whitener: FloatArray | None = None,
     ) -> Problem:
         """A problem from one channel (values of shape (N,)); ``margin`` (before, after) in axis units, rounded up to samples.
 
         ``noise_sd`` overrides the channel's own; sample weights are (sd / sd_n)^2 with sd the median of the channel's, of counts
-        they are 1. What ``baseline`` removes beforehand (a running percentile) is taken off the values. Raises `UsageError` or
-        `DataError` for what makes no problem, and where the Poisson ``loss`` has no meaning.
+        they are 1. What ``baseline`` removes beforehand (a running percentile) is taken off the values. The ``whitener`` (p,)
+        of coloured noise is applied to samples, filter and baseline alike; the noise sd is then that of the innovations. Raises
+        `UsageError` or `DataError` for what makes no problem, and where the Poisson ``loss`` has no meaning.
         """
         if channel.values.ndim != 1:
             raise DataError("a problem needs one channel", received=f"shape {channel.values.shape}", mend="use signal.channel(n)")
@@ -81,7 +86,7 @@ class Problem:
             raise UsageError("strength is out of range", received=strength, allowed="a finite number above 0")
         present = np.isfinite(channel.values)
         sd_of_samples = channel.noise_sd if noise_sd is None else noise_sd
-        baseline = baselines.parse(baseline)
+        baseline = baselines.parse(baseline).settled
         baselines.check_length(baseline, filter.length)
         weights = present.astype(np.float64)
         sd = np.nan
@@ -92,12 +97,17 @@ class Problem:
         elif sd_of_samples is not None:
             sd = float(sd_of_samples)
         whole = whole_margin(margin, channel.axis, filter)
+        values = channel.values - baselines.removed(baseline, channel.values, channel.axis)
+        if whitener is not None and whitener.size:
+            filter = prewhitened(filter, whitener)
+            values = whitened_samples(values, whitener, filter.period > 0)
+            weights[np.isnan(values)] = 0.0
         geometry = geometry_of(filter, channel.values.size, whole)
-        prepared = whitening(weights, baseline, channel.axis, present, geometry.padding)
+        prepared = whitening(weights, baseline, channel.axis, present, geometry.padding, filter.whitener, filter.period > 0)
         problem = cls(
             filter=filter,
             axis=channel.axis,
-            values=np.where(present, channel.values - baselines.removed(baseline, channel.values, channel.axis), 0.0),
+            values=np.where(weights > 0, values, 0.0),
             sample_weights=prepared.sample_weights,
             noise_sd=sd,
             strength=float(strength),
@@ -106,7 +116,7 @@ class Problem:
             margin=whole,
             loss_name=loss,
         )
-        vars(problem).update(whitening=prepared, geometry=geometry)
+        vars(problem).update(whitening=prepared, geometry=geometry, present=present)
         if problem.loss.counts:
             check_counts(filter, problem.values, problem.baseline, positive)
         return problem
@@ -121,6 +131,11 @@ class Problem:
     def geometry(self) -> Line:
         """Where spikes may be, and what they make of the samples."""
         return geometry_of(self.filter, self.values.size, self.margin)
+
+    @cached_property
+    def present(self) -> NDArray[np.bool_]:
+        """Samples that are not missing, (N,)."""
+        return self.sample_weights > 0
 
     @property
     def record(self) -> Problem:

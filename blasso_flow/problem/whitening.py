@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blasso_flow.data.signals import Axis, FloatArray
+from blasso_flow.filters.prewhitened import whitened_samples
 from blasso_flow.problem import baselines, sums
 from blasso_flow.problem.baselines import Baseline
 
@@ -82,9 +83,21 @@ class Whitening:
 
 
 def whitening(
-    weights: FloatArray, baseline: Baseline, axis: Axis, present: NDArray[np.bool_], padding: tuple[int, int]
+    weights: FloatArray,
+    baseline: Baseline,
+    axis: Axis,
+    present: NDArray[np.bool_],
+    padding: tuple[int, int],
+    whitener: FloatArray,
+    periodic: bool,
 ) -> Whitening:
-    """The whitening of sample weights (N,), 0 where missing, and of the columns of a baseline: see `baselines.columns`."""
+    """The whitening of sample weights (N,), 0 where missing, and of the columns of a baseline: see `baselines.columns`.
+
+    ``whitener`` (p,) is that of coloured noise, see `filters.prewhitened`; without coefficients the noise is white.
+    """
+    if whitener.size:
+        columns = whitened_samples(baselines.columns(baseline, axis, present), whitener, periodic)
+        return Whitening(weights, np.nan_to_num(columns), padding)
     if axis.size <= SHORT_RECORD and (weights == 1.0).all():
         return _of_even_record(baseline, axis, padding)
     return Whitening(weights, baselines.columns(baseline, axis, present), padding)

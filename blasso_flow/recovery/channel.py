@@ -22,13 +22,15 @@ from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, Signal
 from blasso_flow.data.spikes import Optimum, Spikes
 from blasso_flow.errors import BlassoFlowError, UsageError
 from blasso_flow.filters import Filter
+from blasso_flow.filters.prewhitened import whitened_samples
 from blasso_flow.filters.stretched import check_stretch
 from blasso_flow.problem import baselines
 from blasso_flow.problem.parts import PartedProblem
 from blasso_flow.problem.problem import Problem
 from blasso_flow.problem.sums import combined, dot
 from blasso_flow.problem.width_law import WidthLaw
-from blasso_flow.recovery.routes import OnRow, solve_as_counts, solve_squared
+from blasso_flow.recovery.posing import posed
+from blasso_flow.recovery.routes import ChannelSolution, OnRow, solve_as_counts, solve_squared
 from blasso_flow.recovery.settings import CONSTANT, Settings
 
 PROVEN = ("status", "message", "objective", "dual_value", "gap", "gap_noise", "violation", "rounds", "baseline", "trace")
@@ -93,14 +95,14 @@ def _recovered(
     solved = route(channel, filter, settings, on_row)
     problem, solution, answer = solved.problem, solved.solution, solved.answer
     record = problem.record
-    fit = _fit(problem, channel, answer)
+    fit = _fit(solved, channel, filter)
     widths = answer if isinstance(answer, WidthRefit) else None
     sections = problem.sections if isinstance(problem, PartedProblem) else ()
     flow = settings.flow()
     notes = (
         *solved.noise.notes,
         *(flow.notes(record) if flow is not None else ()),
-        *_misfit(record, fit.model),
+        *_misfit(record, fit),
         *_baseline_notes(asked, solved.settings),
         *_section_notes(sections, channel, settings),
         *(_width_notes(widths) if widths is not None else ()),
@@ -121,6 +123,7 @@ def _recovered(
             strength_rule=solved.strength.rule,
             noise_sd=record.noise_sd,
             noise_rule=solved.noise.rule,
+            whitener=solved.noise.whitener,
             refit_baseline=answer.baseline,
             seconds=perf_counter() - begun,
             notes=notes,
@@ -191,18 +194,23 @@ def _spikes(answer: Refit, channel: Signal, number: int) -> Spikes:
     )
 
 
-def _fit(problem: Problem | PartedProblem, channel: Signal, answer: Refit) -> Fit:
+def _fit(solved: ChannelSolution, channel: Signal, filter: Filter) -> Fit:
+    """The answer's curves on the record, as it was recorded: where noise was whitened, not the whitened ones."""
+    problem, answer = solved.problem, solved.answer
     if isinstance(answer, WidthRefit):
         return Fit(model=answer.model, residual=channel.values - answer.model, baseline=answer.baseline_curve)
+    if solved.noise.whitener.size:
+        problem = posed(channel, filter, solved.settings, replace(solved.noise, whitener=np.empty(0)))
     baseline = combined(answer.baseline, problem.record.baseline.T)
     model = problem.record.unpadded(problem.model(answer.position, answer.weight)) + baseline
     return Fit(model=model, residual=channel.values - model, baseline=baseline)
 
 
-def _misfit(problem: Problem, model: FloatArray) -> tuple[str, ...]:
-    """A note where the model (N,) misses the samples by far more than the noise: its error bars are then too small."""
+def _misfit(problem: Problem, fit: Fit) -> tuple[str, ...]:
+    """A note where the model misses the samples by far more than the noise: its error bars are then too small."""
     present = np.count_nonzero(problem.sample_weights)
-    squares = dot(problem.sample_weights, ((problem.values - model) / problem.noise_sd) ** 2)
+    left = np.nan_to_num(whitened_samples(fit.residual, problem.filter.whitener, problem.filter.period > 0))
+    squares = dot(problem.sample_weights, (left / problem.noise_sd) ** 2)
     if not squares > MISFIT * present:
         return ()
     return (

@@ -26,7 +26,8 @@ from blasso_flow.noise.strength import choose_strength
 from blasso_flow.problem.baselines import check_length
 from blasso_flow.recovery.filter_ranges import FilterRanges
 from blasso_flow.recovery.fit_parts import Part, parts_of, with_noise, with_rates
-from blasso_flow.recovery.routes import posed, solve_as_counts
+from blasso_flow.recovery.posing import posed
+from blasso_flow.recovery.routes import solve_as_counts
 from blasso_flow.recovery.settings import Settings
 
 LOOSE = 1e-3  # relative gap of a solve in the profile
@@ -168,7 +169,7 @@ class _Objective:
     def _of_part(self, part: Part, table: Filter) -> float:
         """J / sd^2 of one channel."""
         settings = self.settings
-        problem = posed(part.excerpt, table, replace(settings, baseline=part.baseline), part.noise.sd)
+        problem = posed(part.excerpt, table, replace(settings, baseline=part.baseline), part.noise)
         problem = problem.with_strength(self.level * part.noise.sd * table.norm)
         return solve(problem, tol=LOOSE, tol_noise=np.inf, max_rounds=ROUNDS).objective / part.noise.sd**2
 

@@ -11,7 +11,8 @@ from blasso_flow.filters import Filter
 from blasso_flow.noise.level import NoiseEstimate
 from blasso_flow.problem import baselines
 from blasso_flow.problem.baselines import Baseline
-from blasso_flow.recovery.routes import channel_noise, noise_behind_signal, with_fitted_rate
+from blasso_flow.recovery.posing import channel_noise
+from blasso_flow.recovery.routes import noise_behind_signal, with_fitted_rate
 from blasso_flow.recovery.settings import CONSTANT, Settings
 
 MOST_CHANNELS = 4

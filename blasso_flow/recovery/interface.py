@@ -31,7 +31,8 @@ def recover(
     filter: FilterDescription | str | None = None,
     normalisation: str = "peak",
     positive: bool = True,
-    baseline: Baseline | str = "const",
+    baseline: Baseline | str = "auto",
+    noise: str = "auto",
     noise_sd: float | None = None,
     strength: StrengthRule | str | float = "auto",
     false_alarms: float = 0.05,
@@ -68,7 +69,10 @@ def recover(
         the signal.
     normalisation : "peak", "area" or "energy": what a weight of 1 means.
     positive : weights must be at least 0; else spikes of both signs are found.
-    baseline : what spikes stand on: "const", "poly:degree=2", "spline:knot=LENGTH", "exp", "percentile:window=LENGTH" or "none".
+    baseline : what spikes stand on: "auto" (a constant unless the samples ask for more), "const", "poly:degree=2",
+        "spline:knot=LENGTH", "exp", "percentile:window=LENGTH" or "none".
+    noise : "white", "coloured" (an autoregressive model, by which samples and filter are whitened) or "auto": white unless the
+        residual of a first fit is coloured.
     noise_sd : of a sample, in its units; None for the signal's own, else it is estimated.
     strength : lambda as a number (signal units times the filter's norm), "auto" (from the noise), "0.5auto" or "0.05max".
     false_alarms : spikes that noise alone may make a channel, on average.

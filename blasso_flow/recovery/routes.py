@@ -13,22 +13,21 @@ import numpy as np
 from blasso_flow.answer.refit import Refit, refit
 from blasso_flow.data.reports import TraceRow
 from blasso_flow.data.signals import Signal
-from blasso_flow.errors import DataError
 from blasso_flow.filters import Filter
 from blasso_flow.flow import Solution, solve
-from blasso_flow.noise.level import NoiseEstimate, estimate_from_residual, estimate_noise
-from blasso_flow.noise.strength import StrengthChoice, StrengthRule, choose_strength
+from blasso_flow.noise.level import NoiseEstimate, estimate_from_residual
+from blasso_flow.noise.strength import StrengthChoice, StrengthRule
 from blasso_flow.problem import baselines
 from blasso_flow.problem.baselines import Baseline
 from blasso_flow.problem.parts import PartedProblem
 from blasso_flow.problem.problem import Problem
-from blasso_flow.proof.evidence import largest_strength
+from blasso_flow.recovery.choice import better, first_trial, judged
+from blasso_flow.recovery.posing import FIRST_FIT_TOLERANCE, channel_noise, posed, posed_problem
 from blasso_flow.recovery.settings import AUTO, Settings
 
 RATES = 8  # first guesses of an exponential baseline's rate
 RATE_TOLERANCE = 1e-5  # of the solves that fit it
 SLOWEST_DECAY = 0.1  # of a time constant over the record
-FIRST_FIT_TOLERANCE = 1e-3  # of the fit that only measures the noise
 
 OnRound = Callable[[int, TraceRow], None]  # of the channel with this number
 OnRow = Callable[[TraceRow], None]
@@ -47,16 +46,39 @@ class ChannelSolution:
 
 
 def solve_squared(channel: Signal, filter: Filter, settings: Settings, on_round: OnRow | None) -> ChannelSolution:
-    """Noise, strength, certified least squares and refit; the settings come back with a fitted baseline's rate."""
+    """Noise, strength, certified least squares and refit; the settings come back with the baseline that was chosen or fitted.
+
+    Where the settings leave noise or baseline open, a first fit on what they most often are says whether to look further.
+    """
+    asked, settings = settings, settings.as_first_tried()
     noise = channel_noise(channel, filter, settings)
-    estimated = settings.noise_sd is None and channel.noise_sd is None
-    fits_rate = settings.baseline.fits_rate
     if noise.hides_from_differences(filter):
-        rated = replace(settings, baseline=with_fitted_rate(channel, filter, settings, noise)) if fits_rate else settings
+        rated = settings
+        if settings.baseline.fits_rate:
+            rated = replace(settings, baseline=with_fitted_rate(channel, filter, settings, noise))
         noise = noise_behind_signal(channel, filter, rated, noise)
-    if fits_rate:
+    if settings.baseline.fits_rate:
         settings = replace(settings, baseline=with_fitted_rate(channel, filter, settings, noise))
-    problem, strength = _problem(channel, filter, settings, noise)
+    if not asked.leaves_open(channel):
+        return _certified(channel, filter, asked, settings, noise, on_round)
+    certified = None
+    if noise.uneven:  # most often the noise is coloured: a loose fit tells
+        trial = first_trial(channel, filter, settings, noise)
+    else:
+        certified = _certified(channel, filter, asked, settings, noise, on_round)
+        assert isinstance(certified.problem, Problem)
+        trial = judged(channel, filter, settings, noise, certified.problem, certified.answer)
+    chosen = better(channel, filter, asked, trial)
+    if chosen is not None:
+        return _certified(channel, filter, asked, chosen.settings, chosen.noise, on_round)
+    return certified or _certified(channel, filter, asked, settings, noise, on_round)
+
+
+def _certified(
+    channel: Signal, filter: Filter, asked: Settings, settings: Settings, noise: NoiseEstimate, on_round: OnRow | None
+) -> ChannelSolution:
+    """The certified optimum with this noise and baseline, and its refit."""
+    problem, strength = posed_problem(channel, filter, settings, noise)
     solution = solve(problem, settings.flow() or settings.method, **settings.stop, on_round=on_round)
     answer = unchanged(solution)
     if settings.refit:
@@ -65,7 +87,8 @@ def solve_squared(channel: Signal, filter: Filter, settings: Settings, on_round:
     if settings.refit_width:
         from blasso_flow.answer.widths import refit_widths
 
-        rate = settings.baseline.parameters["rate"] if fits_rate else None
+        estimated = settings.noise_sd is None and channel.noise_sd is None
+        rate = settings.baseline.parameters["rate"] if asked.baseline.fits_rate else None
         answer = refit_widths(
             problem, answer, level=strength.level, noise_known=not estimated, rate=rate, most=settings.max_spikes
         )
@@ -80,7 +103,7 @@ def solve_as_counts(channel: Signal, filter: Filter, settings: Settings, on_roun
     from blasso_flow.answer.counts import background, choose_count_strength, refit_counts
 
     settings = replace(settings, baseline=baselines.for_counts(settings.baseline))
-    draft = posed(channel, filter, settings, 1.0)
+    draft = posed(channel, filter, settings, NoiseEstimate(1.0, "counts"))
     expected = background(draft)
     strength = choose_count_strength(settings.strength, draft, expected, settings.false_alarms)
     noise = NoiseEstimate(
@@ -97,33 +120,6 @@ def solve_as_counts(channel: Signal, filter: Filter, settings: Settings, on_roun
     return ChannelSolution(settings, noise, problem, strength, solution, answer)
 
 
-def posed(channel: Signal, filter: Filter, settings: Settings, noise_sd: float) -> Problem:
-    """The problem that the settings pose, at strength 1; the noise of every sample, where it is stored, wins."""
-    stored = isinstance(channel.noise_sd, np.ndarray) and settings.noise_sd is None
-    return Problem.from_signal(
-        channel,
-        filter,
-        strength=1.0,
-        noise_sd=None if stored else noise_sd,
-        positive=settings.positive,
-        baseline=settings.baseline,
-        margin=settings.margin,
-        loss=settings.loss,
-    )
-
-
-def channel_noise(channel: Signal, filter: Filter | None, settings: Settings) -> NoiseEstimate:
-    """The noise as given, as stored with the signal, or as estimated, in this order."""
-    if settings.noise_sd is not None:
-        return NoiseEstimate(settings.noise_sd, "given")
-    if channel.noise_sd is None:
-        return estimate_noise(channel.values, filter)
-    sd = channel.noise_sd
-    if isinstance(sd, np.ndarray):
-        sd = float(np.median(sd[np.isfinite(channel.values)]))
-    return NoiseEstimate(sd, "stored with the signal")
-
-
 def noise_behind_signal(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> NoiseEstimate:
     """Differences hold a narrow filter's signal, and no low-pass noise: measure it again in the residual of a first fit.
 
@@ -131,7 +127,7 @@ def noise_behind_signal(channel: Signal, filter: Filter, settings: Settings, noi
     """
     first = noise
     for _ in range(2):
-        problem, _ = _problem(channel, filter, replace(settings, strength=AUTO), noise)
+        problem, _ = posed_problem(channel, filter, replace(settings, strength=AUTO), noise)
         solution = solve(problem, tol=FIRST_FIT_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds)
         left = -problem.unpadded(problem.residual(solution.position, solution.weight, solution.baseline))
         left = np.where(np.isfinite(channel.values), left, np.nan)
@@ -155,11 +151,11 @@ def with_fitted_rate(channel: Signal, filter: Filter, settings: Settings, noise:
     def with_rate(log_rate: float) -> Baseline:
         return baselines.parse(f"exp:rate={float(np.exp(log_rate))!r}")
 
-    strength = _problem(channel, filter, replace(settings, baseline=with_rate(range_[0])), noise)[1].strength
+    strength = posed_problem(channel, filter, replace(settings, baseline=with_rate(range_[0])), noise)[1].strength
 
     def least(log_rate: float) -> float:
         rated = replace(settings, baseline=with_rate(log_rate), strength=StrengthRule("absolute", 1.0))
-        trial = _problem(channel, filter, rated, noise)[0].with_strength(strength)
+        trial = posed_problem(channel, filter, rated, noise)[0].with_strength(strength)
         return solve(trial, tol=RATE_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds).objective
 
     grid = np.linspace(range_[0], range_[1], RATES)
@@ -167,24 +163,6 @@ def with_fitted_rate(channel: Signal, filter: Filter, settings: Settings, noise:
     bounds = (grid[max(best - 1, 0)], grid[min(best + 1, RATES - 1)])
     found = minimize_scalar(least, bounds=bounds, method="bounded", options={"xatol": 1e-6, "maxiter": 30})
     return with_rate(float(found.x))
-
-
-def _problem(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> tuple[Problem, StrengthChoice]:
-    draft = posed(channel, filter, settings, noise.sd)
-    strength = choose_strength(
-        settings.strength,
-        filter=filter,
-        noise_sd=noise.sd,
-        weights=draft.sample_weights,
-        domain=draft.domain,
-        positive=settings.positive,
-        false_alarms=settings.false_alarms,
-        freedom=noise.freedom,
-        strength_max=lambda: largest_strength(draft),
-    )
-    if not (np.isfinite(strength.strength) and strength.strength > 0):
-        raise DataError("no usable strength", received=strength.strength, mend="give one with `strength=`")
-    return draft.with_strength(strength.strength), strength
 
 
 def unchanged(solution: Solution) -> Refit:

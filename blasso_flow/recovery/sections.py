@@ -23,7 +23,8 @@ from blasso_flow.problem.parts import PartedProblem
 from blasso_flow.problem.problem import Problem
 from blasso_flow.problem.width_law import WidthLaw, cut, move_cuts
 from blasso_flow.proof.parts import PartsExaminer
-from blasso_flow.recovery.routes import FIRST_FIT_TOLERANCE, ChannelSolution, OnRow, channel_noise, posed, unchanged
+from blasso_flow.recovery.posing import FIRST_FIT_TOLERANCE, channel_noise, posed
+from blasso_flow.recovery.routes import ChannelSolution, OnRow, unchanged
 from blasso_flow.recovery.settings import AUTO, Settings
 
 LOOSE_TOLERANCE = 1e-3  # of the solve that moves the cuts
@@ -69,7 +70,7 @@ def _problem(
     channel: Signal, parts: Sequence[Section], tables: Sequence[Filter], settings: Settings, noise: NoiseEstimate
 ) -> tuple[PartedProblem, StrengthChoice, list[float]]:
     """The problem with a strength in every section, how that of the middle one was chosen, and the sections' Rice levels."""
-    whole = posed(channel, max(tables, key=lambda table: table.taps), settings, noise.sd)
+    whole = posed(channel, max(tables, key=lambda table: table.taps), settings, noise)
     draft = PartedProblem(whole, tuple(replace(part, strength=1.0) for part in parts), tuple(tables))
     rule = settings.strength
     auto = rule if rule.kind == "auto" else AUTO

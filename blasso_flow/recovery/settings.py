@@ -5,13 +5,13 @@ Knows no numerics beyond the names and ranges it checks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from blasso_flow import filters
-from blasso_flow.data.signals import FilterDescription
+from blasso_flow.data.signals import FilterDescription, Signal
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.flow import MAX_ROUNDS, METHODS, TOLERANCE, TOLERANCE_NOISE, Flow
@@ -21,6 +21,8 @@ from blasso_flow.problem.baselines import Baseline
 from blasso_flow.problem.losses import LOSSES
 
 CONSTANT, AUTO = baselines.parse("const"), StrengthRule.parse("auto")
+ANY_BASELINE = baselines.parse("auto")
+NOISES = ("auto", "white", "coloured")
 FLOW_OPTIONS = ("particles", "start", "step_size", "seed", "iterations")
 
 
@@ -28,6 +30,7 @@ FLOW_OPTIONS = ("particles", "start", "step_size", "seed", "iterations")
 class Settings:
     """How to recover: the options of `channel.recover`, where each is described. Baseline and strength may be given as texts.
 
+    ``baseline`` "auto" is a constant unless the samples ask for more, ``noise`` "auto" white unless they say that it is coloured;
     ``filter`` None means the signal's own; ``noise_sd`` None means the signal's own, else estimated from the data.
     ``exposure`` is the share of the spacing that a sample averages over, None for the filter's own; ``stamp`` ("start",
     "middle", "end") the moment of the exposure that the axis denotes; ``origin`` is added to the axis. ``method`` "euclidean"
@@ -38,8 +41,9 @@ class Settings:
     filter: FilterDescription | None = None
     normalisation: str = "peak"
     positive: bool = True
-    baseline: Baseline = CONSTANT
+    baseline: Baseline = ANY_BASELINE
     margin: tuple[float, float] = (0.0, 0.0)
+    noise: str = "auto"
     noise_sd: float | None = None
     strength: StrengthRule = AUTO
     false_alarms: float = 0.05
@@ -71,6 +75,7 @@ class Settings:
                 raise UsageError(f"{name} is out of range", received=value, allowed="a finite number above 0")
         if self.noise_sd is not None and not (np.isfinite(self.noise_sd) and self.noise_sd > 0):
             raise UsageError("noise_sd is out of range", received=self.noise_sd, allowed="a finite number above 0")
+        self._check_noise()
         self._check_counts()
         self._check_widths()
         self._check_method()
@@ -88,6 +93,39 @@ class Settings:
     def time_shift(self, filter: Filter) -> float:
         """What is added to the axis (axis units): from the stamp to the middle of the exposure, and the origin."""
         return filters.time_shift(self.stamp, self.origin, filters.exposure_of(filter.description), filter.spacing)
+
+    def seeks_colour(self, channel: Signal) -> bool:
+        """Whether the noise of a channel may turn out to be coloured: not where its sd is given or stored."""
+        if self.noise == "coloured":
+            return True
+        return self.noise == "auto" and self.noise_sd is None and channel.noise_sd is None
+
+    def leaves_open(self, channel: Signal) -> bool:
+        """Whether the samples of a channel have a say in its baseline or in the colour of its noise."""
+        plain = self.loss == "squared" and self.width_law is None and not self.refit_width
+        return plain and (self.baseline.kind == "auto" or self.seeks_colour(channel))
+
+    def as_first_tried(self) -> Settings:
+        """These settings with a constant where the baseline is open."""
+        return self if self.baseline.kind != "auto" else replace(self, baseline=self.baseline.settled)
+
+    def _check_noise(self) -> None:
+        if self.noise not in NOISES:
+            raise UsageError("unknown noise", received=self.noise, allowed=", ".join(NOISES))
+        if self.noise != "coloured":
+            return
+        for given, words in (
+            (self.noise_sd is not None, f"noise_sd={self.noise_sd}"),
+            (self.loss != "squared", f"loss={self.loss}"),
+            (self.width_law is not None, "width_law="),
+            (self.refit_width, "refit_width=True"),
+        ):
+            if given:
+                raise UsageError(
+                    "coloured noise is measured and whitened for one filter and least squares",
+                    received=f"`noise=coloured` and `{words}`",
+                    mend=f"leave out `{words}`, or use `noise=white`",
+                )
 
     def _check_counts(self) -> None:
         if self.loss not in LOSSES:
