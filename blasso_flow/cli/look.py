@@ -167,8 +167,9 @@ def hard_points(filter: Filter | None, description: FilterDescription | None, ch
     from blasso_flow.filters import kind_of
 
     notes = []
-    if filter.width < NARROW:
-        notes.append(f"the filter is narrow ({filter.width:.2g} samples): positions hang on its exact shape")
+    length = filter.length / filter.spacing  # of a decay, the width is that of its onset
+    if length < NARROW:
+        notes.append(f"the filter is narrow ({length:.2g} samples): positions hang on its exact shape")
     if kind_of(description.kind).averages and "exposure" not in description.parameters:
         notes.append(
             "the filter has an onset and its exposure is not given (1 is taken): where a sample does not average over the "

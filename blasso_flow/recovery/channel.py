@@ -16,7 +16,7 @@ from blasso_flow import filters, threads
 from blasso_flow.answer.peaks import NARROWEST, STRETCHES
 from blasso_flow.answer.refit import Refit
 from blasso_flow.answer.widths import WidthRefit
-from blasso_flow.data.reports import ChannelReport, Paths, Section, Status
+from blasso_flow.data.reports import MISFIT_NOTE, ChannelReport, Paths, Section, Status
 from blasso_flow.data.results import ChannelRecovery, Fit
 from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, Signal
 from blasso_flow.data.spikes import Optimum, Spikes
@@ -205,10 +205,7 @@ def _misfit(problem: Problem, model: FloatArray) -> tuple[str, ...]:
     squares = dot(problem.sample_weights, ((problem.values - model) / problem.noise_sd) ** 2)
     if not squares > MISFIT * present:
         return ()
-    return (
-        "the fit misses the samples by far more than the noise: the filter, the baseline or the noise sd does not describe "
-        "them, and the error bars are too small",
-    )
+    return (MISFIT_NOTE,)
 
 
 def _nothing(values: FloatArray, status: Status, message: str, begun: float) -> ChannelRecovery:
