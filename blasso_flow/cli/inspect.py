@@ -79,6 +79,8 @@ def file_lines(file: SignalFile) -> list[str]:
         f"axis      {axis.name}: {axis.first:.6g} to {axis.last:.6g}{unit}, spacing {axis.spacing:.6g}{unit}"
         + (", periodic" if axis.periodic else ""),
     ]
+    if file.noise == "sample":
+        lines.append(f"noise     {file.noise_dataset}, one sd a sample; the table below has its median")
     others = [info for info in file.datasets if info.path != file.dataset]
     if others:
         shown = ", ".join(f"{info.path} {info.shape}" for info in others[:MOST_DATASETS])
