@@ -211,12 +211,22 @@ def errors_beside(path: Path, name: str, errors: object, attribute: str = "", ne
             group["y"].attrs["uncertainties"] = attribute
         if nexus:
             group["x"] = 0.5 * np.arange(shape[-1])
-            group.attrs["NX_class"], group.attrs["signal"], group.attrs["axes"] = "NXdata", "y", [b"."] * (len(shape) - 1) + [b"x"]
+            group.attrs["NX_class"], group.attrs["signal"], group.attrs["axes"] = (
+                "NXdata",
+                "y",
+                [b"."] * (len(shape) - 1) + [b"x"],
+            )
 
 
 @pytest.mark.parametrize(
     ("name", "attribute", "nexus"),
-    [("y_errors", "", True), ("errors", "", True), ("sigma", "sigma", True), ("y_errors", "", False), ("s", "/entry/data/s", False)],
+    [
+        ("y_errors", "", True),
+        ("errors", "", True),
+        ("sigma", "sigma", True),
+        ("y_errors", "", False),
+        ("s", "/entry/data/s", False),
+    ],
 )
 def test_uncertainties_beside_a_signal_are_its_noise(path: Path, name: str, attribute: str, nexus: bool) -> None:
     errors_beside(path, name, np.linspace(1, 2, 20), attribute, nexus)

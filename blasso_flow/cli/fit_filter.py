@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @options.sign_option
 @options.baseline_option
 @options.noise_option
+@options.noise_kind_option
 @click.option("-o", "--output", metavar="FILE", help="The figure; default: SIGNAL's name with .profile.png, in this folder.")
 @options.force_option
 @options.memory_option

@@ -74,7 +74,7 @@ def look(channel: Signal, filter: Filter | None, noise_sd: float | None, false_a
     if rare:
         notes.append("few counts a sample: their noise is not normal, and the Gaussian rule fails; see --loss poisson")
     elif counts:
-        notes.append("counts: their noise grows with the rate, one noise sd is a compromise")
+        notes.append("counts: their noise grows with the rate, one noise sd is a compromise; see --noise counts")
     if inspection.saturated(channel.values):
         notes.append(
             "samples are piled up at the largest value (saturation): weights of these spikes come out too small, and their "

@@ -28,7 +28,7 @@ from blasso_flow.problem.parts import PartedProblem
 from blasso_flow.problem.problem import Problem
 from blasso_flow.problem.sums import combined, dot
 from blasso_flow.problem.width_law import WidthLaw
-from blasso_flow.recovery.routes import OnRow, solve_as_counts, solve_squared
+from blasso_flow.recovery.routes import OnRow, seen, solve_as_counts, solve_squared
 from blasso_flow.recovery.settings import CONSTANT, Settings
 
 PROVEN = ("status", "message", "objective", "dual_value", "gap", "gap_noise", "violation", "rounds", "baseline", "trace")
@@ -81,7 +81,7 @@ def _recovered(
     channel: Signal, number: int, filter: Filter, settings: Settings, begun: float, on_row: OnRow | None
 ) -> ChannelRecovery:
     removed = baselines.removed(settings.baseline, channel.values, channel.axis)
-    asked, recorded = settings, channel
+    asked, recorded, channel = settings, channel, seen(channel, settings)
     if removed.any():  # everything from here on works on what is left, on a constant
         baselines.check_length(settings.baseline, filter.length)
         channel, settings = replace(channel, values=channel.values - removed), replace(settings, baseline=CONSTANT)

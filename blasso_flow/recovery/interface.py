@@ -33,6 +33,7 @@ def recover(
     positive: bool = True,
     baseline: Baseline | str = "const",
     noise_sd: float | None = None,
+    noise: str = "white",
     strength: StrengthRule | str | float = "auto",
     false_alarms: float = 0.05,
     tol: float = TOLERANCE,
@@ -70,6 +71,7 @@ def recover(
     positive : weights must be at least 0; else spikes of both signs are found.
     baseline : what spikes stand on: "const", "poly:degree=2", "spline:knot=LENGTH", "exp", "percentile:window=LENGTH" or "none".
     noise_sd : of a sample, in its units; None for the signal's own, else it is estimated.
+    noise : "white", or "counts": every sample's variance is the mean of the counts around it.
     strength : lambda as a number (signal units times the filter's norm), "auto" (from the noise), "0.5auto" or "0.05max".
     false_alarms : spikes that noise alone may make a channel, on average.
     tol, tol_noise : the gap that is to be proven, relative to the objective, (J - D) / J, and in noise variances.

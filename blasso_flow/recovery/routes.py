@@ -16,6 +16,7 @@ from blasso_flow.data.signals import Signal
 from blasso_flow.errors import DataError
 from blasso_flow.filters import Filter
 from blasso_flow.flow import Solution, solve
+from blasso_flow.noise.counts import with_noise_of_counts
 from blasso_flow.noise.level import NoiseEstimate, estimate_from_residual, estimate_noise
 from blasso_flow.noise.strength import StrengthChoice, StrengthRule, choose_strength
 from blasso_flow.problem import baselines
@@ -113,7 +114,7 @@ def posed(channel: Signal, filter: Filter, settings: Settings, noise_sd: float) 
 
 
 def channel_noise(channel: Signal, filter: Filter | None, settings: Settings) -> NoiseEstimate:
-    """The noise as given, as stored with the signal, or as estimated, in this order."""
+    """The noise as given, as stored with the signal (or as its counts have it), or as estimated, in this order."""
     if settings.noise_sd is not None:
         return NoiseEstimate(settings.noise_sd, "given")
     if channel.noise_sd is None:
@@ -121,7 +122,13 @@ def channel_noise(channel: Signal, filter: Filter | None, settings: Settings) ->
     sd = channel.noise_sd
     if isinstance(sd, np.ndarray):
         sd = float(np.median(sd[np.isfinite(channel.values)]))
-    return NoiseEstimate(sd, "stored with the signal")
+    rule = "median of the square roots of the counts around each sample" if settings.noise == "counts" else ""
+    return NoiseEstimate(sd, rule or "stored with the signal")
+
+
+def seen(channel: Signal, settings: Settings) -> Signal:
+    """The channel with the noise that the settings ask for at every sample, where they do."""
+    return with_noise_of_counts(channel) if settings.noise == "counts" else channel
 
 
 def noise_behind_signal(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> NoiseEstimate:

@@ -15,6 +15,7 @@ from blasso_flow.data.signals import FilterDescription
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.flow import MAX_ROUNDS, METHODS, TOLERANCE, TOLERANCE_NOISE, Flow
+from blasso_flow.noise.kinds import NOISES
 from blasso_flow.noise.strength import StrengthRule
 from blasso_flow.problem import baselines
 from blasso_flow.problem.baselines import Baseline
@@ -28,7 +29,8 @@ FLOW_OPTIONS = ("particles", "start", "step_size", "seed", "iterations")
 class Settings:
     """How to recover: the options of `channel.recover`, where each is described. Baseline and strength may be given as texts.
 
-    ``filter`` None means the signal's own; ``noise_sd`` None means the signal's own, else estimated from the data.
+    ``filter`` None means the signal's own; ``noise_sd`` None means the signal's own, else estimated from the data; ``noise`` is
+    one of `noise.kinds.NOISES`.
     ``exposure`` is the share of the spacing that a sample averages over, None for the filter's own; ``stamp`` ("start",
     "middle", "end") the moment of the exposure that the axis denotes; ``origin`` is added to the axis. ``method`` "euclidean"
     or "conic" is one of the paper's flows, which alone take the options after it. ``threads`` work on one channel; results are
@@ -41,6 +43,7 @@ class Settings:
     baseline: Baseline = CONSTANT
     margin: tuple[float, float] = (0.0, 0.0)
     noise_sd: float | None = None
+    noise: str = "white"
     strength: StrengthRule = AUTO
     false_alarms: float = 0.05
     tol: float = TOLERANCE
@@ -71,6 +74,7 @@ class Settings:
                 raise UsageError(f"{name} is out of range", received=value, allowed="a finite number above 0")
         if self.noise_sd is not None and not (np.isfinite(self.noise_sd) and self.noise_sd > 0):
             raise UsageError("noise_sd is out of range", received=self.noise_sd, allowed="a finite number above 0")
+        self._check_noise()
         self._check_counts()
         self._check_widths()
         self._check_method()
@@ -88,6 +92,22 @@ class Settings:
     def time_shift(self, filter: Filter) -> float:
         """What is added to the axis (axis units): from the stamp to the middle of the exposure, and the origin."""
         return filters.time_shift(self.stamp, self.origin, filters.exposure_of(filter.description), filter.spacing)
+
+    def _check_noise(self) -> None:
+        if self.noise not in NOISES:
+            raise UsageError("unknown noise", received=self.noise, allowed=", ".join(NOISES))
+        if self.noise == "counts" and self.noise_sd is not None:
+            raise UsageError(
+                "the noise of counts has an sd of its own at every sample",
+                received=f"`noise=counts, noise_sd={self.noise_sd:g}`",
+                mend="give one of them",
+            )
+        if self.noise == "counts" and self.loss != "squared":
+            raise UsageError(
+                "the Poisson loss knows the noise of counts by itself",
+                received=f"`noise=counts, loss={self.loss}`",
+                mend="leave out `noise=counts`, or use `loss=squared`",
+            )
 
     def _check_counts(self) -> None:
         if self.loss not in LOSSES:
