@@ -1,10 +1,11 @@
 """Gamma lines of an HPGe background spectrum: the width law, one line list, and the users' second-derivative filter beside it.
 
-    blasso-flow recover SPECTRUM --width-law A,B --baseline spline:knot=15
+    blasso-flow recover SPECTRUM --width-law A,B --baseline spline:knot=15 --noise counts
 
-The noise of a channel is the square root of its smoothed counts, the continuum a spline inside the proof, and the width law is
-read off the spectrum's strong peaks; an answer on the flank of a peak 30 times as high is not listed. Known lines, which a week
-of natural background shows, are compared afterwards: one is found when an answer lies within 1.5 keV of it, nearest first.
+The noise of a channel is that of the counts around it (of the peer, of smoothed counts), the continuum a spline inside the
+proof, and the width law is read off the spectrum's strong peaks; an answer on the flank of a peak 30 times as high is not listed.
+Known lines, which a week of natural background shows, are compared afterwards: one is found when an answer lies within 1.5 keV
+of it, nearest first.
 An answer is tabulated when it lies within 1.5 keV of a known line, of any gamma line that the series of Th-232, U-238 and
 U-235 (in natural uranium) in equilibrium emit at least 0.3 times in 100 decays of their heads, of Co-60, which like Cs-137 is
 common in background, or of the escapes of K-40 and Tl-208 with one or two times 511 keV. Energies of these as in the UKAEA
@@ -76,8 +77,8 @@ def gamma(directory: Path) -> list[tuple[str, str, str]]:
     a, b = width_law(axis.positions(), counts - continuum, continuum)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "spectrum.h5"
-        bf.write_signal(bf.Signal(counts, axis, units="count", noise_sd=sd), path)
-        recovery = recovered(path, "--width-law", f"{a!r},{b!r}", "--baseline", BASELINE)
+        bf.write_signal(bf.Signal(counts, axis, units="count"), path)
+        recovery = recovered(path, "--width-law", f"{a!r},{b!r}", "--baseline", BASELINE, "--noise", "counts")
     report = recovery.channels[0]
     ours, peer = scored(listed(recovery.spikes, a, b)), scored(second_derivative(axis.positions(), counts, sd, a, b))
     names = (f"of {len(LINES)} known lines found", "mean error, keV", "peaks not tabulated")

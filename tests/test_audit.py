@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blasso_flow.audit import bound as audit_bound
-from blasso_flow.audit.audit import audit, audit_channel
+from blasso_flow.audit.audit import audit, audit_channel, certify
 from blasso_flow.audit.bound import bound_certificate
 from blasso_flow.data.reports import ChannelReport, Status
 from blasso_flow.data.signals import Axis, FilterDescription, Signal
@@ -25,6 +25,7 @@ from blasso_flow.errors import DataError, UsageError
 from blasso_flow.filters import build, describe
 from blasso_flow.flow import solve
 from blasso_flow.problem.problem import Problem
+from blasso_flow.recovery.interface import recover
 from blasso_flow.truth.simulation import simulate
 
 LAG = np.arange(-10.0, 30.0)
@@ -422,3 +423,16 @@ def test_the_audit_shares_no_code_with_the_solver():
         for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("blasso_flow"):
                 assert node.module.split(".")[1] in allowed
+
+
+@pytest.mark.parametrize("spacing", [1.0, 0.02, 1e-6])
+def test_splines_end_where_the_samples_do(spacing):
+    """Of two channels one ends early: it has fewer knots, as its audit must find."""
+    signal = simulate("gaussian:sd=5", samples=500, channels=2, spikes=3, min_separation=60, snr=30, seed=4)
+    values = signal.values.copy()
+    values[1, 350:] = np.nan
+    axis = Axis(0.0, spacing, 500)
+    signal = Signal(values, axis, filter=FilterDescription("gaussian", {"sd": 5 * spacing}))
+    recovery = recover(signal, baseline=f"spline:knot={100 * spacing:.12g}")
+    assert [report.baseline.size for report in recovery.channels] == [7, 6]
+    assert all(verdict.agrees for verdict in certify(recovery))

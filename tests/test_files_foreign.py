@@ -198,3 +198,79 @@ def test_rows_that_share_chunks_are_read_alike(path: Path) -> None:
                 np.testing.assert_array_equal(file.channel(number).values, values[number])
             with pytest.raises(DataError, match="no such channel"):
                 file.channel(7)
+
+
+def errors_beside(path: Path, name: str, errors: object, attribute: str = "", nexus: bool = True, shape: tuple[int, ...] = (20,)):
+    """A signal y with its uncertainties in a dataset of that name."""
+    with h5py.File(path, "w") as file:
+        group = file.create_group("entry/data")
+        group["y"] = np.arange(float(np.prod(shape))).reshape(shape)
+        group["y"].attrs["dt"] = 0.5
+        group[name] = errors
+        if attribute:
+            group["y"].attrs["uncertainties"] = attribute
+        if nexus:
+            group["x"] = 0.5 * np.arange(shape[-1])
+            group.attrs["NX_class"], group.attrs["signal"], group.attrs["axes"] = (
+                "NXdata",
+                "y",
+                [b"."] * (len(shape) - 1) + [b"x"],
+            )
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute", "nexus"),
+    [
+        ("y_errors", "", True),
+        ("errors", "", True),
+        ("sigma", "sigma", True),
+        ("y_errors", "", False),
+        ("s", "/entry/data/s", False),
+    ],
+)
+def test_uncertainties_beside_a_signal_are_its_noise(path: Path, name: str, attribute: str, nexus: bool) -> None:
+    errors_beside(path, name, np.linspace(1, 2, 20), attribute, nexus)
+    signal = read_signal(path)
+    np.testing.assert_array_equal(signal.noise_sd, np.linspace(1, 2, 20))
+    np.testing.assert_array_equal(signal.values, np.arange(20.0))
+    with open_signal(path) as file:
+        assert (file.noise, file.noise_dataset) == ("sample", f"/entry/data/{name}")
+        np.testing.assert_array_equal(file.channel(0).noise_sd, np.linspace(1, 2, 20))
+
+
+def test_uncertainties_of_channels_or_of_the_samples_of_all_channels(path: Path) -> None:
+    errors_beside(path, "errors", np.array([1.0, 2.0, 3.0]), shape=(3, 20))
+    assert [channel.noise_sd for channel in read_signal(path)] == [1, 2, 3]
+    errors_beside(path, "errors", np.linspace(1, 2, 20), shape=(3, 20))
+    np.testing.assert_array_equal(read_signal(path).channel(2).noise_sd, np.linspace(1, 2, 20))
+    with open_signal(path) as file:
+        np.testing.assert_array_equal(file.channel(2).noise_sd, np.linspace(1, 2, 20))
+
+
+def test_a_sample_without_an_uncertainty_is_missing(path: Path) -> None:
+    errors = np.ones(20)
+    errors[3], errors[5] = np.nan, np.inf
+    errors_beside(path, "errors", errors)
+    assert np.flatnonzero(np.isnan(read_signal(path).values)).tolist() == [3, 5]
+    with open_signal(path) as file:
+        assert np.flatnonzero(np.isnan(file.channel(0).values)).tolist() == [3, 5]
+
+
+@pytest.mark.parametrize(
+    ("errors", "message"),
+    [
+        (np.ones(19), r"errors has the wrong shape; received \(19,\)"),
+        (np.append(np.ones(19), 0.0), "errors must be above 0; received 0 at sample 19; .* at least 1"),
+        (np.append(np.ones(19), -2.0), "errors must be above 0; received -2 at sample 19"),
+    ],
+)
+def test_uncertainties_that_make_no_sense_are_refused(path: Path, errors: np.ndarray, message: str) -> None:
+    errors_beside(path, "errors", errors)
+    with pytest.raises(DataError, match=message):
+        read_signal(path)
+
+
+def test_uncertainties_that_are_named_and_not_there_are_refused(path: Path) -> None:
+    errors_beside(path, "other", np.ones(20), "sigma")
+    with pytest.raises(DataError, match="names uncertainties that are not there; received sigma"):
+        read_signal(path)

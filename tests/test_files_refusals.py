@@ -142,7 +142,7 @@ SIGNAL_REFUSALS = {
     "period": (attribute("signal/time", "period", 7.0), "period is not the length"),
     "signal missing": (removed("signal/y"), "signal that is not there"),
     "negative noise": (put("signal/noise_sd", np.array([0.1, -1.0])), "finite and above 0; received -1"),
-    "negative noise of a sample": (put("signal/noise_sd", np.full((2, 50), -1.0)), "finite and above 0"),
+    "negative noise of a sample": (put("signal/noise_sd", np.full((2, 50), -1.0)), "must be above 0; received -1 at sample 0, 0"),
     "noise of another shape": (put("signal/noise_sd", np.ones(3)), "wrong shape"),
     "external link": (external_link("signal/y"), "external link"),
     "external group": (external_link("signal"), "external link"),

@@ -13,6 +13,7 @@ from command import DATA, run
 from blasso_flow import filters, read_signal, write_signal
 from blasso_flow.answer.refit import refit
 from blasso_flow.cli.channels import channel_numbers
+from blasso_flow.cli.look import hard_points
 from blasso_flow.data.signals import Axis, FloatArray, Signal
 from blasso_flow.noise import inspection
 from blasso_flow.noise.inspection import Gaps
@@ -36,6 +37,17 @@ def test_counts_are_told_from_other_whole_numbers():
     assert not inspection.are_counts(np.round(200 + random.normal(0, 2, 800)))
     assert not inspection.are_counts(random.poisson(rate) - 5.0)
     assert not inspection.are_counts(np.full(50, np.nan))
+
+
+def test_a_filter_is_narrow_by_its_length():
+    signal = Signal(np.zeros(2000), Axis(0.0, 1.0, 2000))
+
+    def said(text: str) -> str:
+        description = filters.describe(text)
+        return " ".join(hard_points(filters.build(description, signal.axis), description, [signal]))
+
+    assert "the filter is narrow (2 samples)" in said("gaussian:sd=2")
+    assert "narrow" not in said("decay:rise=0.5,decay=20")
 
 
 def test_saturation():

@@ -8,7 +8,7 @@ import sys
 from contextlib import ExitStack
 
 import pytest
-from command import ROOT, environment, running
+from command import ROOT, complete, environment, running
 
 CODE = """
 import numpy
@@ -63,6 +63,21 @@ def test_a_change_of_what_a_kernel_calls_in_another_file_is_seen(installed):
     callee = installed / "blasso_flow/kernels/shared/vectors.py"
     callee.write_text(callee.read_text().replace("total = 0.0", "total = 1.0"))
     assert outputs(installed, home) == [("compiling False 9.0\n", "")]
+
+
+def test_compiling_is_announced_once_and_truly():
+    say = """
+from blasso_flow.cli.progress import announce_compiling
+from blasso_flow.kernels import compiled
+for _ in range(3):
+    announce_compiling()
+    compiled(lambda x: x + 1)(1)
+"""
+    for place, words in (("", "they are kept"), ("/dev/null/nowhere", "every run must: they can be kept nowhere")):
+        code = f"from blasso_flow import kernels; kernels.can_be_cached = lambda: {not place}\n{say}"
+        done = complete([sys.executable, "-c", code], text=True)
+        assert done.stderr.count("compiling kernels") == 1
+        assert words in done.stderr
 
 
 TOY = """

@@ -18,7 +18,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from blasso_flow import filters, plots
-from blasso_flow.data.reports import ChannelReport, Status, TraceRow
+from blasso_flow.data.reports import MISFIT_NOTE, ChannelReport, Status, TraceRow
 from blasso_flow.data.results import Recovery
 from blasso_flow.data.signals import Axis, FilterDescription, Signal, Truth
 from blasso_flow.data.spikes import Optimum, Spikes
@@ -29,6 +29,7 @@ from blasso_flow.plots.certificate import certificate_words
 from blasso_flow.plots.curves import gather
 from blasso_flow.plots.gap import rounds_and_gaps
 from blasso_flow.plots.save import render
+from blasso_flow.plots.summary import noise_words
 from blasso_flow.plots.zooms import zoom_ranges
 
 NAN = float("nan")
@@ -293,6 +294,25 @@ def test_histogram_and_statuses_count_every_channel() -> None:
         "21 spikes in 7 channels",
     ):
         assert words in texts(figure)
+
+
+def test_figures_say_where_the_fit_misses_the_samples() -> None:
+    recovery = example(channels=3)
+    assert "far off" not in texts(plots.draw_recovery(recovery))
+    reports = [report(), report(notes=("another", MISFIT_NOTE)), report()]
+    shown = texts(plots.draw_recovery(replace(recovery, channels=reports)))
+    assert "fit far off the samples: 1" in shown
+    assert re.findall(r"Channel (\d): 3 spikes, misfit", shown) == ["1"]
+    assert "misses the samples" in texts(plots.draw_recovery(replace(recovery, channels=reports), channel=1)).replace("\n", " ")
+
+
+def test_noise_of_every_sample_is_shown_as_a_range() -> None:
+    recovery = example()
+    signal = recovery.signal
+    uneven = replace(signal, noise_sd=np.linspace(2.0, 8.0, signal.values.size))
+    assert noise_words(gather(replace(recovery, signal=uneven), certificate=False)).startswith("2 to 8 ")
+    even = replace(signal, noise_sd=np.full(signal.values.size, 2.0))
+    assert " to " not in noise_words(gather(replace(recovery, signal=even), certificate=False))
 
 
 @pytest.mark.parametrize("name", list(filters.KINDS))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from blasso_flow.audit.baselines import baseline_columns, running_percentile
+from blasso_flow.audit.noise import variance_of_counts
 from blasso_flow.audit.parts import Part, section_parts
 from blasso_flow.audit.poisson import prove_poisson
 from blasso_flow.audit.squared import Measured, prove_squared
@@ -164,8 +165,11 @@ def _loss_data(channel: Signal, settings: Mapping[str, object]) -> tuple[FloatAr
     """Values (N,), 0 where missing, and sample weights (N,): 0 where missing, else (median sd / sd)^2."""
     present = ~np.isnan(channel.values)
     weights = present.astype(np.float64)
-    if isinstance(channel.noise_sd, np.ndarray) and settings.get("noise_sd") is None:
-        sd = np.where(present, channel.noise_sd, 1.0)
+    known = channel.noise_sd
+    if settings.get("noise") == "counts":
+        known = np.sqrt(variance_of_counts(channel.values))
+    if isinstance(known, np.ndarray) and settings.get("noise_sd") is None:
+        sd = np.where(present, known, 1.0)
         weights *= (np.median(sd[present]) / sd) ** 2
     return np.where(present, channel.values, 0.0), weights
 

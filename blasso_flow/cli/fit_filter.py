@@ -9,6 +9,7 @@ import click
 
 from blasso_flow.cli import options
 from blasso_flow.cli.outcome import say
+from blasso_flow.cli.progress import announce_compiling
 from blasso_flow.cli.streams import STREAM, check_output, input_path
 from blasso_flow.errors import UsageError
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 @options.sign_option
 @options.baseline_option
 @options.noise_option
+@options.noise_kind_option
 @click.option("-o", "--output", metavar="FILE", help="The figure; default: SIGNAL's name with .profile.png, in this folder.")
 @options.force_option
 @options.memory_option
@@ -76,13 +78,12 @@ def fit_filter(
 
 def fitted_filter(signal: Signal, text: str, settings: dict[str, Any], *, quiet: bool) -> FilterFit:
     """The filter fitted to a signal; what it took and its warnings go to standard error."""
-    from blasso_flow.kernels import announce_compilation
     from blasso_flow.recovery.filter_fit import fit_filter as fit
     from blasso_flow.recovery.filter_ranges import parse_ranges
     from blasso_flow.recovery.settings import Settings
 
     if not quiet:
-        announce_compilation(lambda: say("compiling kernels, first run only"))
+        announce_compiling()
     fitted = fit(signal, parse_ranges(text), Settings(**settings))
     if not quiet:
         counted = f"{len(fitted.objectives)} filters tried on {len(fitted.channels)} of {signal.channels} channels"

@@ -52,6 +52,7 @@ def inspect(
         description = described or file.filter
         tabulated = build(description, file.axis) if description else None
         lines = [*file_lines(file), *filter_lines(tabulated, file.axis.units)]
+        stored_noise = file.noise
         channels = [file.channel(number) for number in range(min(file.channels, MOST_ROWS))]
     looks = [look(channel, tabulated, noise_sd, false_alarms, positive) for channel in channels]
     rows = [[str(number), *found.row] for number, found in enumerate(looks)]
@@ -66,7 +67,8 @@ def inspect(
         lines.append(f"... and {file.channels - len(channels)} more channels")
     lines += seen_lines(looks, tabulated)
     lines += ["", "what will be hard:", *(f"  {note}" for note in hard)] if hard else ["", "nothing here looks hard"]
-    lines += ["", "try", f"  {suggestion(signal, filter_text, description, spacing, positive, noise_sd, false_alarms, looks)}"]
+    options_given = filter_text, description, spacing, positive, noise_sd, false_alarms
+    lines += ["", "try", f"  {suggestion(signal, *options_given, looks, stored_noise)}"]
     click.echo("\n".join(lines))
 
 
@@ -79,6 +81,8 @@ def file_lines(file: SignalFile) -> list[str]:
         f"axis      {axis.name}: {axis.first:.6g} to {axis.last:.6g}{unit}, spacing {axis.spacing:.6g}{unit}"
         + (", periodic" if axis.periodic else ""),
     ]
+    if file.noise == "sample":
+        lines.append(f"noise     {file.noise_dataset}, one sd a sample; the table below has its median")
     others = [info for info in file.datasets if info.path != file.dataset]
     if others:
         shown = ", ".join(f"{info.path} {info.shape}" for info in others[:MOST_DATASETS])
@@ -110,6 +114,7 @@ def suggestion(
     noise_sd: float | None,
     false_alarms: float,
     looks: Sequence[Look],
+    stored_noise: str = "none",
 ) -> str:
     """The command that recovers this recording, with the options that its samples ask for."""
     from shlex import quote
@@ -126,6 +131,8 @@ def suggestion(
         words += ["--baseline", DRIFTING]
     if any(found.rare for found in looks) and noise_sd is None and positive:
         words += ["--loss", "poisson"]
+    elif any(found.counts for found in looks) and noise_sd is None and stored_noise == "none":
+        words += ["--noise", "counts"]
     words += [] if noise_sd is None else ["--noise-sd", f"{noise_sd:.12g}"]
     words += [] if false_alarms == 0.05 else ["--false-alarms", f"{false_alarms:.12g}"]
     words += ["-o", "-"] if signal == "-" else []

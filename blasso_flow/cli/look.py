@@ -74,7 +74,7 @@ def look(channel: Signal, filter: Filter | None, noise_sd: float | None, false_a
     if rare:
         notes.append("few counts a sample: their noise is not normal, and the Gaussian rule fails; see --loss poisson")
     elif counts:
-        notes.append("counts: their noise grows with the rate, one noise sd is a compromise")
+        notes.append("counts: their noise grows with the rate, one noise sd is a compromise; see --noise counts")
     if inspection.saturated(channel.values):
         notes.append(
             "samples are piled up at the largest value (saturation): weights of these spikes come out too small, and their "
@@ -167,8 +167,9 @@ def hard_points(filter: Filter | None, description: FilterDescription | None, ch
     from blasso_flow.filters import kind_of
 
     notes = []
-    if filter.width < NARROW:
-        notes.append(f"the filter is narrow ({filter.width:.2g} samples): positions hang on its exact shape")
+    length = filter.length / filter.spacing  # of a decay, the width is that of its onset
+    if length < NARROW:
+        notes.append(f"the filter is narrow ({length:.2g} samples): positions hang on its exact shape")
     if kind_of(description.kind).averages and "exposure" not in description.parameters:
         notes.append(
             "the filter has an onset and its exposure is not given (1 is taken): where a sample does not average over the "

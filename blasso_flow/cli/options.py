@@ -122,6 +122,11 @@ baseline_option = click.option(
     "rate fitted) or exp:rate=R; or percentile:window=LENGTH, a running percentile taken off beforehand. Axis units.",
 )
 noise_option = click.option("--noise-sd", type=float, help="Standard deviation of the noise; default: the file's, or estimated.")
+noise_kind_option = choice_option(
+    "--noise",
+    ["white", "counts"],
+    "White noise, or that of counts: every sample's variance is the mean of the counts around it.",
+)
 false_alarms_option = click.option(
     "--false-alarms", type=float, default=0.05, show_default=True, help="Expected number of false spikes a channel."
 )

@@ -190,3 +190,16 @@ def opened_log(path: str | None) -> Iterator[Log]:
         raise RunError("--log-json cannot be written", received=path, mend=f"{error.strerror}".lower()) from None
     with stream:
         yield Log(stream)
+
+
+def announce_compiling() -> None:
+    """Say so, once, if kernels must be compiled; and whether they must be again in the next run."""
+    from blasso_flow.kernels import announce_compilation, can_be_cached
+
+    def words() -> None:
+        if can_be_cached():
+            say("compiling kernels that no run has needed before; they are kept")
+        else:
+            say("compiling kernels, as every run must: they can be kept nowhere; let NUMBA_CACHE_DIR name a writable folder")
+
+    announce_compilation(words)

@@ -50,6 +50,7 @@ from blasso_flow.errors import UnconvergedError, UsageError
     help="How far outside the record spikes may sit, axis units: one number, or BEFORE,AFTER.",
 )
 @options.noise_option
+@options.noise_kind_option
 @click.option(
     "--strength",
     default="auto",

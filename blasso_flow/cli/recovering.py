@@ -15,7 +15,7 @@ import click
 from blasso_flow.cli.channels import Account
 from blasso_flow.cli.outcome import report, say
 from blasso_flow.cli.outputs import Recording, refuse_other
-from blasso_flow.cli.progress import Log, Progress, rounds_shown
+from blasso_flow.cli.progress import Log, Progress, announce_compiling, rounds_shown
 from blasso_flow.cli.streams import STREAM, input_path
 from blasso_flow.errors import BlassoFlowError, DataError, RunError, UnconvergedError
 
@@ -81,7 +81,6 @@ def attempt(recording: Recording, manner: Manner, several: bool) -> BlassoFlowEr
 def _carry_out(recording: Recording, manner: Manner, several: bool) -> None:
     from blasso_flow.answer.rates import check_width
     from blasso_flow.files import open_signal
-    from blasso_flow.kernels import announce_compilation
 
     begun = monotonic()
     with open_signal(recording.signal, spacing=manner.spacing, max_memory=manner.max_memory) as file:
@@ -94,7 +93,7 @@ def _carry_out(recording: Recording, manner: Manner, several: bool) -> None:
                 say(f"{recording.result} is there already")
             return
         if not manner.quiet:
-            announce_compilation(lambda: say("compiling kernels, first run only"))
+            announce_compiling()
         _prepare_kernels(run)
         account = Account(everything=manner.verbose)
         with _journal(run, file) as journal:

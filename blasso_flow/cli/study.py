@@ -13,7 +13,7 @@ import click
 
 from blasso_flow.cli import options
 from blasso_flow.cli.outcome import say
-from blasso_flow.cli.progress import share_bar
+from blasso_flow.cli.progress import announce_compiling, share_bar
 from blasso_flow.cli.streams import check_output
 from blasso_flow.errors import UsageError
 
@@ -110,7 +110,6 @@ def _carry_out(
 ) -> None:
     """Run `study.NAME.study_NAME` between checked outputs and written files, and draw it by `plots.study_NAME.draw_NAME`."""
     from blasso_flow.files.study_writer import study_targets, write_study
-    from blasso_flow.kernels import announce_compilation
     from blasso_flow.plots import save_figure
 
     if seed < 0:
@@ -121,7 +120,7 @@ def _carry_out(
         check_output(target, force=force)
     if not quiet:
         say(f"study {name}: about {chosen.quick if quick else f'{chosen.full} on two cores; --quick takes {chosen.quick}'}")
-        announce_compilation(lambda: say("compiling kernels, first run only"))
+        announce_compiling()
     with share_bar(f"study {name}", shown=not quiet) as on_progress:
         run = getattr(import_module(f"blasso_flow.study.{name}"), f"study_{name}")
         outcome: Outcome = run(seed=seed, quick=quick, on_progress=on_progress, **settings)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from blasso_flow.data import schema
 from blasso_flow.data.column import Column
-from blasso_flow.data.reports import ChannelReport, Paths, Section, Status, TraceRow
+from blasso_flow.data.reports import MISFIT_NOTE, ChannelReport, Paths, Section, Status, TraceRow
 from blasso_flow.data.results import ChannelRecovery, Fit, Recovery
 from blasso_flow.data.spikes import Optimum, Spikes, joined
 
@@ -183,11 +183,12 @@ class Totals:
 @dataclass
 class Overview:
     """A whole run in a few numbers: ``decades`` counts channels by the power of ten of their gap, ``statuses`` by how they
-    ended; ``worst_gap`` is NaN where no channel has one."""
+    ended; ``worst_gap`` is NaN where no channel has one, ``misfits`` counts channels whose fit misses the samples."""
 
     channels: int = 0
     spikes: int = 0
     worst_gap: float = math.nan
+    misfits: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     decades: Counter[int] = field(default_factory=Counter)
 
@@ -196,6 +197,7 @@ class Overview:
         self.channels += block.count
         self.spikes += block.columns["spikes/channel"].size
         self.statuses.update(block.columns["channels/status"])
+        self.misfits += sum(MISFIT_NOTE in notes for notes in block.columns["channels/notes"])
         gaps = block.columns["channels/gap"]
         gaps = gaps[np.isfinite(gaps)]
         if gaps.size:

@@ -62,6 +62,12 @@ class Section:
     strength: float = field(metadata=column("strength of the penalty (lambda)"))
 
 
+MISFIT_NOTE = (
+    "the fit misses the samples by far more than the noise: the filter, the baseline or the noise sd does not describe "
+    "them, and the error bars are too small"
+)  # the note on a channel whose model is wrong
+
+
 def no_coefficients() -> FloatArray:
     """The coefficients of no baseline, or of white noise, (0,)."""
     return np.empty(0)
@@ -124,3 +130,8 @@ class ChannelReport:
     refit_rate_error: float = field(
         default=math.nan, metadata=column("standard error of the rate of the answer's baseline", when="widths")
     )
+
+    @property
+    def misfit(self) -> bool:
+        """Whether the fit misses the samples by far more than the noise."""
+        return MISFIT_NOTE in self.notes

@@ -14,10 +14,10 @@ import numpy as np
 
 from blasso_flow.data.signals import Axis
 from blasso_flow.errors import DataError, UsageError
-from blasso_flow.files import foreign
+from blasso_flow.files import foreign, uncertainties
 from blasso_flow.files.axes import axis_from_attributes, axis_from_dataset, axis_from_edges
 from blasso_flow.files.guard import Node, check_numeric, checked, resolve, scales_of, text, text_of
-from blasso_flow.files.layout import FILTER, NOISE, SIGNAL, TRUTH
+from blasso_flow.files.layout import FILTER, SIGNAL, TRUTH
 from blasso_flow.files.layout_version import check_version, refuse_result
 from blasso_flow.files.source import Source
 
@@ -115,7 +115,7 @@ def _only_candidate(source: Source) -> Node:
     candidates = foreign.candidates(source.file, source.name)
     if candidates is None:
         datasets = _plain_datasets(source)
-        candidates = [dataset for dataset in datasets if _usable(dataset)] or datasets
+        candidates = uncertainties.without([dataset for dataset in datasets if _usable(dataset)] or datasets)
     return _only(source, candidates)
 
 
@@ -210,9 +210,8 @@ def _nxdata_around(source: Source, dataset: h5py.Dataset) -> h5py.Group | None:
 def _described(source: Source, dataset: h5py.Dataset, group: h5py.Group | None, spacing: float | None) -> Located:
     units, long_name = text_of(dataset, "units"), text_of(dataset, "long_name")
     axis = _axis_of(source, dataset, group, spacing)
-    noise = None
-    if group is not None and str(dataset.name).rpartition("/")[2] == text_of(group, "signal").rpartition("/")[2]:
-        noise = _inside(source, group, NOISE)
+    main = group is not None and str(dataset.name).rpartition("/")[2] == text_of(group, "signal").rpartition("/")[2]
+    noise = uncertainties.find(source, dataset, main)
     transposed = foreign.is_gprmax(source.file) and len(dataset.shape) == 2
     if foreign.is_gprmax(source.file):
         units = units or foreign.gprmax_units(dataset)

@@ -14,6 +14,7 @@ from blasso_flow.files.companions import read_filter, read_truth
 from blasso_flow.files.guard import check_numeric, checked, chunk_bytes, read_numbers, read_part, reading
 from blasso_flow.files.locate import DatasetInfo, Located, list_datasets, locate
 from blasso_flow.files.source import Source, SourceLike, open_source
+from blasso_flow.files.uncertainties import applied
 
 GATHERED = 64  # channels that are read together where their samples alternate
 BLOCK_SHARE = 4  # rows that share chunks are read together while they take at most this fraction of the memory
@@ -57,6 +58,11 @@ class SignalFile:
         if self._noise is None:
             return "sample"
         return "channel" if isinstance(self._noise, np.ndarray) else "scalar"
+
+    @property
+    def noise_dataset(self) -> str:
+        """Path of the dataset with the noise; "" where there is none."""
+        return "" if self._located.noise is None else str(self._located.noise.name)
 
     @cached_property
     def truth(self) -> Truth | None:
@@ -115,6 +121,8 @@ class SignalFile:
             if self._located.noise is not None:
                 noise = self._noise if self._noise is not None else self._noise_row(number)
                 noise = float(noise[number]) if isinstance(noise, np.ndarray) and self.noise == "channel" else noise
+            if isinstance(noise, np.ndarray):
+                values, noise = applied(values, noise, self._noise_place(number))
         truth = self.truth.of_channel(number) if with_truth and self.truth is not None else None
         name = self.name if self.channels == 1 else f"{self.name}, channel {number}"
         return Signal(values, self.axis, self.units, self.long_name, noise, self.filter, truth, name)
@@ -135,7 +143,8 @@ class SignalFile:
             values = np.ascontiguousarray(stored.T) if self._located.transposed else stored
             if self.noise == "sample":
                 assert self._located.noise is not None
-                noise = read_numbers(self._located.noise, self.name, self._source.memory)
+                noise = np.broadcast_to(read_numbers(self._located.noise, self.name, self._source.memory), values.shape)
+                values, noise = applied(values, noise, self._noise_place())
         if np.isnan(values).all():
             raise DataError(f"{self.name}: every sample is missing (NaN)", received=f"shape {self.shape}")
         return Signal(values, self.axis, self.units, self.long_name, noise, self.filter, self.truth, self.name)
@@ -170,7 +179,8 @@ class SignalFile:
         if dataset is None:
             return None
         check_numeric(checked(dataset, self.name), self.name)
-        if dataset.shape == self.shape and dataset.size > 1:
+        of_samples = dataset.shape == self.shape or (dataset.shape == self.shape[1:] and self.axis.size != self.channels)
+        if of_samples and dataset.size > 1:
             self._source.memory.check(f"{self.name}: {dataset.name}: one chunk", chunk_bytes(dataset))
             return None
         noise = read_numbers(dataset, self.name, self._source.memory)
@@ -188,7 +198,12 @@ class SignalFile:
     def _noise_row(self, number: int) -> FloatArray:
         dataset = self._located.noise
         assert dataset is not None
-        return read_part(dataset, (number,) if len(self.shape) == 2 else (slice(None),), (self.axis.size,))
+        return read_part(dataset, (number,) if len(dataset.shape) == 2 else (slice(None),), (self.axis.size,))
+
+    def _noise_place(self, number: int | None = None) -> str:
+        assert self._located.noise is not None
+        own = f", channel {number}" if number is not None and self.channels > 1 else ""
+        return f"{self.name}{own}: {self._located.noise.name}"
 
 
 @contextmanager

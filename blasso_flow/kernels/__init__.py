@@ -88,22 +88,28 @@ def _users_cache() -> Path | None:
 
 
 class _FirstCompilation(event.Listener):
-    def __init__(self, notify: Callable[[], None]) -> None:
-        self.pending: list[Callable[[], None]] = [notify]
+    announce: Callable[[], None] | None = None
+    over = False
 
     def on_start(self, event: object) -> None:
-        if self.pending:
-            self.pending.pop()()
+        if self.announce is not None and not self.over:
+            self.over = True
+            self.announce()
 
     def on_end(self, event: object) -> None:
         """Nothing to do: only the start is announced."""
 
 
+@cache
+def _listening() -> _FirstCompilation:
+    listener = _FirstCompilation()
+    event.register("numba:compile", listener)  # type: ignore[no-untyped-call]
+    return listener
+
+
 def announce_compilation(notify: Callable[[], None]) -> None:
-    """Call ``notify`` once, before the first kernel that has to be compiled; loading from the cache stays silent."""
-    event.register(  # type: ignore[no-untyped-call]
-        "numba:compile", _FirstCompilation(notify)
-    )
+    """Call ``notify`` once a process, before the first kernel that must be compiled; loading from the cache stays silent."""
+    _listening().announce = notify
 
 
 def is_cached(tail: bool = False) -> bool:

@@ -79,9 +79,9 @@ def estimate_noise(values: FloatArray, filter: Filter | None = None) -> NoiseEst
     if not quantum and finest < NOISE_FREE * size:
         return NoiseEstimate(RANGE_FLOOR * size, "floor: 0.001 of the signal's range, the data show no noise", tuple(notes), True)
     if filter is not None and filter.width < NARROW and finest < 0.8 * sd:
-        notes.append(
-            f"the filter is narrow ({filter.width:.2g} samples): its signal inflates the noise sd of the fourth differences"
-        )
+        sharp = filter.length >= NARROW * filter.spacing
+        shape = "has a sharp onset" if sharp else f"is narrow ({filter.width:.2g} samples)"
+        notes.append(f"the filter {shape}: its signal inflates the noise sd of the fourth differences")
     white, sentence = judged(differences, filter)
     if white is False:
         notes.append(sentence)

@@ -22,6 +22,7 @@ from blasso_flow.plots.panels import x_limits
 from blasso_flow.plots.zooms import SMALL_FIT_NOTE, small_fit, zoom_places
 
 SMALL_FITS = 6
+MISSED = "fit far off the samples"
 VISIBLE = 800  # a bar this part of the panel high, twice, can still be seen
 GROWING = LinearSegmentedColormap.from_list("blasso-growing", ["#7DBBE6", style.BLUE, "#1B0A3C"])
 SIGNED = LinearSegmentedColormap.from_list("blasso-signed", ["#7A2E00", style.VERMILLION, "#C9C9C9", style.BLUE, "#012A45"])
@@ -55,7 +56,8 @@ def draw_channels(recovery: Recovery, filter: Filter | None = None, overview: Ov
         curves = gather(recovery, number, filter, certificate=False)
         small_fit(ax, curves, *present_limits(curves))
         found = style.counted(curves.position.size, "spike")
-        style.heading(ax, f"Channel {number * step}: {found}", small=True)
+        missed = ", misfit" if curves.report.misfit else ""
+        style.heading(ax, f"Channel {number * step}: {found}{missed}", small=True)
         last = number + 3 >= shown
         style.dress(
             ax,
@@ -156,16 +158,16 @@ def gaps_panel(ax: Axes, recovery: Recovery, overview: Overview) -> None:
 
 
 def status_panel(ax: Axes, overview: Overview) -> None:
-    """How many channels ended in which way."""
+    """How many channels ended in which way, and of how many the fit misses the samples."""
     style.heading(ax, "How channels ended")
     style.dress(ax, xlabel="channels")
-    counts = {status: overview.statuses[status] for status in Status}
-    counts = {status: count for status, count in counts.items() if count or status is Status.CONVERGED}
-    colours = [style.FIT_COLOUR if status is Status.CONVERGED else style.SPIKE_COLOUR for status in counts]
+    counts = {status.value.replace("_", " "): overview.statuses[status] for status in Status} | {MISSED: overview.misfits}
+    proven = Status.CONVERGED.value
+    counts = {words: count for words, count in counts.items() if count or words == proven}
+    colours = [style.FIT_COLOUR if words == proven else style.SPIKE_COLOUR for words in counts]
     rows = np.arange(len(counts))
     ax.barh(rows, list(counts.values()), height=0.45, color=colours)
-    for row, (status, count) in enumerate(counts.items()):
-        words = status.value.replace("_", " ")
+    for row, (words, count) in enumerate(counts.items()):
         ax.annotate(
             f"{words}: {count:,}",
             (0, row - 0.27),

@@ -15,6 +15,7 @@ from blasso_flow.data.results import Recovery
 from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, Signal
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter, build, completed, stretched
+from blasso_flow.noise.counts import with_noise_of_counts
 from blasso_flow.plots.evaluate import COLUMNS
 from blasso_flow.plots.parts import Parts
 from blasso_flow.problem import baselines
@@ -100,6 +101,8 @@ def gather(recovery: Recovery, number: int = 0, filter: Filter | None = None, ce
     signal = signal_of(recovery).channel(number)
     filter = filter_of(recovery) if filter is None else filter
     report, settings, spikes, optimum = recovery.channels[number], recovery.settings, recovery.spikes, recovery.optimum
+    if settings.get("noise") == "counts" and np.isfinite(signal.values).any():
+        signal = with_noise_of_counts(signal)
     problem = problem_of(signal, filter, report, settings)
     parts = Parts.of(filter, report.sections, signal.axis, problem.domain, problem.strength)
     poisson = settings.get("loss", "squared") == "poisson"

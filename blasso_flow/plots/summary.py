@@ -104,7 +104,7 @@ def facts(curves: Curves) -> list[tuple[str, str]]:
     rows = [
         ("Samples", f"{axis.size:,}" + (f" ({missing:,} missing)" if missing else "")),
         ("Filter", law or f"{filter.description}, {filter.normalisation} normalisation, width {width}"),
-        ("Noise sd", f"{style.power_of_ten(report.noise_sd)} {curves.signal.units}".rstrip() + because(report.noise_rule)),
+        ("Noise sd", noise_words(curves) + because(report.noise_rule)),
         ("Strength of the penalty", style.power_of_ten(report.strength) + because(report.strength_rule)),
     ]
     if not curves.eta.size:
@@ -115,7 +115,20 @@ def facts(curves: Curves) -> list[tuple[str, str]]:
     widths = ", each with its own width" if curves.settings.get("refit_width") else ""
     refitted = bool(curves.settings.get("refit", True))
     rows.append(("Answer", f"{found}: refitted and pruned{widths}" if refitted else "the optimum itself (no refit)"))
+    if report.misfit:
+        rows.append(("Misfit", "the fit misses the samples by far more than the noise: the error bars are too small"))
     return rows
+
+
+def noise_words(curves: Curves) -> str:
+    """The noise sd; where every sample has its own, their range and median."""
+    units, sd = curves.signal.units, curves.noise_sd
+    if isinstance(sd, np.ndarray) and curves.settings.get("loss", "squared") == "squared":
+        present = sd[np.isfinite(curves.signal.values) & np.isfinite(sd)]
+        if present.size and present.min() < present.max():
+            ends = " to ".join(style.power_of_ten(float(end)) for end in (present.min(), present.max()))
+            return f"{ends} {units}".rstrip() + f", median {style.power_of_ten(curves.report.noise_sd)}"
+    return f"{style.power_of_ten(curves.report.noise_sd)} {units}".rstrip()
 
 
 def facts_panel(ax: Axes, curves: Curves) -> None:

@@ -16,7 +16,7 @@ from blasso_flow import filters, threads
 from blasso_flow.answer.peaks import NARROWEST, STRETCHES
 from blasso_flow.answer.refit import Refit
 from blasso_flow.answer.widths import WidthRefit
-from blasso_flow.data.reports import ChannelReport, Paths, Section, Status
+from blasso_flow.data.reports import MISFIT_NOTE, ChannelReport, Paths, Section, Status
 from blasso_flow.data.results import ChannelRecovery, Fit
 from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, Signal
 from blasso_flow.data.spikes import Optimum, Spikes
@@ -29,7 +29,7 @@ from blasso_flow.problem.parts import PartedProblem
 from blasso_flow.problem.problem import Problem
 from blasso_flow.problem.sums import combined, dot
 from blasso_flow.problem.width_law import WidthLaw
-from blasso_flow.recovery.posing import posed
+from blasso_flow.recovery.posing import posed, seen
 from blasso_flow.recovery.routes import ChannelSolution, OnRow, solve_as_counts, solve_squared
 from blasso_flow.recovery.settings import CONSTANT, Settings
 
@@ -83,7 +83,7 @@ def _recovered(
     channel: Signal, number: int, filter: Filter, settings: Settings, begun: float, on_row: OnRow | None
 ) -> ChannelRecovery:
     removed = baselines.removed(settings.baseline, channel.values, channel.axis)
-    asked, recorded = settings, channel
+    asked, recorded, channel = settings, channel, seen(channel, settings)
     if removed.any():  # everything from here on works on what is left, on a constant
         baselines.check_length(settings.baseline, filter.length)
         channel, settings = replace(channel, values=channel.values - removed), replace(settings, baseline=CONSTANT)
@@ -213,10 +213,7 @@ def _misfit(problem: Problem, fit: Fit) -> tuple[str, ...]:
     squares = dot(problem.sample_weights, (left / problem.noise_sd) ** 2)
     if not squares > MISFIT * present:
         return ()
-    return (
-        "the fit misses the samples by far more than the noise: the filter, the baseline or the noise sd does not describe "
-        "them, and the error bars are too small",
-    )
+    return (MISFIT_NOTE,)
 
 
 def _nothing(values: FloatArray, status: Status, message: str, begun: float) -> ChannelRecovery:

@@ -11,7 +11,7 @@ from blasso_flow.filters import Filter
 from blasso_flow.noise.level import NoiseEstimate
 from blasso_flow.problem import baselines
 from blasso_flow.problem.baselines import Baseline
-from blasso_flow.recovery.posing import channel_noise
+from blasso_flow.recovery.posing import channel_noise, seen
 from blasso_flow.recovery.routes import noise_behind_signal, with_fitted_rate
 from blasso_flow.recovery.settings import CONSTANT, Settings
 
@@ -37,7 +37,7 @@ def parts_of(signal: Signal, settings: Settings) -> list[Part]:
     chosen = sorted({usable[int(i)] for i in np.linspace(0, len(usable) - 1, most)}) if usable else []
     parts = []
     for number in chosen:
-        channel = signal.channel(number)
+        channel = seen(signal.channel(number), settings)
         excerpt = _liveliest(channel)
         known = settings.noise_sd is not None or channel.noise_sd is not None
         noise = channel_noise(excerpt if known else channel, None, settings)
@@ -53,7 +53,7 @@ def with_noise(signal: Signal, parts: list[Part], table: Filter, settings: Setti
     """The parts with the noise that a fit leaves, where it hides from differences."""
 
     def measured(part: Part) -> Part:
-        channel = signal.channel(part.number)
+        channel = seen(signal.channel(part.number), settings)
         noise = channel_noise(channel, table, settings)
         if not noise.hides_from_differences(table):
             return part

@@ -72,7 +72,7 @@ def recover(
     baseline : what spikes stand on: "auto" (a constant unless the samples ask for more), "const", "poly:degree=2",
         "spline:knot=LENGTH", "exp", "percentile:window=LENGTH" or "none".
     noise : "white", "coloured" (an autoregressive model, by which samples and filter are whitened) or "auto": white unless the
-        residual of a first fit is coloured.
+        residual of a first fit is coloured; "counts" where every sample's variance is the mean of the counts around it.
     noise_sd : of a sample, in its units; None for the signal's own, else it is estimated.
     strength : lambda as a number (signal units times the filter's norm), "auto" (from the noise), "0.5auto" or "0.05max".
     false_alarms : spikes that noise alone may make a channel, on average.

@@ -7,6 +7,7 @@ import numpy as np
 from blasso_flow.data.signals import Signal
 from blasso_flow.errors import DataError
 from blasso_flow.filters import Filter
+from blasso_flow.noise.counts import with_noise_of_counts
 from blasso_flow.noise.level import NoiseEstimate, estimate_noise
 from blasso_flow.noise.strength import StrengthChoice, choose_strength
 from blasso_flow.problem.problem import Problem
@@ -33,7 +34,7 @@ def posed(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstim
 
 
 def channel_noise(channel: Signal, filter: Filter | None, settings: Settings) -> NoiseEstimate:
-    """The noise as given, as stored with the signal, or as estimated, in this order."""
+    """The noise as given, as stored with the signal (or as its counts have it), or as estimated, in this order."""
     if settings.noise_sd is not None:
         return NoiseEstimate(settings.noise_sd, "given")
     if settings.noise == "coloured" and isinstance(channel.noise_sd, np.ndarray):
@@ -45,7 +46,13 @@ def channel_noise(channel: Signal, filter: Filter | None, settings: Settings) ->
     sd = channel.noise_sd
     if isinstance(sd, np.ndarray):
         sd = float(np.median(sd[np.isfinite(channel.values)]))
-    return NoiseEstimate(sd, "stored with the signal")
+    rule = "median of the square roots of the counts around each sample" if settings.noise == "counts" else ""
+    return NoiseEstimate(sd, rule or "stored with the signal")
+
+
+def seen(channel: Signal, settings: Settings) -> Signal:
+    """The channel with the noise that the settings ask for at every sample, where they do."""
+    return with_noise_of_counts(channel) if settings.noise == "counts" else channel
 
 
 def posed_problem(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> tuple[Problem, StrengthChoice]:

@@ -15,6 +15,7 @@ from blasso_flow.data.signals import FilterDescription, Signal
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.flow import MAX_ROUNDS, METHODS, TOLERANCE, TOLERANCE_NOISE, Flow
+from blasso_flow.noise.kinds import NOISES
 from blasso_flow.noise.strength import StrengthRule
 from blasso_flow.problem import baselines
 from blasso_flow.problem.baselines import Baseline
@@ -22,7 +23,6 @@ from blasso_flow.problem.losses import LOSSES
 
 CONSTANT, AUTO = baselines.parse("const"), StrengthRule.parse("auto")
 ANY_BASELINE = baselines.parse("auto")
-NOISES = ("auto", "white", "coloured")
 FLOW_OPTIONS = ("particles", "start", "step_size", "seed", "iterations")
 
 
@@ -30,8 +30,9 @@ FLOW_OPTIONS = ("particles", "start", "step_size", "seed", "iterations")
 class Settings:
     """How to recover: the options of `channel.recover`, where each is described. Baseline and strength may be given as texts.
 
-    ``baseline`` "auto" is a constant unless the samples ask for more, ``noise`` "auto" white unless they say that it is coloured;
-    ``filter`` None means the signal's own; ``noise_sd`` None means the signal's own, else estimated from the data.
+    ``baseline`` "auto" is a constant unless the samples ask for more; ``noise`` is one of `noise.kinds.NOISES`, "auto" white unless
+    the samples say that it is coloured. ``filter`` None means the signal's own; ``noise_sd`` None means the signal's own, else
+    estimated from the data.
     ``exposure`` is the share of the spacing that a sample averages over, None for the filter's own; ``stamp`` ("start",
     "middle", "end") the moment of the exposure that the axis denotes; ``origin`` is added to the axis. ``method`` "euclidean"
     or "conic" is one of the paper's flows, which alone take the options after it. ``threads`` work on one channel; results are
@@ -112,19 +113,22 @@ class Settings:
     def _check_noise(self) -> None:
         if self.noise not in NOISES:
             raise UsageError("unknown noise", received=self.noise, allowed=", ".join(NOISES))
-        if self.noise != "coloured":
-            return
-        for given, words in (
-            (self.noise_sd is not None, f"noise_sd={self.noise_sd}"),
-            (self.loss != "squared", f"loss={self.loss}"),
-            (self.width_law is not None, "width_law="),
-            (self.refit_width, "refit_width=True"),
+        for kind, reason, refused in (
+            (
+                "coloured",
+                "coloured noise is measured, and whitened for one filter and least squares",
+                ("width_law", "refit_width"),
+            ),
+            ("counts", "the noise of counts has an sd of its own at every sample, in least squares", ()),
         ):
-            if given:
+            given = [name for name in refused if getattr(self, name)]
+            given += ["noise_sd"] if self.noise_sd is not None else []
+            given += ["loss"] if self.loss != "squared" else []
+            if self.noise == kind and given:
                 raise UsageError(
-                    "coloured noise is measured and whitened for one filter and least squares",
-                    received=f"`noise=coloured` and `{words}`",
-                    mend=f"leave out `{words}`, or use `noise=white`",
+                    reason,
+                    received=f"`noise={kind}` and `{given[0]}={getattr(self, given[0])}`",
+                    mend=f"leave out `{given[0]}=`, or use `noise=white`",
                 )
 
     def _check_counts(self) -> None:
