@@ -107,6 +107,14 @@ stamp_options = combined(
         help="Added to the axis: sample 0 sits that much later than the file says, axis units.",
     ),
 )
+sampling_rate_option = click.option(
+    "--sampling-rate",
+    default="auto",
+    show_default=True,
+    metavar="RATE",
+    help="Rate at which the samples were taken, per axis unit (Hz): auto looks whether they were interpolated from a slower one, "
+    "and works at that; as-given does not look.",
+)
 normalisation_option = choice_option(
     "--normalisation", ["peak", "area", "energy"], "What a weight of 1 means: a response with peak, area or energy 1."
 )

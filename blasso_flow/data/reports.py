@@ -78,9 +78,10 @@ class ChannelReport:
     ``sections`` have each a width and a strength of their own, in order; empty where one filter serves the whole record.
     ``notes`` are warnings for the user, one line each. ``paths`` are the particles of a flow, where they were kept. Of a refit
     with widths, ``refit_noise_sd`` is the noise behind its errors, ``refit_baseline_rule`` and ``refit_rate_error`` its baseline
-    with the rate fitted again, and that rate's standard error. ``interpolation`` ("linear", "cubic", "periodic", "mirrored") is not
-    empty where the samples were interpolated from slower ones: everything is then about these, slower sample m being at sample
-    ``first_sample + m ratio``, and averaging over ``sample_exposure`` of its spacing.
+    with the rate fitted again, and that rate's standard error.
+    ``interpolation`` is "linear", "cubic", "periodic" or "mirrored" where
+    the samples were interpolated from slower ones: everything is then about these, slower sample m being at sample
+    ``first_sample + m ratio``, and averaging over ``sample_exposure`` of its spacing; else it is empty.
     """
 
     status: Status = field(metadata=column("how the channel ended"))

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from blasso_flow.data.signals import Axis, FilterDescription
 from blasso_flow.errors import UsageError
-from blasso_flow.filters.exposure import STAMPS, exposed, time_shift
+from blasso_flow.filters.exposure import exposed, time_shift
 from blasso_flow.filters.kinds import FilterKind
 from blasso_flow.filters.shapes import KINDS
 from blasso_flow.filters.shapes.decay import decay
@@ -26,7 +26,6 @@ from blasso_flow.filters.table import NORMALISATIONS, Filter, tabulate
 __all__ = [
     "KINDS",
     "NORMALISATIONS",
-    "STAMPS",
     "Filter",
     "build",
     "completed",

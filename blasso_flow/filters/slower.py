@@ -2,6 +2,7 @@
 
 A weight of one stays what it is at the filter's own spacing: averaging over an exposure multiplies the filter's transform by
 sinc(frequency x exposure), so both tables are compared at a frequency at which the filter has much, 0 where it has an area.
+A rise much shorter than the exposure makes a corner that no table has; a slightly longer one, as much earlier, is the same there.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from blasso_flow.data.signals import Axis
+from blasso_flow.data.signals import Axis, FilterDescription
+from blasso_flow.errors import UsageError
+from blasso_flow.filters.exposure import STAMPS
 from blasso_flow.filters.kinds import FilterKind
 from blasso_flow.filters.shapes import KINDS
 from blasso_flow.filters.table import Filter, tabulate
@@ -18,9 +21,26 @@ from blasso_flow.filters.table import Filter, tabulate
 KEPT = 4  # tables
 STEPS = 16  # of a sample, of the sum that is the transform
 FREQUENCIES = 64
+RISE = "rise"
+LONGER, LONGEST_RISE = 1.1, 0.2  # times the rise; of the spacing: by which a rise is made longer, and up to where
 AREA = 1e-3  # of the sum of absolute values: less is no area
 
 _kept: dict[tuple[object, ...], Filter] = {}
+
+
+def shift_of(filter: Filter, slower: Filter, stamp: str) -> float:
+    """What is added to the axis (axis units) of a filter's samples for those of ``slower``, made of it by `for_slower`.
+
+    The axis denotes a moment of their exposure, not of the filter's own; and a rise that had to be longer comes later.
+    """
+    own, longer = exposure_of(filter) * filter.spacing, exposure_of(slower) * slower.spacing
+    rise, used = (table.description.parameters.get(RISE, 0.0) for table in (filter, slower))
+    return STAMPS[stamp] * (longer - own) + used - rise
+
+
+def exposure_of(filter: Filter) -> float:
+    """Share of its spacing over which the filter's samples average."""
+    return KINDS[filter.description.kind].checked(filter.description).get("exposure", 0.0)
 
 
 def for_slower(filter: Filter, axis: Axis, exposure: float) -> Filter:
@@ -42,9 +62,9 @@ def for_slower(filter: Filter, axis: Axis, exposure: float) -> Filter:
 def _made(filter: Filter, axis: Axis, exposure: float) -> Filter:
     kind = KINDS[filter.description.kind]
     description = replace(filter.description, parameters={**filter.description.parameters, "exposure": exposure})
-    table = tabulate(kind, description, axis.spacing, axis.size, "energy")
+    table = _tabulated(kind, description, axis)
     frequency = _frequency(filter)
-    factor = _sharp(filter, kind, frequency) / _sharp(table, kind, frequency)
+    factor = _sharp(filter, frequency) / _sharp(table, frequency)
     return replace(
         table,
         normalisation=filter.normalisation,
@@ -60,6 +80,19 @@ def _made(filter: Filter, axis: Axis, exposure: float) -> Filter:
     )
 
 
+def _tabulated(kind: FilterKind, description: FilterDescription, axis: Axis) -> Filter:
+    """The table, with the shortest rise that can be used where the filter's is too short for samples so slow."""
+    while True:
+        try:
+            return tabulate(kind, description, axis.spacing, axis.size, "energy")
+        except UsageError:
+            rise = LONGER * description.parameters.get(RISE, np.inf)
+            longest = min(LONGEST_RISE * axis.spacing, description.parameters.get("decay", np.inf))
+            if not description.parameters["exposure"] or rise > longest:
+                raise
+            description = replace(description, parameters={**description.parameters, RISE: rise})
+
+
 def _frequency(filter: Filter) -> float:
     """A frequency (cycles per axis unit) at which the filter has much: 0 where it has an area."""
     lag = np.arange(filter.first - 1, filter.first + filter.taps, 1 / STEPS)
@@ -70,10 +103,9 @@ def _frequency(filter: Filter) -> float:
     return float(tried[np.argmax([abs(np.exp(2j * np.pi * each * lag) @ response) for each in tried])] / filter.spacing)
 
 
-def _sharp(filter: Filter, kind: FilterKind, frequency: float) -> float:
+def _sharp(filter: Filter, frequency: float) -> float:
     """Transform at a frequency, cycles per axis unit, of the response before it was averaged over the exposure."""
     lag = np.arange(filter.first - 1, filter.first + filter.taps, 1 / STEPS)
     wave = np.exp(2j * np.pi * frequency * filter.spacing * lag) @ filter.response(lag)
-    exposure = kind.checked(filter.description).get("exposure", 0.0)
     size = float(np.abs(wave)) if frequency else float(wave.real)
-    return size / STEPS * filter.spacing / float(np.sinc(frequency * exposure * filter.spacing))
+    return size / STEPS * filter.spacing / float(np.sinc(frequency * exposure_of(filter) * filter.spacing))

@@ -20,7 +20,7 @@ FEWEST = 64  # samples of the longest run without missing ones
 LEAST_RATIO = 1.15  # samples to one of the slower record
 SLOWEST = 16  # cycles of the edge in the record, at least
 QUIET = 0.05  # power in the highest tenth of the spectrum over the mean: more is there only as recorded
-SINGLE, DOUBLE = 7e-8, 3e-15  # of the largest value, by which a sample may be rounded, times what sums of samples magnify
+SINGLE, DOUBLE = 7e-8, 2e-13  # of the largest value, by which a sample may be rounded, times what sums of samples magnify
 FEWEST_FLAT = 0.05  # share of the differences that are zero, at least
 KNOTS = 8  # at least
 AGREEMENT = 0.98  # share of the differences that must be zero where no knot is
@@ -162,8 +162,8 @@ def _edged(run: FloatArray) -> Interpolation | None:
 def find_edge(power: FloatArray, blur: int) -> tuple[int, float] | None:
     """The last bin before a sharp and lasting fall of the power, and the mean power before it; None without one.
 
-    The mean over a sixth of the frequency, ``blur`` bins above an edge, must be `EMPTY` times that over a twentieth below it, which
-    is `FLAT` times lower than that before at most: a filter's own decline, or a noise's, steepens slowly.
+    The mean over a sixth of the frequency, ``blur`` bins above an edge, must be `EMPTY` times that over a twentieth below it,
+    which is `FLAT` times lower than that before at most: a filter's own decline, or a noise's, steepens slowly.
     """
     total = np.concatenate([[0.0], np.cumsum(power[::-1])])[::-1]  # from the top: what is small there is not rounded away
     at = np.arange(SLOWEST, int((power.size - 1) / LEAST_RATIO))

@@ -9,8 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from blasso_flow.data.reports import ChannelReport
 from blasso_flow.data.signals import FloatArray, IntArray, Signal
+from blasso_flow.filters import Filter
+from blasso_flow.filters.slower import for_slower, shift_of
 
 DEGREES = {"linear": 1, "cubic": 3}
 NEAR = 1e-6  # samples: a knot so close to a sample is on it
@@ -31,11 +35,13 @@ class Interpolation:
 
     def places(self, size: int) -> FloatArray:
         """Places (M,) of the slower samples within ``size`` samples."""
-        return self.first + self.ratio * np.arange(int((size - 1 - self.first) / self.ratio + NEAR) + 1)
+        return np.asarray(
+            self.first + self.ratio * np.arange(int((size - 1 - self.first) / self.ratio + NEAR) + 1), dtype=np.float64
+        )
 
 
-def slower_signal(channel: Signal, found: Interpolation, shift: float = 0.0) -> Signal:
-    """One channel at the rate of its slower samples, on an axis that starts ``shift`` (axis units) later than theirs."""
+def slower_signal(channel: Signal, found: Interpolation) -> Signal:
+    """One channel at the rate of its slower samples."""
     size = channel.axis.size
     places = found.places(size)
     noise = channel.noise_sd
@@ -43,11 +49,21 @@ def slower_signal(channel: Signal, found: Interpolation, shift: float = 0.0) -> 
         noise = noise[np.clip(np.round(places).astype(np.int64), 0, size - 1)]
     axis = replace(
         channel.axis,
-        first=float(channel.axis.from_samples(found.first)) + shift,
+        first=float(channel.axis.from_samples(found.first)),
         spacing=channel.axis.spacing * found.ratio,
         size=places.size,
     )
     return replace(channel, values=slower_samples(channel.values, found), axis=axis, noise_sd=noise, truth=None)
+
+
+def as_reported(channel: Signal, filter: Filter, report: ChannelReport, stamp: str) -> tuple[Signal, Filter]:
+    """The samples that a report is about and the filter for them: the channel's own unless they were interpolated."""
+    if not report.interpolation:
+        return channel, filter
+    found = Interpolation(report.interpolation, report.ratio, report.first_sample)
+    slower = slower_signal(channel, found)
+    table = for_slower(filter, slower.axis, report.sample_exposure)
+    return slower.shifted(shift_of(filter, table, stamp)), table
 
 
 def slower_samples(values: FloatArray, found: Interpolation) -> FloatArray:

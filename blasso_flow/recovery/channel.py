@@ -66,11 +66,13 @@ def recover_channel(
         return _nothing(channel.values, Status.ALL_MISSING, "every sample is missing", begun)
     try:
         with threads.using(settings.threads):
-            ways = at_own_rate(channel, filter, settings)
-            if not ways:
-                return _recovered(channel, number, filter, settings, begun, on_row)
-            done = [(way, _recovered(way.channel, number, way.filter, settings, begun, on_row)) for way in ways]
-            return likeliest(done, channel)
+            ways, notes = at_own_rate(channel, filter, settings)
+            if ways:
+                tried = [(way, _recovered(way.channel, number, way.filter, settings, begun, on_row)) for way in ways]
+                done = likeliest(tried, channel)
+            else:
+                done = _recovered(channel, number, filter, settings, begun, on_row)
+            return replace(done, report=replace(done.report, notes=(*notes, *done.report.notes))) if notes else done
     except UsageError:
         raise
     except (BlassoFlowError, ArithmeticError, np.linalg.LinAlgError) as error:

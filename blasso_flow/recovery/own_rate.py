@@ -11,16 +11,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from blasso_flow import filters
 from blasso_flow.data.results import ChannelRecovery, Fit
 from blasso_flow.data.signals import FloatArray, Signal
 from blasso_flow.errors import UsageError
-from blasso_flow.filters import Filter, exposure_of
-from blasso_flow.filters.slower import for_slower
+from blasso_flow.filters import Filter
+from blasso_flow.filters.slower import exposure_of, for_slower, shift_of
 from blasso_flow.filters.stretched import check_stretch
 from blasso_flow.noise.interpolation import find_interpolation
 from blasso_flow.noise.slower import Interpolation, slower_signal
-from blasso_flow.recovery.settings import AS_GIVEN, AUTO_RATE, Settings
+from blasso_flow.recovery.settings import AS_GIVEN, Settings
 
 SAME = 0.03  # by which a rate that was found may miss the one that is given
 
@@ -35,38 +34,34 @@ class OwnRate:
     exposure: float
 
 
-def at_own_rate(channel: Signal, filter: Filter, settings: Settings) -> list[OwnRate]:
-    """The ways in which a channel can be worked on at the rate of its slower samples; none where it is taken as it is given."""
-    if settings.sampling_rate == AS_GIVEN or why_not(filter, settings):
-        return []
-    found = interpolation_of(channel, settings.sampling_rate)
+def at_own_rate(channel: Signal, filter: Filter, settings: Settings) -> tuple[list[OwnRate], tuple[str, ...]]:
+    """The ways in which a channel can be worked on at the rate of its slower samples, and a note.
+
+    There are none where it is taken as it is given: as asked, because nothing was found, or for a reason in the note.
+    """
     ways: list[OwnRate] = []
+    if settings.sampling_rate == AS_GIVEN or settings.loss == "poisson" or filter.period:
+        return ways, ()
+    found = interpolation_of(channel, settings.sampling_rate)
     if found is None:
-        return ways
-    given = filter.description.parameters.get("exposure")
-    refused = None
-    for exposure in (given,) if given is not None else dict.fromkeys((exposure_of(filter.description), 0.0, 1.0)):
-        slower = slower_signal(channel, found, stamp_shift(filter, settings.stamp, exposure, found.ratio))
+        return ways, ()
+    words = sentence(found, channel)
+    if settings.width_law is not None:
+        return ways, (f"{words}, but `width_law=` works on them as given: spurious spikes are likely",)
+    slower = slower_signal(channel, found)
+    given, refused = filter.description.parameters.get("exposure"), ""
+    for exposure in (given,) if given is not None else dict.fromkeys((exposure_of(filter), 0.0, 1.0)):
         try:
             table = for_slower(filter, slower.axis, exposure)
             if settings.refit_width:
                 check_stretch(table)
         except UsageError as error:
-            refused = refused or error
+            refused = refused or str(error).partition("\n")[0].partition(";")[0]
             continue
-        ways.append(OwnRate(found, slower, table, exposure))
-    if not ways and refused is not None and settings.sampling_rate != AUTO_RATE:
-        raise refused
-    return ways
-
-
-def why_not(filter: Filter, settings: Settings) -> str:
-    """Why a channel has to be taken as it is given, "" where it has not."""
-    if settings.loss == "poisson":
-        return "`loss=poisson` is about counts, which are not interpolated"
-    if settings.width_law is not None:
-        return "`width_law=` works on the samples as they are given"
-    return "a periodic filter works on the samples as they are given" if filter.period else ""
+        ways.append(OwnRate(found, slower.shifted(shift_of(filter, table, settings.stamp)), table, exposure))
+    if ways:
+        return ways, (f"{words}: worked on at that rate",)
+    return ways, (f"{words}, but are worked on as given, where spurious spikes are likely: {refused}",)
 
 
 def interpolation_of(channel: Signal, rate: str | float) -> Interpolation | None:
@@ -88,14 +83,8 @@ def interpolation_of(channel: Signal, rate: str | float) -> Interpolation | None
     return Interpolation("mirrored", ratio, float(np.flatnonzero(~np.isnan(channel.values))[0]))
 
 
-def stamp_shift(filter: Filter, stamp: str, exposure: float, ratio: float) -> float:
-    """What is added to the axis (axis units) where the moment that it denotes is that of a longer exposure than the file's."""
-    own = exposure_of(filter.description) if stamp != "middle" else 0.0
-    return filters.STAMPS[stamp] * filter.spacing * (exposure * ratio - own)
-
-
 def likeliest(tried: list[tuple[OwnRate, ChannelRecovery]], channel: Signal) -> ChannelRecovery:
-    """The recovery that describes the slower samples best, with curves on the file's axis, what was done, and a note on it."""
+    """The recovery that describes the slower samples best, with curves on the file's axis and what was done."""
     way, done = min(tried, key=lambda each: _criterion(each[1]))
     found = way.found
     report = replace(
@@ -104,7 +93,6 @@ def likeliest(tried: list[tuple[OwnRate, ChannelRecovery]], channel: Signal) -> 
         ratio=found.ratio,
         first_sample=found.first,
         sample_exposure=way.exposure,
-        notes=(sentence(found, channel) + ": worked on at that rate", *done.report.notes),
     )
     place = found.places(channel.values.size)
     at = np.arange(channel.values.size, dtype=np.float64)
