@@ -24,6 +24,7 @@ SINGLE, DOUBLE = 7e-8, 2e-13  # of the largest value, by which a sample may be r
 FEWEST_FLAT = 0.05  # share of the differences that are zero, at least
 KNOTS = 8  # at least
 AGREEMENT = 0.98  # share of the differences that must be zero where no knot is
+STRAY = 0.1  # of the differences that are not zero, where no knot is
 BENDING = 0.4  # and must not be where one is
 CLOSE = 0.02  # samples: differences with a knot so close to their ends are no witness
 SIMPLE = 24  # largest denominator of a ratio that is taken for a fraction
@@ -33,7 +34,7 @@ REACH = 12  # samples to either side that a cubic spline's value depends on
 POLE = float(np.sqrt(3)) - 2  # of the cubic spline
 EMPTY, EMPTIER = 1e-3, 1e-4  # power above an edge over the power below: at most, and as good as none
 FLAT = 8.0  # times the power may fall over a sixth of the frequency before an edge
-LEFT = 0.03  # of the power below an edge that any bin above may have
+LEFT, LEFT_OF_A_PERIOD = 0.03, 1e-5  # of the power below an edge that any bin above may have
 
 
 def find_interpolation(values: FloatArray) -> Interpolation | None:
@@ -108,7 +109,7 @@ def _knots(bends: NDArray[np.bool_], degree: int) -> tuple[float, float] | None:
         near = (after < CLOSE) | (after > ratio - CLOSE)
         inside, clear = inside & ~near, clear & ~near
     bad, missed = np.count_nonzero(bends[clear]), np.count_nonzero(~bends[inside])
-    agrees = clear.any() and bad <= (1 - AGREEMENT) * np.count_nonzero(clear)
+    agrees = clear.any() and bad <= (1 - AGREEMENT) * np.count_nonzero(clear) and bad <= STRAY * np.count_nonzero(bends)
     return (ratio, first % ratio) if agrees and missed <= (1 - BENDING) * np.count_nonzero(inside) else None
 
 
@@ -147,7 +148,9 @@ def _periodic(wave: NDArray[np.complex128], power: FloatArray, size: int) -> Int
     edge = find_edge(power, 1)
     if edge is None:
         return None
-    top, below = edge
+    top, below, highest = edge
+    if highest > LEFT_OF_A_PERIOD * below:  # what its ends leave where they do not meet
+        return None
     even = wave[top].imag ** 2 < 1e-6 * below  # the highest frequency of an even number of samples has no phase
     return Interpolation("periodic", size / (2 * top + (0 if even else 1)), 0.0)
 
@@ -159,8 +162,8 @@ def _edged(run: FloatArray) -> Interpolation | None:
     return None if edge is None else Interpolation("mirrored", run.size / (2 * edge[0] + 1), 0.0)
 
 
-def find_edge(power: FloatArray, blur: int) -> tuple[int, float] | None:
-    """The last bin before a sharp and lasting fall of the power, and the mean power before it; None without one.
+def find_edge(power: FloatArray, blur: int) -> tuple[int, float, float] | None:
+    """The last bin before a sharp and lasting fall of the power, and the mean power before and the highest after it, or None.
 
     The mean over a sixth of the frequency, ``blur`` bins above an edge, must be `EMPTY` times that over a twentieth below it,
     which is `FLAT` times lower than that before at most: a filter's own decline, or a noise's, steepens slowly.
@@ -186,4 +189,4 @@ def find_edge(power: FloatArray, blur: int) -> tuple[int, float] | None:
     if share[best] > EMPTY or highest > LEFT * low:
         return None
     middle = float(np.sqrt(low * max(highest, EMPTIER**4 * low))) if blur == 1 else 0.25 * low
-    return int(np.flatnonzero(power[: edge + blur + 2] > middle)[-1]), low
+    return int(np.flatnonzero(power[: edge + blur + 2] > middle)[-1]), low, highest

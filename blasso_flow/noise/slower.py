@@ -1,6 +1,6 @@
 """The slower record that samples were interpolated from: where its samples lie, and what they are.
 
-Plain numpy, no fit and no choice: recovery works on these samples, and the audit takes them from the signal again. Places and
+Plain numpy, no fit and no choice: recovery works on these samples, and the audit has code of its own for them. Places and
 distances in samples of the signal.
 """
 
