@@ -25,6 +25,7 @@ CONDITIONS = {
     "coefficients": "with a baseline",
     "fitted_baseline": "with a baseline that has fitted parameters",
     "refitted_baseline": "where `--refit-width` fitted its rate again",
+    "interpolated": "where samples were interpolated from slower ones",
     "particles": "with `--save-particles`",
     "sections": "with `--width-law`",
     "curve": "with `--save-fit`",

@@ -26,11 +26,17 @@ OTHERS = {"filter", "provenance"}  # of a file
 
 
 def full_recovery() -> Recovery:
-    """A recovery that needs every column: widths, rules of fitted baselines, sections, particles, curves."""
+    """A recovery that needs every column: widths, rules of fitted baselines, sections, particles, curves, slower samples."""
     recovery = example_recovery()
     spikes = replace(recovery.spikes, width=np.full(5, 0.1), width_errors=np.full(5, 0.01))
     reports = [
-        replace(report, sections=(Section(0, 49, 0.1, 1.0),), baseline_rule="exp:rate=1", refit_baseline_rule="exp:rate=2")
+        replace(
+            report,
+            sections=(Section(0, 49, 0.1, 1.0),),
+            baseline_rule="exp:rate=1",
+            refit_baseline_rule="exp:rate=2",
+            interpolation="linear",
+        )
         for report in recovery.channels
     ]
     return replace(recovery, spikes=spikes, channels=reports)

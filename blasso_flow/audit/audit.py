@@ -19,6 +19,7 @@ from blasso_flow.audit.baselines import baseline_columns, running_percentile
 from blasso_flow.audit.noise import variance_of_counts
 from blasso_flow.audit.parts import Part, section_parts
 from blasso_flow.audit.poisson import prove_poisson
+from blasso_flow.audit.slower import slower_record
 from blasso_flow.audit.squared import Measured, prove_squared
 from blasso_flow.data.json_ready import JsonReady
 from blasso_flow.data.reports import ChannelReport, Status
@@ -80,7 +81,10 @@ def audit(signal: Signal, optimum: Optimum, reports: Sequence[ChannelReport], se
     for number, report in enumerate(reports):
         own = optimum.channel == number
         channel = signal.channel(number)
-        verdicts.append(audit_channel(channel, filter, report, optimum.position[own], optimum.weight[own], settings))
+        table = filter
+        if report.interpolation:
+            channel, table = slower_record(channel, filter, report, settings)
+        verdicts.append(audit_channel(channel, table, report, optimum.position[own], optimum.weight[own], settings))
     return verdicts
 
 

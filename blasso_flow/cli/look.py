@@ -43,8 +43,10 @@ def look(channel: Signal, filter: Filter | None, noise_sd: float | None, false_a
     import numpy as np
 
     from blasso_flow.noise import inspection
+    from blasso_flow.noise.interpolation import find_interpolation
     from blasso_flow.noise.level import estimate_noise
     from blasso_flow.noise.whiteness import LOW_PASS, whiteness
+    from blasso_flow.recovery.own_rate import sentence
 
     missing = float(np.isnan(channel.values).mean())
     if missing == 1:
@@ -62,13 +64,19 @@ def look(channel: Signal, filter: Filter | None, noise_sd: float | None, false_a
     notes = list(estimate.notes) if given is None else []
     if found.white is False and found.sentence not in notes:
         notes.append(found.sentence)
-    if given is None and estimate.uneven:
+    counts = inspection.are_counts(channel.values)
+    slower = None if counts or channel.axis.periodic else find_interpolation(channel.values)
+    if slower is not None:
+        notes = [  # and none on the noise between samples, where nothing was measured
+            f"{sentence(slower, channel)}: `recover` works at that rate, with the noise sd and the strength found there, unless "
+            "told --sampling-rate as-given"
+        ]
+    elif given is None and estimate.uneven:
         notes = [note for note in notes if note != LOW_PASS]  # the next one says so too
         notes.append(
             "the noise is smooth from sample to sample (low-pass or resampled) and its sd here is too small: `recover` measures "
             "it in the residual of a first fit, and its strength is higher; or give --noise-sd"
         )
-    counts = inspection.are_counts(channel.values)
     rare = counts and float(np.nanmean(channel.values)) < RARE
     drifts = bool(inspection.drift(channel.values, sd, positive))
     if rare:

@@ -107,6 +107,14 @@ stamp_options = combined(
         help="Added to the axis: sample 0 sits that much later than the file says, axis units.",
     ),
 )
+sampling_rate_option = click.option(
+    "--sampling-rate",
+    default="auto",
+    show_default=True,
+    metavar="RATE",
+    help="Rate at which the samples were taken, per axis unit (Hz): auto looks whether they were interpolated from a slower one, "
+    "and works at that; as-given does not look.",
+)
 normalisation_option = choice_option(
     "--normalisation", ["peak", "area", "energy"], "What a weight of 1 means: a response with peak, area or energy 1."
 )
@@ -115,17 +123,19 @@ sign_option = click.option("--positive/--signed", default=True, help="Spikes abo
 baseline_option = click.option(
     "--baseline",
     callback=read_baseline,
-    default="const",
+    default="auto",
     show_default=True,
     metavar="RULE",
-    help="What the spikes stand on, fitted along: none, const, poly:degree=2, spline:knot=LENGTH (cubic), exp (decaying, "
-    "rate fitted) or exp:rate=R; or percentile:window=LENGTH, a running percentile taken off beforehand. Axis units.",
+    help="What the spikes stand on, fitted along: auto (const unless the samples ask for more), none, const, poly:degree=2, "
+    "spline:knot=LENGTH (cubic), exp (decaying, rate fitted) or exp:rate=R; or percentile:window=LENGTH, a running percentile "
+    "taken off beforehand. Axis units.",
 )
 noise_option = click.option("--noise-sd", type=float, help="Standard deviation of the noise; default: the file's, or estimated.")
 noise_kind_option = choice_option(
     "--noise",
-    ["white", "counts"],
-    "White noise, or that of counts: every sample's variance is the mean of the counts around it.",
+    ["auto", "white", "coloured", "counts"],
+    "White, or coloured: samples and filter are whitened together; auto: white unless the samples say otherwise. Counts: every "
+    "sample's variance is the mean of the counts around it.",
 )
 false_alarms_option = click.option(
     "--false-alarms", type=float, default=0.05, show_default=True, help="Expected number of false spikes a channel."

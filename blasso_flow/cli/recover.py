@@ -39,6 +39,7 @@ from blasso_flow.errors import UnconvergedError, UsageError
 )
 @options.exposure_option
 @options.stamp_options
+@options.sampling_rate_option
 @options.normalisation_option
 @options.sign_option
 @options.baseline_option

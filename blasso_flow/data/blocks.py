@@ -132,7 +132,7 @@ class Block:
 @dataclass(frozen=True)
 class Totals:
     """Sizes of a whole result: channels, rows of each table, columns of the wide ones; and whether curves have a dimension of
-    channels, and a baseline, widths, and with them the baseline again, were fitted."""
+    channels; whether a baseline, widths, and with them the baseline again, were fitted; whether samples were interpolated."""
 
     channels: int = 0
     spikes: int = 0
@@ -147,6 +147,7 @@ class Totals:
     fitted_baseline: bool = False
     widths: bool = False
     refitted_baseline: bool = False
+    interpolated: bool = False
 
     def plus(self, block: Block) -> Totals:
         """With one more block."""
@@ -169,6 +170,7 @@ class Totals:
             fitted_baseline=self.fitted_baseline or any(columns["channels/baseline_rule"]),
             widths=self.widths or "spikes/width" in columns,
             refitted_baseline=self.refitted_baseline or any(columns["channels/refit_baseline_rule"]),
+            interpolated=self.interpolated or any(columns["channels/interpolation"]),
         )
 
     @classmethod

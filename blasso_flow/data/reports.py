@@ -85,6 +85,9 @@ class ChannelReport:
     ``notes`` are warnings for the user, one line each. ``paths`` are the particles of a flow, where they were kept. Of a refit
     with widths, ``refit_noise_sd`` is the noise behind its errors, ``refit_baseline_rule`` and ``refit_rate_error`` its baseline
     with the rate fitted again, and that rate's standard error.
+    ``interpolation`` is "linear", "cubic", "periodic" or "mirrored" where
+    the samples were interpolated from slower ones: everything is then about these, slower sample m being at sample
+    ``first_sample + m ratio``, and averaging over ``sample_exposure`` of its spacing; else it is empty.
     """
 
     status: Status = field(metadata=column("how the channel ended"))
@@ -126,6 +129,18 @@ class ChannelReport:
     refit_baseline_rule: str = field(
         default="",
         metadata=column("baseline of the answer, with its rate fitted again", when="refitted_baseline", shown="widths"),
+    )
+    interpolation: str = field(
+        default="",
+        metadata=column("how the samples came from slower ones, empty where they did not", when="interpolated", shown=None),
+    )
+    ratio: float = field(default=1.0, metadata=column("samples to a slower one", Units.ONE, when="interpolated", shown=None))
+    first_sample: float = field(
+        default=0.0, metadata=column("sample at which the first slower one lies", Units.ONE, when="interpolated", shown=None)
+    )
+    sample_exposure: float = field(
+        default=math.nan,
+        metadata=column("share of their spacing that slower samples average over", Units.ONE, when="interpolated", shown=None),
     )
     refit_rate_error: float = field(
         default=math.nan, metadata=column("standard error of the rate of the answer's baseline", when="widths")

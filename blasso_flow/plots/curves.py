@@ -15,7 +15,9 @@ from blasso_flow.data.results import Recovery
 from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, Signal
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter, build, completed, stretched
+from blasso_flow.filters.prewhitened import whitened_samples
 from blasso_flow.noise.counts import with_noise_of_counts
+from blasso_flow.noise.slower import as_reported
 from blasso_flow.plots.evaluate import COLUMNS
 from blasso_flow.plots.parts import Parts
 from blasso_flow.problem import baselines
@@ -30,6 +32,7 @@ class Curves:
     ``optimum_*`` those of the certified measure. ``eta`` samples the certificate at ``eta_position`` over the domain; both
     are empty where nothing was solved. ``domain`` is where spikes may sit; ``peak`` (K,) what a weight of one adds to the signal
     at each spike's peak, ``widening`` (K,) its width over the filter's where widths were fitted, else ones.
+    Where samples were interpolated, all is at the rate of the slower ones, which the answer is about.
     ``parts`` hold the filter at every position; where the width follows a law, ``filter`` is that of the record's middle.
     """
 
@@ -101,13 +104,14 @@ def gather(recovery: Recovery, number: int = 0, filter: Filter | None = None, ce
     signal = signal_of(recovery).channel(number)
     filter = filter_of(recovery) if filter is None else filter
     report, settings, spikes, optimum = recovery.channels[number], recovery.settings, recovery.spikes, recovery.optimum
+    signal, filter = as_reported(signal, filter, report, str(settings.get("stamp", "middle")))
     if settings.get("noise") == "counts" and np.isfinite(signal.values).any():
         signal = with_noise_of_counts(signal)
     problem = problem_of(signal, filter, report, settings)
     parts = Parts.of(filter, report.sections, signal.axis, problem.domain, problem.strength)
     poisson = settings.get("loss", "squared") == "poisson"
     answer, best = spikes.channel == number, optimum.channel == number
-    model, baseline = _fit(recovery, problem, parts, number)
+    model, baseline = _fit(recovery, signal, problem, parts, number)
     place = problem.axis.to_samples(optimum.position[best])
     sampled = _Certificate(problem, parts, report, place, optimum.weight[best], poisson)
     widened = widening(recovery, filter)[answer]
@@ -162,15 +166,14 @@ def problem_of(signal: Signal, filter: Filter, report: ChannelReport, settings: 
     )
 
 
-def _fit(recovery: Recovery, problem: Problem, parts: Parts, number: int) -> tuple[FloatArray, FloatArray]:
-    """Model and baseline of the answer, as stored, else evaluated."""
-    if recovery.fit is not None:
+def _fit(recovery: Recovery, signal: Signal, problem: Problem, parts: Parts, number: int) -> tuple[FloatArray, FloatArray]:
+    """Model and baseline of the answer at the samples that it is about, as stored, else evaluated."""
+    if recovery.fit is not None and not recovery.channels[number].interpolation:
         stored = (recovery.fit.model, recovery.fit.baseline)
         model, baseline = (curve if curve.ndim == 1 else curve[number] for curve in stored)
         return model, baseline
     own = recovery.spikes.channel == number
     report = recovery.channels[number]
-    signal = signal_of(recovery).channel(number)
     columns = problem.baseline
     if report.refit_baseline_rule:
         columns = baselines.columns(report.refit_baseline_rule, problem.axis, np.isfinite(signal.values))
@@ -191,6 +194,8 @@ def _noise(signal: Signal, report: ChannelReport, settings: Mapping[str, Any]) -
         return float(given)
     if isinstance(signal.noise_sd, np.ndarray):
         return signal.noise_sd
+    if report.whitener.size:
+        return report.noise_sd * Colour(report.whitener).sd_ratio
     sd = report.noise_sd if signal.noise_sd is None else signal.noise_sd
     return float(sd) if np.isfinite(sd) else None
 
@@ -217,7 +222,20 @@ class _Certificate:
         if self.poisson:
             ratio = np.divide(problem.values, model, out=np.zeros_like(model), where=problem.values > 0)
             return (problem.sample_weights > 0) - ratio
+        if self.report.whitener.size:
+            return self._whitened(model - problem.values)
         return problem.sample_weights * (model - problem.values)
+
+    def _whitened(self, residual: FloatArray) -> FloatArray:
+        """That of coloured noise: of the whitened residual, by what each sample has to do with those after it."""
+        whitener, periodic = self.report.whitener, self.problem.filter.period > 0
+        seen = np.where(self.problem.sample_weights > 0, residual, np.nan)
+        innovation = np.nan_to_num(whitened_samples(seen, whitener, periodic))
+        later = np.concatenate([innovation, innovation if periodic else np.zeros(innovation.size)])
+        result = innovation.copy()
+        for lag, share in enumerate(whitener.tolist(), 1):
+            result -= share * later[lag : lag + innovation.size]
+        return result
 
     @cached_property
     def at_spikes(self) -> FloatArray:

@@ -29,6 +29,7 @@ from blasso_flow.problem.parts import PartedProblem
 from blasso_flow.problem.problem import Problem
 from blasso_flow.problem.sums import combined, dot
 from blasso_flow.problem.width_law import WidthLaw
+from blasso_flow.recovery.own_rate import at_own_rate, likeliest
 from blasso_flow.recovery.posing import posed, seen
 from blasso_flow.recovery.routes import ChannelSolution, OnRow, solve_as_counts, solve_squared
 from blasso_flow.recovery.settings import CONSTANT, Settings
@@ -67,7 +68,13 @@ def recover_channel(
         return _nothing(channel.values, Status.ALL_MISSING, "every sample is missing", begun)
     try:
         with threads.using(settings.threads):
-            return _recovered(channel, number, filter, settings, begun, on_row)
+            ways, notes = at_own_rate(channel, filter, settings)
+            if ways:
+                tried = [(way, _recovered(way.channel, number, way.filter, settings, begun, on_row)) for way in ways]
+                done = likeliest(tried, channel)
+            else:
+                done = _recovered(channel, number, filter, settings, begun, on_row)
+            return replace(done, report=replace(done.report, notes=(*notes, *done.report.notes))) if notes else done
     except UsageError:
         raise
     except (BlassoFlowError, ArithmeticError, np.linalg.LinAlgError) as error:

@@ -11,7 +11,6 @@ autoregressive noise imitates a drift, and weak spikes on it, with fewer numbers
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -61,17 +60,12 @@ def better(channel: Signal, filter: Filter, settings: Settings, trial: Trial) ->
     slow = seeks_baseline and (colour.whitener.size > 0 or hides_slow_curve(trial.problem, trial.answer))
     if not slow and not (seeks_colour and colour.whitener.size):
         return None
-    best, rivals = trial, []
-    if slow:
-        best = _best_baseline(channel, filter, trial)
+    best = _best_baseline(channel, filter, trial) if slow else trial
     if seeks_colour:
-        for start in {id(each): each for each in (trial, best)}.values():
-            rivals += _coloured(channel, filter, start)
-    for rival in rivals:
-        if rival.cost < best.cost - (
-            0.0 if best is not trial and rival.settings.baseline == trial.settings.baseline else CLEAR_GAIN
-        ):
-            best = rival
+        for start in (trial,) if best is trial else (best, trial):
+            rival = _coloured(channel, filter, start)
+            if rival is not None and rival.cost < best.cost - CLEAR_GAIN:
+                best = rival
     return None if best is trial else best
 
 
@@ -121,26 +115,25 @@ def noise_of(trial: Trial, filter: Filter, colour: Colour) -> NoiseEstimate:
     return NoiseEstimate(sd, rule, (note,) if order else (), freedom=FREEDOM[0] * free, whitener=colour.whitener)
 
 
-def _coloured(channel: Signal, filter: Filter, start: Trial) -> Iterator[Trial]:
+def _coloured(channel: Signal, filter: Filter, start: Trial) -> Trial | None:
     """The fit with coloured noise that explains itself: fit and colour in turn, from few spikes to more."""
     # differences see little of low-pass noise: begin with what the samples scatter in all
     loud = median_sd(present_values(channel.values))
     trial = start
     if loud > start.noise.sd:
         trial = first_trial(channel, filter, start.settings, NoiseEstimate(loud, "scatter of the samples"))
-    best = None
+    best: Trial | None = None
     for _ in range(COLOUR_ROUNDS):
         colour = colour_behind(trial, filter)
         if not colour.whitener.size:
-            return
+            break
         before = trial.noise.whitener
         trial = first_trial(channel, filter, trial.settings, noise_of(trial, filter, colour))
         if best is None or trial.cost < best.cost or before.size == 0:
             best = trial
         if before.size == colour.whitener.size and float(np.abs(before - colour.whitener).max()) < SETTLED:
             break
-    if best is not None:
-        yield best
+    return best
 
 
 def _best_baseline(channel: Signal, filter: Filter, start: Trial) -> Trial:

@@ -44,6 +44,7 @@ def recover(
     max_spikes: int | None = None,
     margin: tuple[float, float] = (0.0, 0.0),
     width_law: tuple[float, float] | None = None,
+    sampling_rate: str | float = "auto",
     loss: str = "squared",
     exposure: float | None = None,
     stamp: str = "middle",
@@ -83,6 +84,8 @@ def recover(
     max_spikes : of a channel, at most, kept by the refit.
     margin : how far (axis units) before and after the record spikes may sit.
     width_law : (a, b) for Gaussians with sd^2 = a + b position, instead of a filter.
+    sampling_rate : "auto" to work on samples that were interpolated from a slower rate at that rate, "as-given" not to look, or
+        that rate, per axis unit.
     loss : "squared", or "poisson" for counts.
     exposure : share of the spacing over which a sample averages; None for the filter's own.
     stamp, origin : the moment of the exposure that the axis denotes, "start", "middle" or "end"; what is added to the axis.

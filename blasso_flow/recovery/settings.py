@@ -23,6 +23,7 @@ from blasso_flow.problem.losses import LOSSES
 
 CONSTANT, AUTO = baselines.parse("const"), StrengthRule.parse("auto")
 ANY_BASELINE = baselines.parse("auto")
+AUTO_RATE, AS_GIVEN = "auto", "as-given"
 FLOW_OPTIONS = ("particles", "start", "step_size", "seed", "iterations")
 
 
@@ -30,11 +31,12 @@ FLOW_OPTIONS = ("particles", "start", "step_size", "seed", "iterations")
 class Settings:
     """How to recover: the options of `channel.recover`, where each is described. Baseline and strength may be given as texts.
 
-    ``baseline`` "auto" is a constant unless the samples ask for more; ``noise`` is one of `noise.kinds.NOISES`, "auto" white unless
-    the samples say that it is coloured. ``filter`` None means the signal's own; ``noise_sd`` None means the signal's own, else
-    estimated from the data.
+    ``baseline`` "auto" is a constant unless the samples ask for more; ``noise`` is one of `noise.kinds.NOISES`, "auto" white
+    unless the samples say that it is coloured. ``filter`` None means the signal's own; ``noise_sd`` None means the signal's own,
+    else estimated from the data.
     ``exposure`` is the share of the spacing that a sample averages over, None for the filter's own; ``stamp`` ("start",
-    "middle", "end") the moment of the exposure that the axis denotes; ``origin`` is added to the axis. ``method`` "euclidean"
+    "middle", "end") the moment of the exposure that the axis denotes; ``origin`` is added to the axis. ``sampling_rate`` is
+    "auto" to look whether samples were interpolated, "as-given", or a rate per axis unit. ``method`` "euclidean"
     or "conic" is one of the paper's flows, which alone take the options after it. ``threads`` work on one channel; results are
     the same for any number.
     """
@@ -66,6 +68,7 @@ class Settings:
     iterations: int | None = None
     save_particles: bool = False
     width_law: tuple[float, float] | None = None
+    sampling_rate: str | float = AUTO_RATE
     threads: int = 1
 
     def __post_init__(self) -> None:
@@ -77,6 +80,7 @@ class Settings:
         if self.noise_sd is not None and not (np.isfinite(self.noise_sd) and self.noise_sd > 0):
             raise UsageError("noise_sd is out of range", received=self.noise_sd, allowed="a finite number above 0")
         self._check_noise()
+        self._check_rate()
         self._check_counts()
         self._check_widths()
         self._check_method()
@@ -130,6 +134,18 @@ class Settings:
                     received=f"`noise={kind}` and `{given[0]}={getattr(self, given[0])}`",
                     mend=f"leave out `{given[0]}=`, or use `noise=white`",
                 )
+
+    def _check_rate(self) -> None:
+        rate = self.sampling_rate
+        try:
+            good = rate in {AUTO_RATE, AS_GIVEN} or (np.isfinite(float(rate)) and float(rate) > 0)
+        except ValueError:
+            good = False
+        if not good:
+            allowed = f"{AUTO_RATE}, {AS_GIVEN}, or samples per axis unit, a finite number above 0"
+            raise UsageError("sampling_rate cannot be used", received=rate, allowed=allowed)
+        if rate not in {AUTO_RATE, AS_GIVEN}:
+            object.__setattr__(self, "sampling_rate", float(rate))
 
     def _check_counts(self) -> None:
         if self.loss not in LOSSES:
