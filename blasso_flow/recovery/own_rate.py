@@ -105,7 +105,7 @@ def sentence(found: Interpolation, channel: Signal) -> str:
     """What was found, in words."""
     rate, unit = 1 / (found.ratio * channel.axis.spacing), channel.axis.units
     per = " Hz" if unit == "s" else f" per {unit}" if unit else " per axis unit"
-    return f"the samples were interpolated from {rate:.4g}{per} ({found.ratio:.4g} to one)"
+    return f"the samples were interpolated from {rate:.3g}{per} ({found.ratio:.3g} to one)"
 
 
 def _criterion(done: ChannelRecovery) -> float:
