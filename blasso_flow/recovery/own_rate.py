@@ -22,8 +22,8 @@ from blasso_flow.noise.slower import Interpolation, slower_signal
 from blasso_flow.recovery.settings import AS_GIVEN, Settings
 
 SHARP = (
-    "the filter is too sharp for slower samples that are readings at a moment: they are taken to average over their time; if they "
-    "do not, positions are off by up to half of it, more than their error bars say"
+    "the filter is too sharp for slower samples that are readings at a moment: they are taken to average over their time; if "
+    "they do not, positions are off by up to half of it, more than their error bars say"
 )
 SAME = 0.03  # by which a rate that was found may miss the one that is given
 
