@@ -26,6 +26,7 @@ from blasso_flow.filters.slower import for_slower, shift_of
 from blasso_flow.noise.interpolation import find_interpolation
 from blasso_flow.noise.slower import Interpolation, as_reported, resampled, slower_samples
 from blasso_flow.plots.curves import gather
+from blasso_flow.plots.summary import facts
 
 
 def slow_noise(size: int, seed: int = 0) -> FloatArray:
@@ -220,6 +221,7 @@ def test_each_channel_has_its_rate_and_what_is_proven_is_proven_again() -> None:
     curves = gather(found, 0)
     assert curves.axis.spacing == pytest.approx(FRAME) and curves.signal.values.size == 200
     assert np.max(curves.eta) < 1 + 1e-3
+    assert ("Samples", "200, slower ones: the file's were interpolated, 12 to one") in facts(curves)
 
 
 def test_the_rate_can_be_given_and_left_alone() -> None:
@@ -241,6 +243,12 @@ def test_where_it_cannot_be_worked_on_at_its_rate_a_note_says_why() -> None:
     found = bf.recover(signal, max_rounds=1)
     assert found.channels[0].interpolation == ""
     assert "worked on as given" in found.channels[0].notes[0] and "too narrow" in found.channels[0].notes[0]
+
+
+def test_a_rise_far_below_a_slower_sample_is_worked_on_with_a_warning() -> None:
+    signal = replace(recording().channel(0), filter=describe("decay:rise=0.012,decay=0.6"))
+    assert any("readings at a moment" in note for note in bf.recover(signal).channels[0].notes)
+    assert not any("readings at a moment" in note for note in bf.recover(recording().channel(0)).channels[0].notes)
 
 
 def test_places_end_with_the_record() -> None:

@@ -8,12 +8,12 @@ that no filter and no ordinary noise has. Plain arrays in, places and distances 
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blasso_flow.data.signals import FloatArray
+from blasso_flow.data.signals import FloatArray, IntArray
 from blasso_flow.noise.slower import DEGREES, Interpolation
 
 FEWEST = 64  # samples of the longest run without missing ones
@@ -29,10 +29,11 @@ BENDING = 0.4  # and must not be where one is
 CLOSE = 0.02  # samples: differences with a knot so close to their ends are no witness
 SIMPLE = 24  # largest denominator of a ratio that is taken for a fraction
 EXACT = 1e-3  # error of a spline through every second or third sample over that of one through others, or the curvature
-PIECE = 400  # samples that are looked at for it
+PIECE = 256  # samples that are looked at for it
 REACH = 12  # samples to either side that a cubic spline's value depends on
 POLE = float(np.sqrt(3)) - 2  # of the cubic spline
 EMPTY, EMPTIER = 1e-3, 1e-4  # power above an edge over the power below: at most, and as good as none
+APART, FALLEN = 4, 0.05  # bands, and the power over that of the band before, of a fall that is worth a look
 FLAT = 8.0  # times the power may fall over a sixth of the frequency before an edge
 LEFT, LEFT_OF_A_PERIOD = 0.03, 1e-5  # of the power below an edge that any bin above may have
 
@@ -157,9 +158,28 @@ def _periodic(wave: NDArray[np.complex128], power: FloatArray, size: int) -> Int
 
 def _edged(run: FloatArray) -> Interpolation | None:
     """An edge in the spectrum of a piece of what was interpolated."""
-    power = np.abs(np.fft.rfft((run - run.mean()) * np.hanning(run.size))) ** 2
+    power = np.abs(np.fft.rfft((run - run.mean()) * _window(run.size))) ** 2
     edge = find_edge(power, 3)
     return None if edge is None else Interpolation("mirrored", run.size / (2 * edge[0] + 1), 0.0)
+
+
+@lru_cache(4)
+def _window(size: int) -> FloatArray:
+    return np.hanning(size)
+
+
+def _falls(power: FloatArray) -> bool:
+    """Whether the power in bands falls as it would over an edge: a quick look, which lets more pass."""
+    starts, counts = _bands(power.size)
+    level = np.add.reduceat(power, starts) / counts
+    return bool((level[APART:] < FALLEN * level[:-APART]).any() or level[-1] < FALLEN * level[-APART:].max())
+
+
+@lru_cache(16)
+def _bands(size: int) -> tuple[IntArray, IntArray]:
+    """First bins of bands a twelfth wide, and how many bins each has."""
+    starts = np.unique(np.geomspace(SLOWEST // 2, size - 1, int(np.log(2 * size / SLOWEST) * 12)).astype(np.int64))
+    return starts, np.diff(np.append(starts, size))
 
 
 def find_edge(power: FloatArray, blur: int) -> tuple[int, float, float] | None:
@@ -168,6 +188,8 @@ def find_edge(power: FloatArray, blur: int) -> tuple[int, float, float] | None:
     The mean over a sixth of the frequency, ``blur`` bins above an edge, must be `EMPTY` times that over a twentieth below it,
     which is `FLAT` times lower than that before at most: a filter's own decline, or a noise's, steepens slowly.
     """
+    if not _falls(power):
+        return None
     total = np.concatenate([[0.0], np.cumsum(power[::-1])])[::-1]  # from the top: what is small there is not rounded away
     at = np.arange(SLOWEST, int((power.size - 1) / LEAST_RATIO))
     span = np.maximum(8, at // 6)

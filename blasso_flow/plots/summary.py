@@ -96,13 +96,14 @@ def facts(curves: Curves) -> list[tuple[str, str]]:
     if axis.units or axis.spacing != 1:
         width = f"{style.power_of_ten(filter.width * axis.spacing)} {axis.units}".rstrip() + f" = {width}"
     missing = int(np.isnan(curves.signal.values).sum())
+    slower = f", slower ones: the file's were interpolated, {report.ratio:.3g} to one" if report.interpolation else ""
     law = ""
     if report.sections:
         a, b = curves.settings["width_law"]
         ends = f"{report.sections[0].sd:.3g} to {report.sections[-1].sd:.3g} {axis.units}".rstrip()
         law = f"gaussian, sd² = {a:g} + {b:g} position: {ends}, in {len(report.sections)} sections"
     rows = [
-        ("Samples", f"{axis.size:,}" + (f" ({missing:,} missing)" if missing else "")),
+        ("Samples", f"{axis.size:,}" + (f" ({missing:,} missing)" if missing else "") + slower),
         ("Filter", law or f"{filter.description}, {filter.normalisation} normalisation, width {width}"),
         ("Noise sd", noise_words(curves) + because(report.noise_rule)),
         ("Strength of the penalty", style.power_of_ten(report.strength) + because(report.strength_rule)),

@@ -21,6 +21,10 @@ from blasso_flow.noise.interpolation import find_interpolation
 from blasso_flow.noise.slower import Interpolation, slower_signal
 from blasso_flow.recovery.settings import AS_GIVEN, Settings
 
+SHARP = (
+    "the filter is too sharp for slower samples that are readings at a moment: they are taken to average over their time; if "
+    "they do not, positions are off by up to half of it, more than their error bars say"
+)
 SAME = 0.03  # by which a rate that was found may miss the one that is given
 
 
@@ -60,7 +64,7 @@ def at_own_rate(channel: Signal, filter: Filter, settings: Settings) -> tuple[li
             continue
         ways.append(OwnRate(found, slower.shifted(shift_of(filter, table, settings.stamp)), table, exposure))
     if ways:
-        return ways, (f"{words}: worked on at that rate",)
+        return ways, (f"{words}: worked on at that rate", *((SHARP,) if refused and ways[0].exposure else ()))
     return ways, (f"{words}, but are worked on as given, where spurious spikes are likely: {refused}",)
 
 
@@ -105,7 +109,7 @@ def sentence(found: Interpolation, channel: Signal) -> str:
     """What was found, in words."""
     rate, unit = 1 / (found.ratio * channel.axis.spacing), channel.axis.units
     per = " Hz" if unit == "s" else f" per {unit}" if unit else " per axis unit"
-    return f"the samples were interpolated from {rate:.4g}{per} ({found.ratio:.4g} to one)"
+    return f"the samples were interpolated from {rate:.3g}{per} ({found.ratio:.3g} to one)"
 
 
 def _criterion(done: ChannelRecovery) -> float:
