@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from blasso_flow.data import schema
 from blasso_flow.data.column import Column
-from blasso_flow.data.reports import MISFIT_NOTE, ChannelReport, Paths, Section, Status, TraceRow
+from blasso_flow.data.reports import MISFIT_NOTE, ChannelReport, Paths, Section, Status, TraceRow, Verdict
 from blasso_flow.data.results import ChannelRecovery, Fit, Recovery
 from blasso_flow.data.spikes import Optimum, Spikes, joined
 
@@ -259,7 +259,9 @@ def _value(field: str, value: Any) -> Any:
     """What a report says in a field, from its row of the column; the coefficients of a table without their padding."""
     if field == "status":
         return Status(value)
-    if field == "notes":
+    if field == "fit":
+        return Verdict(value)
+    if field in {"notes", "fit_reasons"}:
         return tuple(filter(None, value.split("\n")))
     if isinstance(value, np.ndarray):
         return value[: np.isfinite(value).sum()]

@@ -67,7 +67,7 @@ class Column:
 
 KEY = "column"
 KINDS = {
-    **dict.fromkeys(("str", "Status", "Sequence[str]"), str),
+    **dict.fromkeys(("str", "Status", "Verdict", "Sequence[str]"), str),
     **dict.fromkeys(("int", "IntArray"), int),
     **dict.fromkeys(("float", "FloatArray", "FloatArray | None"), float),
 }

@@ -22,6 +22,15 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
+class Verdict(StrEnum):
+    """Whether filter, baseline and noise describe the samples of a channel: its ``fit``. The proof is no part of it."""
+
+    GOOD = "good"
+    DOUBTFUL = "doubtful"
+    WRONG = "wrong"
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True)
 class TraceRow:
     """State at the start of one round, which is an iteration in a flow: objective, best proven relative gap so far, number of
@@ -82,6 +91,7 @@ class ChannelReport:
     proven bound of sup|eta| minus 1. ``baseline`` holds the coefficients of the optimum's baseline, ``refit_baseline``
     those of the refitted answer; ``baseline_rule`` is the baseline with its parameters fitted, empty where none was.
     ``sections`` have each a width and a strength of their own, in order; empty where one filter serves the whole record.
+    ``fit`` is the verdict on the model, with its ``fit_reasons``.
     ``notes`` are warnings for the user, one line each. ``paths`` are the particles of a flow, where they were kept. Of a refit
     with widths, ``refit_noise_sd`` is the noise behind its errors, ``refit_baseline_rule`` and ``refit_rate_error`` its baseline
     with the rate fitted again, and that rate's standard error.
@@ -92,6 +102,8 @@ class ChannelReport:
 
     status: Status = field(metadata=column("how the channel ended"))
     message: str = field(metadata=column("what to do about it"))
+    fit: Verdict = field(default=Verdict.UNKNOWN, metadata=column("whether filter, baseline and noise describe the samples"))
+    fit_reasons: Sequence[str] = field(default=(), metadata=column("why they do not, one reason a line", shown=None))
     strength: float = field(default=math.nan, metadata=column("strength of the penalty (lambda)"))
     strength_rule: str = field(default="", metadata=column("where the strength came from"))
     noise_sd: float = field(default=math.nan, metadata=column("standard deviation of the noise", Units.VALUES))

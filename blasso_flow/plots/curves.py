@@ -16,6 +16,7 @@ from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, Signal
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter, build, completed, stretched
 from blasso_flow.filters.prewhitened import whitened_samples
+from blasso_flow.noise.colour import Colour
 from blasso_flow.noise.counts import with_noise_of_counts
 from blasso_flow.noise.slower import as_reported
 from blasso_flow.plots.evaluate import COLUMNS

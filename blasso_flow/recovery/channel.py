@@ -16,7 +16,7 @@ from blasso_flow import filters, threads
 from blasso_flow.answer.peaks import NARROWEST, STRETCHES
 from blasso_flow.answer.refit import Refit
 from blasso_flow.answer.widths import WidthRefit
-from blasso_flow.data.reports import MISFIT_NOTE, ChannelReport, Paths, Section, Status
+from blasso_flow.data.reports import MISFIT_NOTE, ChannelReport, Paths, Section, Status, Verdict
 from blasso_flow.data.results import ChannelRecovery, Fit
 from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, Signal
 from blasso_flow.data.spikes import Optimum, Spikes
@@ -33,6 +33,7 @@ from blasso_flow.recovery.own_rate import at_own_rate, likeliest
 from blasso_flow.recovery.posing import posed, seen
 from blasso_flow.recovery.routes import ChannelSolution, OnRow, solve_as_counts, solve_squared
 from blasso_flow.recovery.settings import CONSTANT, Settings
+from blasso_flow.recovery.verdict import Evidence, verdict_on
 
 PROVEN = ("status", "message", "objective", "dual_value", "gap", "gap_noise", "violation", "rounds", "baseline", "trace")
 MISFIT = 2.0  # mean square residual in noise variances
@@ -114,6 +115,7 @@ def _recovered(
         *_section_notes(sections, channel, settings),
         *(_width_notes(widths) if widths is not None else ()),
     )
+    fit_verdict, reasons = judgement(solved, channel, filter, fit)
     if removed.any():
         fit = Fit(model=fit.model + removed, residual=fit.residual, baseline=fit.baseline + removed)
     return ChannelRecovery(
@@ -126,6 +128,8 @@ def _recovered(
         ),
         report=ChannelReport(
             **{name: getattr(solution, name) for name in PROVEN},
+            fit=fit_verdict,
+            fit_reasons=reasons,
             strength=problem.strength,
             strength_rule=solved.strength.rule,
             noise_sd=record.noise_sd,
@@ -211,6 +215,29 @@ def _fit(solved: ChannelSolution, channel: Signal, filter: Filter) -> Fit:
     baseline = combined(answer.baseline, problem.record.baseline.T)
     model = problem.record.unpadded(problem.model(answer.position, answer.weight)) + baseline
     return Fit(model=model, residual=channel.values - model, baseline=baseline)
+
+
+def judgement(solved: ChannelSolution, channel: Signal, filter: Filter, fit: Fit) -> tuple[Verdict, tuple[str, ...]]:
+    """The verdict on the model, and its reasons."""
+    record, whole = solved.problem.record, solved.problem
+    if record.loss.counts:
+        expected = np.sqrt(np.maximum(fit.model, 1e-300))
+        residual = np.where(record.present & (fit.model > 0), fit.residual / expected, np.nan)
+    else:
+        left = whitened_samples(np.where(record.present, fit.residual, np.nan), record.filter.whitener, filter.period > 0)
+        residual = np.sqrt(record.sample_weights) * left / record.noise_sd
+        residual = np.where(record.sample_weights > 0, residual, np.nan)
+    plain = isinstance(whole, Problem) and not record.loss.counts and not isinstance(solved.answer, WidthRefit)
+    return verdict_on(
+        Evidence(
+            residual=residual,
+            problem=record if plain and np.isfinite(record.noise_sd) else None,
+            answer=solved.answer,
+            filter=filter,
+            values=channel.values,
+            signal=fit.model - fit.baseline,
+        )
+    )
 
 
 def _misfit(problem: Problem, fit: Fit) -> tuple[str, ...]:
