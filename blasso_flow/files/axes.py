@@ -113,7 +113,7 @@ def precision(dataset: h5py.Dataset, positions: FloatArray) -> float:
 
 
 def axis_from_dataset(dataset: h5py.Dataset, size: int, name: str, memory: Memory) -> Axis:
-    """The axis stored in a dataset, for ``size`` samples. Raises `DataError` when it does not fit or is not uniform."""
+    """The axis stored in a dataset, for ``size`` samples. Raises `DataError` when it does not fit, turns or jumps."""
     where = f"{name}: {dataset.name}"
     if dataset.shape != (size,):
         edges = "these look like bin edges: store the centres" if dataset.shape == (size + 1,) else ""

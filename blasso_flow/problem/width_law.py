@@ -72,8 +72,8 @@ def cut(axis: Axis, law: WidthLaw, domain: tuple[int, int], tolerance: float = T
         length = max(change * sd**2 / abs(law.b) if law.b else np.inf, SHORTEST * sd)
         if axis.bend is not None:
             length = min(length, last - first)
-            while length > SHORTEST * sd and _bends(axis, law, cuts[-1], min(position + length, last)) > 2 * tolerance:
-                length = max(length / 2, SHORTEST * sd)
+            while length > SHORTEST * sd and _bends(axis, law, cuts[-1], min(position + length, last)) > 2.2 * tolerance:
+                length = max(0.8 * length, SHORTEST * sd)
         end = position + length
         inside = end + SHORTEST * sd / 2 < last
         cuts.append(max(round(float(axis.to_samples(end))), cuts[-1] + 1) if inside else domain[1])
