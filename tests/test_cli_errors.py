@@ -146,7 +146,7 @@ CASES: dict[str, tuple[list[str], int, str]] = {
     "no samples": (["recover", "nothing.h5", "--spacing", "1"], 4, "empty"),
     "infinite": (["recover", "infinite.h5", "--spacing", "1", "--filter", "gaussian:sd=5"], 4, "infinite"),
     "all missing": (["recover", "missing.h5"], 4, "missing"),
-    "uneven axis": (["recover", "uneven.h5", "--filter", "gaussian:sd=5"], 4, "not uniform"),
+    "uneven axis": (["recover", "uneven.h5", "--filter", "gaussian:sd=5"], 4, "the axis jumps"),
     "no spacing": (["recover", "plain.h5", "--filter", "gaussian:sd=5"], 4, "--spacing"),
     "external link": (["recover", "external.h5"], 4, "link"),
     "declares more than it stores": (["recover", "unstored.h5", "--filter", "gaussian:sd=5"], 4, "unstored.h5"),

@@ -40,11 +40,15 @@ def rates(spikes: Spikes, axis: Axis, width: float, channels: int = 1, first: in
     check_width(width, axis)
     sums = np.zeros((2, channels, axis.size))
     sd = width / axis.spacing
-    reach = math.ceil(REACH * sd)
+    densest = axis.spacing if axis.bend is None else float(axis.spacing_at(np.arange(axis.size)).min())
+    reach = math.ceil(REACH * (width / densest))
     for channel, position, weight in zip(spikes.channel - first, axis.to_samples(spikes.position), spikes.weight, strict=True):
         first, last = math.floor(position) - reach, math.floor(position) + reach + 1
         sample = np.arange(first, last + 1) if axis.periodic else np.arange(max(first, 0), min(last + 1, axis.size))
-        bell = np.exp(-0.5 * ((sample - position) / sd) ** 2) / (math.sqrt(2 * math.pi) * width)
+        away = (sample - position) / sd
+        if axis.bend is not None:
+            away = (axis.from_samples(sample) - axis.from_samples(position)) / width
+        bell = np.exp(-0.5 * away**2) / (math.sqrt(2 * math.pi) * width)
         if axis.periodic:
             np.add.at(sums[0, channel], sample % axis.size, bell)
             np.add.at(sums[1, channel], sample % axis.size, weight * bell)

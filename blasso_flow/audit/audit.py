@@ -198,7 +198,8 @@ def _domain(channel: Signal, filter: Filter, settings: Mapping[str, object]) -> 
     margin = settings.get("margin", (0.0, 0.0))
     if not (isinstance(margin, Sequence) and len(margin) == 2):
         raise UsageError("certify: the stored margin cannot be used", received=margin, allowed="two numbers")
-    before, after = (math.ceil(float(part) / channel.axis.spacing - 1e-9) for part in margin)
+    ends = channel.axis.spacing_at([0.0, samples - 1.0])
+    before, after = (math.ceil(float(part) / float(spacing) - 1e-9) for part, spacing in zip(margin, ends, strict=True))
     return -float(before), float(samples - 1 + after)
 
 

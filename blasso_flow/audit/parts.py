@@ -45,13 +45,14 @@ def section_parts(channel: Signal, whole: Part, sections: Sequence[Section], law
     number = np.searchsorted(cuts[1:-1], whole.position, side="right")
     parts = []
     for index, section in enumerate(sections):
-        ends = (channel.axis.first + channel.axis.spacing * end for end in (section.first, section.last))
+        ends = (float(channel.axis.from_samples(end)) for end in (section.first, section.last))
         low, high = sorted(law[0] + law[1] * end for end in ends)
         if not low * (1 - LAW_TOLERANCE) <= section.sd**2 <= high * (1 + LAW_TOLERANCE):
             return f"section {index} has a width of {section.sd:.6g}, which is not the law's there", []
         if not (math.isfinite(section.strength) and section.strength > 0):
             return f"section {index} has a strength of {section.strength:g}, not a finite number above 0", []
-        table = gaussian_like(whole.filter, section.sd, channel.axis)
+        middle = float(channel.axis.spacing_at((section.first + section.last) / 2))
+        table = gaussian_like(whole.filter, section.sd * (channel.axis.spacing / middle), channel.axis)
         own = number == index
         domain = (float(section.first), float(section.last))
         parts.append(Part(table, domain, section.strength, whole.position[own], whole.weight[own]))

@@ -14,7 +14,7 @@ from blasso_flow.cli.numbers import table
 from blasso_flow.cli.streams import check_inputs
 
 if TYPE_CHECKING:
-    from blasso_flow.data.signals import FilterDescription
+    from blasso_flow.data.signals import Axis, FilterDescription
     from blasso_flow.files import SignalFile
     from blasso_flow.filters import Filter
 
@@ -78,7 +78,7 @@ def file_lines(file: SignalFile) -> list[str]:
     lines = [
         f"file      {file.name}",
         f"dataset   {file.dataset}, {' x '.join(map(str, file.shape))} samples" + (f" in {file.units}" if file.units else ""),
-        f"axis      {axis.name}: {axis.first:.6g} to {axis.last:.6g}{unit}, spacing {axis.spacing:.6g}{unit}"
+        f"axis      {axis.name}: {axis.first:.6g} to {axis.last:.6g}{unit}, spacing {spacing_words(axis, unit)}"
         + (", periodic" if axis.periodic else ""),
     ]
     if file.noise == "sample":
@@ -91,6 +91,14 @@ def file_lines(file: SignalFile) -> list[str]:
     if file.truth is not None:
         lines.append(f"truth     {file.truth.position.size} spikes")
     return lines
+
+
+def spacing_words(axis: Axis, unit: str) -> str:
+    """The spacing, or from where to where it goes on an axis that bends."""
+    if axis.bend is None:
+        return f"{axis.spacing:.6g}{unit}"
+    ends = axis.spacing_at([0.0, axis.size - 1.0])
+    return f"{ends[0]:.6g} to {ends[1]:.6g}{unit}: it bends, and the filter's lengths are taken at the median, {axis.spacing:.6g}"
 
 
 def filter_lines(filter: Filter | None, units: str) -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from blasso_flow.data.bend import Bend
 from blasso_flow.errors import DataError
 
 FloatArray = NDArray[np.float64]
@@ -20,9 +21,10 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Axis:
-    """A uniform axis: sample n sits at ``first + n * spacing`` (axis units).
+    """A uniform axis: sample n sits at ``first + n * spacing`` (axis units); or one that bends: see `Axis.bent`.
 
-    ``periodic`` axes close on themselves after ``size`` samples: the period is ``size * spacing``.
+    ``periodic`` axes close on themselves after ``size`` samples: the period is ``size * spacing``. Where the axis has a ``bend``,
+    that says where samples are, and ``spacing`` is the median of theirs.
     """
 
     first: float
@@ -31,6 +33,15 @@ class Axis:
     name: str = "position"
     units: str = ""
     periodic: bool = False
+    bend: Bend | None = None
+
+    @classmethod
+    def bent(cls, positions: ArrayLike, name: str = "position", units: str = "") -> Axis:
+        """The axis through increasing positions (N,), N >= 3, which need not be uniform: samples are, positions follow."""
+        stored = np.array(positions, dtype=np.float64)
+        if stored.ndim != 1 or stored.size < 3 or not (np.isfinite(stored).all() and (np.diff(stored) > 0).all()):
+            raise DataError("an axis that bends needs three or more positions that increase", received=f"shape {stored.shape}")
+        return cls(float(stored[0]), float(np.median(np.diff(stored))), stored.size, name, units, bend=Bend(stored))
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.first):
@@ -43,19 +54,38 @@ class Axis:
     @property
     def last(self) -> float:
         """Position of the last sample."""
-        return self.first + (self.size - 1) * self.spacing
+        return self.first + (self.size - 1) * self.spacing if self.bend is None else float(self.bend.at(self.size - 1))
 
     def positions(self) -> FloatArray:
         """Positions of all samples, shape (size,)."""
-        return np.asarray(self.first + np.arange(self.size) * self.spacing, dtype=np.float64)
+        return self.from_samples(np.arange(self.size))
 
     def to_samples(self, position: ArrayLike) -> FloatArray:
         """Axis units to fractional sample numbers."""
+        if self.bend is not None:
+            return self.bend.samples(position)
         return np.asarray((np.asarray(position, dtype=np.float64) - self.first) / self.spacing)
 
     def from_samples(self, sample: ArrayLike) -> FloatArray:
         """Fractional sample numbers to axis units."""
-        return self.first + np.asarray(sample, dtype=np.float64) * self.spacing
+        if self.bend is not None:
+            return self.bend.at(sample)
+        return np.asarray(self.first + np.asarray(sample, dtype=np.float64) * self.spacing)
+
+    def spacing_at(self, sample: ArrayLike) -> FloatArray:
+        """Axis units a sample at fractional samples."""
+        if self.bend is not None:
+            return self.bend.slope(sample)
+        return np.full(np.shape(sample), self.spacing)
+
+    def shifted(self, by: float) -> Axis:
+        """The axis ``by`` (axis units) later."""
+        return replace(self, first=self.first + by, bend=None if self.bend is None else self.bend.shifted(by))
+
+    def part(self, start: int, size: int) -> Axis:
+        """The axis of ``size`` samples from number ``start`` on."""
+        bend = None if self.bend is None else self.bend.part(start)
+        return replace(self, first=float(self.from_samples(start)), size=size, bend=bend)
 
 
 @dataclass(frozen=True)
@@ -194,7 +224,7 @@ class Signal:
 
     def shifted(self, by: float) -> Signal:
         """These samples on an axis that starts ``by`` (axis units) later. The truth stays where it is."""
-        return replace(self, axis=replace(self.axis, first=self.axis.first + by)) if by else self
+        return replace(self, axis=self.axis.shifted(by)) if by else self
 
     def __iter__(self) -> Iterator[Signal]:
         return (self.channel(number) for number in range(self.channels))

@@ -7,7 +7,7 @@ says what to plot first, not what was recorded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import h5py
 import numpy as np
@@ -234,7 +234,7 @@ def _axis_of(source: Source, dataset: h5py.Dataset, group: h5py.Group | None, sp
         return axis_from_dataset(scale, size, name, memory)
     if (edges := foreign.bin_edges(source.file, dataset, name)) is not None:
         axis = axis_from_edges(checked(edges, name), size, name, memory)
-        return Axis(axis.first, axis.spacing, size, "energy", axis.units or "keV")
+        return replace(axis, name="energy", units=axis.units or "keV")
     above: list[Node] = []
     parent = _parent(source, dataset)
     while parent is not None:

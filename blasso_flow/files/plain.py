@@ -25,7 +25,9 @@ def plain(value: object) -> object:
 
 def axis_to_plain(axis: Axis) -> dict[str, object]:
     """An axis as a JSON object."""
+    bent = {} if axis.bend is None else {"positions": plain(axis.positions())}
     return {
+        **bent,
         "first": axis.first,
         "spacing": axis.spacing,
         "size": axis.size,
@@ -39,6 +41,8 @@ def axis_from_plain(stored: object) -> Axis | None:
     """The axis in a JSON object that `axis_to_plain` made; None if it is none."""
     if not isinstance(stored, Mapping):
         return None
+    if "positions" in stored:
+        return Axis.bent(stored["positions"], str(stored["name"]), str(stored["units"]))
     return Axis(
         float(stored["first"]),
         float(stored["spacing"]),

@@ -43,7 +43,8 @@ def write_signal(
 def write_sample_axis(group: h5py.Group, axis: Axis) -> h5py.Dataset:
     """The dimension scale of an axis, with its exact spacing, and its period where it closes on itself."""
     scale = write_axis(group, axis_dataset_name(axis.name), axis.positions(), axis.units, axis.name)
-    scale.attrs[SPACING] = axis.spacing
+    if axis.bend is None:
+        scale.attrs[SPACING] = axis.spacing
     if axis.periodic:
         scale.attrs[PERIOD] = axis.size * axis.spacing
     return scale

@@ -149,7 +149,10 @@ def gather(recovery: Recovery, number: int = 0, filter: Filter | None = None, ce
 def widening(recovery: Recovery, filter: Filter) -> FloatArray:
     """Width of every spike over the filter's, (K,): ones unless widths were fitted."""
     width = recovery.spikes.width
-    return np.ones(len(recovery.spikes)) if width is None else width / (filter.width * filter.spacing)
+    if width is None:
+        return np.ones(len(recovery.spikes))
+    axis = signal_of(recovery).axis
+    return np.asarray(width / (filter.width * axis.spacing_at(axis.to_samples(recovery.spikes.position))))
 
 
 def problem_of(signal: Signal, filter: Filter, report: ChannelReport, settings: Mapping[str, Any]) -> Problem:

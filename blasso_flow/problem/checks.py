@@ -42,7 +42,8 @@ def whole_margin(margin: tuple[float, float], axis: Axis, filter: Filter) -> tup
     """Margins in whole samples, rounded up. Raises `UsageError` for a negative one, or any on a periodic domain."""
     if not (all(map(math.isfinite, margin)) and min(margin) >= 0):
         raise UsageError("margin is out of range", received=margin, allowed="finite numbers from 0, in axis units")
-    before, after = (math.ceil(part / axis.spacing - 1e-9) for part in margin)
+    ends = axis.spacing_at([0.0, axis.size - 1.0])
+    before, after = (math.ceil(part / float(spacing) - 1e-9) for part, spacing in zip(margin, ends, strict=True))
     if filter.period and (before or after):
         raise UsageError("a periodic domain has no margin", received=margin, allowed="0")
     return before, after

@@ -8,7 +8,7 @@ largest of the sections' bounds proves the whole record. Positions in samples. K
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -152,7 +152,7 @@ class PartedProblem:
             values, columns = record.values, np.empty(0, dtype=np.int64)
         else:
             start, stop = low, high
-        axis = replace(record.axis, first=float(record.axis.from_samples(start)), size=stop - start)
+        axis = record.axis.part(start, stop - start)
         problem = Problem(
             filter=table,
             axis=axis,

@@ -48,9 +48,13 @@ class WidthLaw:
         return self.sd((first + last) / 2)
 
     def strays(self, sections: Sequence[Section], axis: Axis) -> float:
-        """Largest relative distance of a section's width from the law inside it."""
+        """Largest relative distance of a section's width, in samples, from the law inside it."""
         ends = ((section, end) for section in sections for end in (section.first, section.last))
-        return max(abs(self.sd(float(axis.from_samples(end))) / section.sd - 1) for section, end in ends)
+        return max(abs(self.sd_in_samples(end, axis) / _in_samples(section, axis) - 1) for section, end in ends)
+
+    def sd_in_samples(self, sample: float, axis: Axis) -> float:
+        """Standard deviation in samples at a sample."""
+        return self.sd(float(axis.from_samples(sample))) / float(axis.spacing_at(sample))
 
 
 def cut(axis: Axis, law: WidthLaw, domain: tuple[int, int], tolerance: float = TOLERANCE) -> tuple[Section, ...]:
@@ -66,6 +70,10 @@ def cut(axis: Axis, law: WidthLaw, domain: tuple[int, int], tolerance: float = T
         sd = law.sd(position)
         change = (1 + tolerance) ** 4 - 1 if law.b > 0 else 1 - (1 - tolerance) ** 4
         length = max(change * sd**2 / abs(law.b) if law.b else np.inf, SHORTEST * sd)
+        if axis.bend is not None:
+            length = min(length, last - first)
+            while length > SHORTEST * sd and _bends(axis, law, cuts[-1], min(position + length, last)) > 2.2 * tolerance:
+                length = max(0.8 * length, SHORTEST * sd)
         end = position + length
         inside = end + SHORTEST * sd / 2 < last
         cuts.append(max(round(float(axis.to_samples(end))), cuts[-1] + 1) if inside else domain[1])
@@ -80,12 +88,25 @@ def move_cuts(sections: Sequence[Section], position: FloatArray, axis: Axis, law
     """
     cuts = [sections[0].first]
     for before, after in pairwise(sections):
-        reach = min(CUT * before.sd / axis.spacing, (before.last - before.first) / 3, (after.last - after.first) / 3)
+        reach = min(CUT * before.sd / _spacing(before, axis), (before.last - before.first) / 3, (after.last - after.first) / 3)
         near = position[np.abs(position - before.last) < reach]
         ends = np.concatenate([[before.last - reach], near, [before.last + reach]])
         widest = int(np.argmax(np.diff(ends)))
         cuts.append(round(float(ends[widest] + ends[widest + 1]) / 2) if near.size else before.last)
     return _between([*cuts, sections[-1].last], axis, law)
+
+
+def _bends(axis: Axis, law: WidthLaw, start: int, end: float) -> float:
+    """How far the law's width in samples changes from a sample to a position, relative."""
+    return abs(law.sd_in_samples(float(axis.to_samples(end)), axis) / law.sd_in_samples(start, axis) - 1)
+
+
+def _in_samples(section: Section, axis: Axis) -> float:
+    return section.sd / _spacing(section, axis)
+
+
+def _spacing(section: Section, axis: Axis) -> float:
+    return float(axis.spacing_at((section.first + section.last) / 2))
 
 
 def _between(cuts: Sequence[int], axis: Axis, law: WidthLaw) -> tuple[Section, ...]:

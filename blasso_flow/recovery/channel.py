@@ -110,6 +110,7 @@ def _recovered(
     notes = (
         *solved.noise.notes,
         *(flow.notes(record) if flow is not None else ()),
+        *_axis_notes(recorded.axis, settings),
         *_misfit(record, fit),
         *_baseline_notes(asked, solved.settings),
         *_section_notes(sections, channel, settings),
@@ -150,6 +151,17 @@ def _recovered(
 def in_axis_units(paths: Paths | None, axis: Axis) -> Paths | None:
     """Paths of particles from samples to axis units."""
     return None if paths is None else Paths(axis.from_samples(paths.position), paths.weight)
+
+
+def _axis_notes(axis: Axis, settings: Settings) -> tuple[str, ...]:
+    if axis.bend is None:
+        return ()
+    spacing = axis.spacing_at(np.arange(axis.size))
+    taken = "baseline" if settings.width_law is not None else "filter and baseline"
+    return (
+        f"the axis bends, with a spacing from {spacing.min():.6g} to {spacing.max():.6g}: lengths of {taken} are taken at the "
+        f"median spacing {axis.spacing:.6g}, and are that share longer or shorter elsewhere",
+    )
 
 
 def _baseline_notes(asked: Settings, used: Settings) -> tuple[str, ...]:
@@ -193,15 +205,16 @@ def _width_report(answer: WidthRefit | None) -> dict[str, Any]:
 
 
 def _spikes(answer: Refit, channel: Signal, number: int) -> Spikes:
+    spacing = channel.axis.spacing_at(answer.position)
     return Spikes(
         channel=np.full(answer.position.size, number, dtype=np.int64),
         position=channel.axis.from_samples(answer.position),
-        position_errors=answer.position_errors * channel.axis.spacing,
+        position_errors=answer.position_errors * spacing,
         weight=answer.weight,
         weight_errors=answer.weight_errors,
         group=answer.group,
-        width=answer.width * channel.axis.spacing if isinstance(answer, WidthRefit) else None,
-        width_errors=answer.width_errors * channel.axis.spacing if isinstance(answer, WidthRefit) else None,
+        width=answer.width * spacing if isinstance(answer, WidthRefit) else None,
+        width_errors=answer.width_errors * spacing if isinstance(answer, WidthRefit) else None,
     )
 
 

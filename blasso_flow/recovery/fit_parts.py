@@ -80,7 +80,7 @@ def _liveliest(channel: Signal) -> Signal:
     return replace(
         channel,
         values=channel.values[part],
-        axis=replace(channel.axis, first=float(channel.axis.from_samples(np.array(float(first)))), size=MOST_SAMPLES),
+        axis=channel.axis.part(first, MOST_SAMPLES),
         noise_sd=noise[part] if isinstance(noise, np.ndarray) else noise,
         truth=None,
     )

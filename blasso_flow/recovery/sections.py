@@ -63,7 +63,9 @@ def solve_in_sections(channel: Signal, filter: Filter, settings: Settings, on_ro
 
 
 def _tables(parts: Sequence[Section], filter: Filter, channel: Signal) -> list[Filter]:
-    return [gaussian_like(filter, part.sd, channel.axis) for part in parts]
+    middles = (float(channel.axis.spacing_at((part.first + part.last) / 2)) for part in parts)
+    at_median = [part.sd * (channel.axis.spacing / spacing) for part, spacing in zip(parts, middles, strict=True)]
+    return [gaussian_like(filter, sd, channel.axis) for sd in at_median]
 
 
 def _problem(
