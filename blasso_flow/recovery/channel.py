@@ -249,6 +249,8 @@ def judgement(solved: ChannelSolution, channel: Signal, filter: Filter, fit: Fit
             filter=filter,
             values=channel.values,
             signal=fit.model - fit.baseline,
+            freedom=solved.noise.freedom,
+            hints=solved.hints,
         )
     )
 

@@ -12,11 +12,12 @@ autoregressive noise imitates a drift, and weak spikes on it, with fewer numbers
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
+from blasso_flow.answer.hints import Hints, hints
 from blasso_flow.answer.refit import Refit, refit
-from blasso_flow.answer.slow_curve import hides_slow_curve
 from blasso_flow.data.signals import FloatArray, Signal
 from blasso_flow.filters import Filter
 from blasso_flow.filters.prewhitened import whitened_samples
@@ -49,6 +50,11 @@ class Trial:
     residual: FloatArray
     cost: float
 
+    @cached_property
+    def hints(self) -> Hints:
+        """What richer models would explain."""
+        return hints(self.problem, self.answer)
+
 
 def better(channel: Signal, filter: Filter, settings: Settings, trial: Trial) -> Trial | None:
     """A trial with another baseline or with coloured noise that explains the channel better, or None.
@@ -57,7 +63,7 @@ def better(channel: Signal, filter: Filter, settings: Settings, trial: Trial) ->
     """
     seeks_colour, seeks_baseline = settings.seeks_colour(channel), settings.baseline.kind == "auto"
     colour = colour_behind(trial, filter) if seeks_colour or seeks_baseline else WHITE
-    slow = seeks_baseline and (colour.whitener.size > 0 or hides_slow_curve(trial.problem, trial.answer))
+    slow = seeks_baseline and (colour.whitener.size > 0 or trial.hints.curve)
     if not slow and not (seeks_colour and colour.whitener.size):
         return None
     best = _best_baseline(channel, filter, trial) if slow else trial
