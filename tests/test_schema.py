@@ -26,7 +26,7 @@ OTHERS = {"filter", "provenance"}  # of a file
 
 
 def full_recovery() -> Recovery:
-    """A recovery that needs every column: widths, rules of fitted baselines, sections, particles, curves, slower samples."""
+    """A recovery that needs every column: widths, rules of fitted baselines, sections, particles, curves, slower samples, coloured noise."""
     recovery = example_recovery()
     spikes = replace(recovery.spikes, width=np.full(5, 0.1), width_errors=np.full(5, 0.01))
     reports = [
@@ -36,6 +36,7 @@ def full_recovery() -> Recovery:
             baseline_rule="exp:rate=1",
             refit_baseline_rule="exp:rate=2",
             interpolation="linear",
+            whitener=np.array([0.5, 0.1]),
         )
         for report in recovery.channels
     ]

@@ -1,5 +1,6 @@
 """Which baseline and which noise a channel has: chosen by what its samples say, where the settings leave it open.
 
+What a wrong filter leaves is coloured too: where a stretch of it would explain as much, noise stays white, and the verdict says so.
 A first fit on a constant and white noise stands unless its residual is coloured, or a slow curve beside its spikes would
 explain much, or make spikes needless. Then baselines from coarse to fine and autoregressive noise compete by
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from blasso_flow.answer.hints import Hints, hints
 from blasso_flow.answer.refit import Refit, refit
+from blasso_flow.answer.stretch_test import stretch_test
 from blasso_flow.data.signals import FloatArray, Signal
 from blasso_flow.filters import Filter
 from blasso_flow.filters.prewhitened import whitened_samples
@@ -67,10 +69,11 @@ def better(channel: Signal, filter: Filter, settings: Settings, trial: Trial) ->
     if not slow and not (seeks_colour and colour.whitener.size):
         return None
     best = _best_baseline(channel, filter, trial) if slow else trial
-    if seeks_colour:
+    if seeks_colour and colour.whitener.size:
+        needed = CLEAR_GAIN + (stretch_test(trial.problem, trial.answer, np.inf).gain if best is trial else 0.0)
         for start in (trial,) if best is trial else (best, trial):
             rival = _coloured(channel, filter, start)
-            if rival is not None and rival.cost < best.cost - CLEAR_GAIN:
+            if rival is not None and rival.cost < best.cost - needed:
                 best = rival
     return None if best is trial else best
 
