@@ -67,7 +67,7 @@ def example_recovery(spikes: int = 5, channels: int = 2, baseline: int = 1, seed
         "noise_sd": None,
     }
     fit = Fit(*(generator.normal(size=signal.values.shape) for _ in range(3)))
-    answer = Spikes(channel, column(), errors, column(), np.abs(column()), group)
+    answer = Spikes(channel, column(), errors, column(), np.abs(column()), group, np.abs(errors))
     return Recovery(answer, Optimum(channel, column(), column(), column()), reports, settings, fit, signal)
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from blasso_flow.answer.peaks import PeakModel, Peaks, column_norms, gram
+from blasso_flow.answer.pruning import ALONE, CLEAR
 from blasso_flow.answer.refit import Refit, noise_scale
 from blasso_flow.data.signals import FloatArray
 from blasso_flow.errors import DataError
@@ -72,7 +73,7 @@ def refit_widths(
     first = Peaks(start.position, ones, start.weight, start.baseline, model.start_rate)
     search = Search(model, worth, most)
     best = model.polished(model.fit(search.answer(first)))
-    return _with_errors(model, best, noise_known)
+    return _with_errors(search, best, noise_known)
 
 
 def _check_size(problem: Problem, count: int) -> None:
@@ -117,6 +118,19 @@ class Search:
                 break
             best = self._down(split)
         return best
+
+    def increases(self, peaks: Peaks, linear: FloatArray) -> FloatArray:
+        """What leaving each peak out costs in the sum of squares, the others fitted again, (K,).
+
+        The linear model's value, ``linear``, serves where that is far above what a peak must gain and no other is near.
+        """
+        rows, reach = np.arange(len(peaks)), ALONE * self.model.filter.width * peaks.stretch
+        distance = np.abs(peaks.position[:, None] - peaks.position) + np.where(np.eye(rows.size), np.inf, 0.0)
+        asked = np.flatnonzero(~(linear >= CLEAR * self.worth) | (distance <= np.maximum(reach[:, None], reach)).any(axis=1))
+        increase = linear.copy()
+        for i, other in zip(asked, self.model.choices(peaks, [np.delete(rows, i) for i in asked]), strict=True):
+            increase[i] = self._fit(other).squares - peaks.squares
+        return increase
 
     def _fit(self, peaks: Peaks) -> Peaks:
         return self.model.fit(peaks, ENOUGH * self.worth)
@@ -176,9 +190,10 @@ def _joined(peaks: Peaks, position: FloatArray, stretch: FloatArray, weight: Flo
     )
 
 
-def _with_errors(model: PeakModel, peaks: Peaks, noise_known: bool) -> WidthRefit:
+def _with_errors(search: Search, peaks: Peaks, noise_known: bool) -> WidthRefit:
     """Standard errors: sd^2 times the inverse of J^T J over the parameters that sit on no end of their range."""
-    count, problem, width = len(peaks), model.problem, model.filter.width
+    model, count = search.model, len(peaks)
+    problem, width = model.problem, model.filter.width
     parameters, free = model.packed(peaks), ~model.at_bounds(peaks)
     freedom = int((problem.sample_weights > 0).sum()) - int(free.sum())
     estimate = float(np.sqrt(peaks.squares / freedom)) if freedom > 0 else np.nan
@@ -191,6 +206,8 @@ def _with_errors(model: PeakModel, peaks: Peaks, noise_known: bool) -> WidthRefi
     if size[0] > LEAST_EIGENVALUE:
         covariance[np.ix_(free, free)] = sd**2 * np.linalg.inv(normal) / np.outer(unit, unit)
     errors = np.sqrt(np.diag(covariance))
+    linear = np.array([_worth(covariance[i : 3 * count : count, i : 3 * count : count], peaks.weight[i]) for i in range(count)])
+    increase = search.increases(peaks, sd**2 * linear)
     position_errors, stretch_errors, weight_errors = errors[: 3 * count].reshape(3, count)
     common = np.diag(covariance, 1)[: max(count - 1, 0)]
     fit, baseline_curve = model.curves(peaks)
@@ -202,6 +219,7 @@ def _with_errors(model: PeakModel, peaks: Peaks, noise_known: bool) -> WidthRefi
         position_errors=position_errors,
         weight_errors=weight_errors,
         group=problem.geometry.groups(peaks.position, position_errors, common, widths),
+        significance=np.sqrt(np.maximum(increase, 0.0)) / sd,
         width=widths,
         width_errors=stretch_errors * width,
         model=fit,
@@ -211,3 +229,11 @@ def _with_errors(model: PeakModel, peaks: Peaks, noise_known: bool) -> WidthRefi
         rate_error=float(errors[-1]) if model.free_rate else np.nan,
         limited=int((~free[count : 2 * count]).sum()),
     )
+
+
+def _worth(block: FloatArray, weight: float) -> float:
+    """What leaving a peak out costs in noise variances by the linear model, its position and width held: from the covariance
+    (3, 3) of its position, stretch and weight; NaN where one of them is not known."""
+    if not np.isfinite(block).all():
+        return np.nan
+    return float(weight**2 / (block[2, 2] - block[2, :2] @ np.linalg.solve(block[:2, :2], block[:2, 2])))

@@ -13,7 +13,7 @@ import click
 
 from blasso_flow.cli import options
 from blasso_flow.cli.channels import Account, with_units
-from blasso_flow.cli.numbers import error_text, rounded, table
+from blasso_flow.cli.numbers import error_text, rounded, short, table
 from blasso_flow.cli.streams import check_inputs
 from blasso_flow.cli.words import in_options
 from blasso_flow.errors import DataError, UsageError
@@ -160,16 +160,18 @@ def spike_lines(stored: StoredResult, optimum: bool) -> list[str]:
         rows = [[f"{x:.9g}", f"{w:.6g}", f"{eta:.9f}"] for x, w, eta in zip(o.position, o.weight, o.eta, strict=True)]
         channels = o.channel
     else:
-        header = [position, "+-", weight, "+-", "group"]
+        header = [position, "+-", weight, "+-", "significance", "group"]
         s = recovery.spikes
         rows = [
-            [rounded(x, dx), error_text(dx), rounded(w, dw), error_text(dw), str(group)]
-            for x, dx, w, dw, group in zip(s.position, s.position_errors, s.weight, s.weight_errors, s.group, strict=True)
+            [rounded(x, dx), error_text(dx), rounded(w, dw), error_text(dw), short(clear), str(group)]
+            for x, dx, w, dw, clear, group in zip(
+                s.position, s.position_errors, s.weight, s.weight_errors, s.significance, s.group, strict=True
+            )
         ]
         if s.width is not None and s.width_errors is not None:
-            header[-1:-1] = [with_units("width", position_units(stored)), "+-"]
+            header[-2:-2] = [with_units("width", position_units(stored)), "+-"]
             for row, width, error in zip(rows, s.width, s.width_errors, strict=True):
-                row[-1:-1] = [rounded(width, error), error_text(error)]
+                row[-2:-2] = [rounded(width, error), error_text(error)]
         channels = s.channel
     if several:
         header = ["channel", *header]

@@ -186,6 +186,7 @@ def _spikes(answer: Refit, channel: Signal, number: int) -> Spikes:
         weight=answer.weight,
         weight_errors=answer.weight_errors,
         group=answer.group,
+        significance=answer.significance,
         width=answer.width * channel.axis.spacing if isinstance(answer, WidthRefit) else None,
         width_errors=answer.width_errors * channel.axis.spacing if isinstance(answer, WidthRefit) else None,
     )

@@ -28,6 +28,7 @@ from blasso_flow.recovery.settings import AUTO, Settings
 
 LOOSE_TOLERANCE = 1e-3  # of the solve that moves the cuts
 REFIT_PASSES = 3
+COLUMNS = ("position", "weight", "position_errors", "weight_errors", "group", "significance")  # of an answer
 
 
 def solve_in_sections(channel: Signal, filter: Filter, settings: Settings, on_round: OnRow | None) -> ChannelSolution:
@@ -116,11 +117,10 @@ def _refit(problem: PartedProblem, answer: Refit, levels: Sequence[float], most:
     """Refit and prune section after section, the others frozen, until they agree; then keep the ``most`` significant."""
     answer = _refit_passes(problem, answer, levels)
     while most is not None and answer.position.size > most:
-        significance = np.abs(answer.weight) / np.where(answer.weight_errors > 0, answer.weight_errors, np.inf)
-        kept = np.sort(np.argsort(-significance, kind="stable")[:most])
+        kept = np.sort(np.argsort(-answer.significance, kind="stable")[:most])
         few = replace(
             answer,
-            **{name: getattr(answer, name)[kept] for name in ("position", "weight", "position_errors", "weight_errors", "group")},
+            **{name: getattr(answer, name)[kept] for name in COLUMNS},
         )
         answer = _refit_passes(problem, few, levels)
     return answer
@@ -156,5 +156,4 @@ def _refit_pass(problem: PartedProblem, answer: Refit, levels: Sequence[float]) 
         groups += int(found.group.max(initial=-1)) + 1
     if not done:
         return answer
-    names = ("position", "weight", "position_errors", "weight_errors", "group")
-    return Refit(baseline=baseline, **{name: np.concatenate([getattr(part, name) for part in done]) for name in names})
+    return Refit(baseline=baseline, **{name: np.concatenate([getattr(part, name) for part in done]) for name in COLUMNS})
