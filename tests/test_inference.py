@@ -316,3 +316,16 @@ def test_the_few_spikes_that_stay_are_exchanged_for_better_ones(monkeypatch):
 def test_a_wrong_filter_gives_no_warnings():
     signal = read_signal(str(DATA / "channels.h5")).channel(4)
     assert recover(signal, filter="gaussian:sd=0.1").channels[0].status == "converged"
+
+
+def test_candidates_are_what_pruning_judged():
+    """Those dropped lie below the level, those kept above; together they are the support, but for spikes that vanished."""
+    signal = read_signal(str(DATA / "channels.h5")).channel(1)
+    found = recover(signal, strength="0.4auto", noise_sd=signal.noise_sd or 0.05)
+    judged, spikes = found.candidates, found.spikes
+    kept = judged.kept == 1
+    assert 0 < np.count_nonzero(~kept) and len(spikes) < len(judged) <= len(found.optimum)
+    np.testing.assert_array_equal(judged.position[kept], spikes.position)
+    np.testing.assert_array_equal(judged.significance[kept], spikes.significance)
+    assert judged.significance[~kept].max() < judged.significance[kept].min()
+    assert np.all(np.diff(judged.position) >= 0)

@@ -36,6 +36,22 @@ EXCHANGE_GAIN = 0.01  # of the price of a spike: the least that an exchange must
 PLACES = 3  # tried for one spike more
 
 
+class Dropped:
+    """Spikes that were left out, in this order: position (samples), weight, and what that cost each of them."""
+
+    def __init__(self) -> None:
+        self._rows: list[FloatArray] = [np.empty((3, 0))]
+
+    def add(self, position: FloatArray, weight: FloatArray, increase: FloatArray) -> None:
+        """Spikes (D,) that go."""
+        self._rows.append(np.stack([position, weight, increase]))
+
+    @property
+    def rows(self) -> FloatArray:
+        """Positions, weights and increases, (3, D)."""
+        return np.concatenate(self._rows, axis=1)
+
+
 @dataclass(frozen=True, eq=False)
 class Pruned:
     """The particles that are left, what leaving each of them out costs, ``increase`` (K,), and their covariance."""
@@ -45,22 +61,22 @@ class Pruned:
     covariance: LineCovariance | None
 
 
-def pruned(free: Problem, particles: Particles, price: float, most: int | None = None) -> Pruned:
+def pruned(free: Problem, particles: Particles, price: float, most: int | None, gone: Dropped) -> Pruned:
     """Settled particles without those whose increase is below ``price``, and then ``most`` of them at most.
 
     Where that takes more away, the least significant go, and on a short record those left are exchanged for others as long
-    as the fit gets better.
+    as the fit gets better. ``gone`` takes what is dropped.
     """
-    found = _pruned(free, particles, price)
+    found = _pruned(free, particles, price, gone)
     if most is not None and found.particles.position.size > most:
-        particles = _thinned(free, found.particles, most)
+        particles = _thinned(free, found.particles, most, gone)
         if _tests_whole(free, most):
             particles = _exchanged(free, particles, most, price)
-        found = _pruned(free, particles, price)
+        found = _pruned(free, particles, price, gone)
     return found
 
 
-def _pruned(free: Problem, particles: Particles, price: float) -> Pruned:
+def _pruned(free: Problem, particles: Particles, price: float, gone: Dropped) -> Pruned:
     count = particles.position.size
     tested, increase = np.zeros(count, dtype=np.bool_), np.full(count, np.nan)
     while True:
@@ -73,11 +89,12 @@ def _pruned(free: Problem, particles: Particles, price: float) -> Pruned:
         dropped = _least(free, particles, increase, price)
         if not dropped.any():
             break
-        gone, known = particles.position[dropped], increase[~dropped]
+        places, known = particles.position[dropped], increase[~dropped]
+        gone.add(places, particles.weight[dropped], increase[dropped])
         particles = _without(free, particles, dropped)
         # what was spared for a neighbour that went, or has lost one, is tested again; on a short record everybody
         again = np.inf if _tests_whole(free, particles.position.size) else (APART + CLOSE) * free.filter.width
-        tested = free.geometry.distance(particles.position, gone) > again
+        tested = free.geometry.distance(particles.position, places) > again
         increase = np.where(tested, known, np.nan) if known.size == tested.size else np.full(tested.size, np.nan)
     asked = np.isnan(increase) & ((least < CLEAR * price) | ~_alone(free, particles.position))
     increase[asked] = _increases(free, particles, asked)
@@ -102,7 +119,7 @@ def _exchanged(free: Problem, particles: Particles, most: int, price: float) -> 
         return dot(these.curve, these.curve) + price * these.position.size
 
     for _ in range(EXCHANGES):
-        trials = [_thinned(free, more, most) for more in _with_one_more(free, particles)]
+        trials = [_thinned(free, more, most, Dropped()) for more in _with_one_more(free, particles)]
         better = min(trials, key=cost, default=particles)
         if not cost(better) < cost(particles) - EXCHANGE_GAIN * price:
             break
@@ -110,11 +127,13 @@ def _exchanged(free: Problem, particles: Particles, most: int, price: float) -> 
     return particles
 
 
-def _thinned(free: Problem, particles: Particles, most: int) -> Particles:
+def _thinned(free: Problem, particles: Particles, most: int, gone: Dropped) -> Particles:
     while particles.position.size > most:
         everyone = np.ones(particles.position.size, dtype=np.bool_)
         increase = _increases(free, particles, everyone)
-        particles = _without(free, particles, _least(free, particles, increase, np.inf, particles.position.size - most))
+        dropped = _least(free, particles, increase, np.inf, particles.position.size - most)
+        gone.add(particles.position[dropped], particles.weight[dropped], increase[dropped])
+        particles = _without(free, particles, dropped)
     return particles
 
 

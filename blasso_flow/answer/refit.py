@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blasso_flow.answer.pruning import Pruned, pruned, settled
+from blasso_flow.answer.pruning import Dropped, Pruned, pruned, settled
 from blasso_flow.data.signals import FloatArray, IntArray
 from blasso_flow.problem.geometry.covariance import nothing_fixed
 from blasso_flow.problem.particles import Particles
@@ -27,6 +27,7 @@ class Refit:
     Errors are standard errors, NaN where a parameter is not identifiable or sits on an end of the domain; all of them NaN
     when the noise is unknown. ``group`` counts from 0 in the order of position; spikes not resolved from each other share one.
     ``significance`` is the square root of twice the log of the likelihood ratio of leaving the spike out, NaN where unknown.
+    ``dropped`` (3, D) holds position, weight and significance of the spikes that pruning left out, when it did.
     """
 
     position: FloatArray
@@ -36,6 +37,7 @@ class Refit:
     weight_errors: FloatArray
     group: IntArray
     significance: FloatArray
+    dropped: FloatArray
 
 
 def refit(
@@ -59,7 +61,9 @@ def refit(
     sd = noise_scale(problem, level)
     free = problem.with_strength(PENALTY_LEFT * sd * problem.filter.norm)
     particles = settled(free, Particles.evaluate(free, position, weight, baseline))
-    return _with_errors(problem, pruned(free, particles, (level * sd) ** 2, most))
+    dropped = Dropped()
+    found = pruned(free, particles, (level * sd) ** 2, most, dropped)
+    return _with_errors(problem, found, significant(dropped.rows, problem.noise_sd))
 
 
 def noise_scale(problem: Problem, level: float) -> float:
@@ -67,12 +71,17 @@ def noise_scale(problem: Problem, level: float) -> float:
     return problem.noise_sd if np.isfinite(problem.noise_sd) else problem.strength / (max(level, 1.0) * problem.filter.norm)
 
 
-def _with_errors(problem: Problem, found: Pruned) -> Refit:
+def significant(dropped: FloatArray, noise_sd: float) -> FloatArray:
+    """Rows (3, D) of what was dropped, with significances in place of what leaving a spike out costs."""
+    return np.stack([*dropped[:2], np.sqrt(np.maximum(dropped[2], 0.0)) / noise_sd])
+
+
+def _with_errors(problem: Problem, found: Pruned, dropped: FloatArray) -> Refit:
     """The particles with their standard errors."""
     x, w, covariance = found.particles.position, found.particles.weight, found.covariance
     if covariance is None:
         none = np.empty(0)
-        return Refit(x, w, found.particles.baseline, none, none, np.empty(0, dtype=np.int64), none)
+        return Refit(x, w, found.particles.baseline, none, none, np.empty(0, dtype=np.int64), none, dropped)
     fixed = nothing_fixed(x.size)
     fixed[1::2] = problem.geometry.at_ends(x)
     if fixed.any():
@@ -80,4 +89,4 @@ def _with_errors(problem: Problem, found: Pruned) -> Refit:
     position_errors, weight_errors, common = covariance.standard_errors(w, problem.noise_sd)
     group = problem.geometry.groups(x, position_errors, common, problem.filter.width)
     significance = np.sqrt(np.maximum(found.increase, 0.0)) / problem.noise_sd
-    return Refit(x, w, found.particles.baseline, position_errors, weight_errors, group, significance)
+    return Refit(x, w, found.particles.baseline, position_errors, weight_errors, group, significance, dropped)

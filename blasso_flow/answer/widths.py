@@ -73,7 +73,7 @@ def refit_widths(
     first = Peaks(start.position, ones, start.weight, start.baseline, model.start_rate)
     search = Search(model, worth, most)
     best = model.polished(model.fit(search.answer(first)))
-    return _with_errors(search, best, noise_known)
+    return _with_errors(search, best, noise_known, start.dropped)
 
 
 def _check_size(problem: Problem, count: int) -> None:
@@ -190,7 +190,7 @@ def _joined(peaks: Peaks, position: FloatArray, stretch: FloatArray, weight: Flo
     )
 
 
-def _with_errors(search: Search, peaks: Peaks, noise_known: bool) -> WidthRefit:
+def _with_errors(search: Search, peaks: Peaks, noise_known: bool, dropped: FloatArray) -> WidthRefit:
     """Standard errors: sd^2 times the inverse of J^T J over the parameters that sit on no end of their range."""
     model, count = search.model, len(peaks)
     problem, width = model.problem, model.filter.width
@@ -220,6 +220,7 @@ def _with_errors(search: Search, peaks: Peaks, noise_known: bool) -> WidthRefit:
         weight_errors=weight_errors,
         group=problem.geometry.groups(peaks.position, position_errors, common, widths),
         significance=np.sqrt(np.maximum(increase, 0.0)) / sd,
+        dropped=dropped,
         width=widths,
         width_errors=stretch_errors * width,
         model=fit,

@@ -75,6 +75,7 @@ class ChannelReport:
     objective, ``gap_noise`` is (objective - dual_value) / noise_sd**2 (NaN if the noise is unknown), ``violation`` is the
     proven bound of sup|eta| minus 1. ``baseline`` holds the coefficients of the optimum's baseline, ``refit_baseline``
     those of the refitted answer; ``baseline_rule`` is the baseline with its parameters fitted, empty where none was.
+    ``level`` is the significance a spike needs to stay, NaN without a refit; of sections that of the middle one.
     ``sections`` have each a width and a strength of their own, in order; empty where one filter serves the whole record.
     ``notes`` are warnings for the user, one line each. ``paths`` are the particles of a flow, where they were kept. Of a refit
     with widths, ``refit_noise_sd`` is the noise behind its errors, ``refit_baseline_rule`` and ``refit_rate_error`` its baseline
@@ -87,6 +88,10 @@ class ChannelReport:
     strength_rule: str = field(default="", metadata=column("where the strength came from"))
     noise_sd: float = field(default=math.nan, metadata=column("standard deviation of the noise", Units.VALUES))
     noise_rule: str = field(default="", metadata=column("where the noise came from"))
+    noise_freedom: float = field(
+        default=math.nan, metadata=column("degrees of freedom of the noise, infinite unless it is estimated", Units.ONE)
+    )
+    level: float = field(default=math.nan, metadata=column("significance below which spikes were pruned", Units.ONE))
     objective: float = field(default=math.nan, metadata=column("objective of the certified measure", Units.SQUARED))
     dual_value: float = field(default=math.nan, metadata=column("proven lower bound of the objective", Units.SQUARED))
     gap: float = field(default=math.nan, metadata=column("proven gap relative to the objective", Units.ONE))

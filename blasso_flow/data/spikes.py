@@ -78,7 +78,27 @@ class Optimum:
         return cls(none.astype(np.int64), none, none, none)
 
 
-Rows = TypeVar("Rows", Spikes, Optimum)
+@dataclass(frozen=True)
+class Candidates:
+    """What pruning judged, columns of shape (K,): spikes that it dropped, as they were at that moment, and those that stay."""
+
+    channel: IntArray = field(metadata=column("channel", Units.ONE))
+    position: FloatArray = field(metadata=column("position when it was judged", Units.AXIS))
+    weight: FloatArray = field(metadata=column("weight when it was judged", Units.WEIGHTS))
+    significance: FloatArray = field(metadata=column("significance when it was judged", Units.ONE))
+    kept: IntArray = field(metadata=column("1 where it stays as a spike of the answer, 0 where it was dropped", Units.ONE))
+
+    def __len__(self) -> int:
+        return self.position.size
+
+    @classmethod
+    def empty(cls) -> Candidates:
+        """Nothing was judged."""
+        none = np.empty(0)
+        return cls(none.astype(np.int64), none, none, none, none.astype(np.int64))
+
+
+Rows = TypeVar("Rows", Spikes, Optimum, Candidates)
 
 
 def joined(parts: Sequence[Rows]) -> Rows:

@@ -191,4 +191,4 @@ def unchanged(solution: Solution) -> Refit:
     """The optimum as the answer: no errors and no significances are known, every spike stands alone."""
     count = solution.position.size
     unknown, alone = np.full(count, np.nan), np.arange(count, dtype=np.int64)
-    return Refit(solution.position, solution.weight, solution.baseline, unknown, unknown, alone, unknown)
+    return Refit(solution.position, solution.weight, solution.baseline, unknown, unknown, alone, unknown, np.empty((3, 0)))

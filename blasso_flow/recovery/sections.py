@@ -118,10 +118,9 @@ def _refit(problem: PartedProblem, answer: Refit, levels: Sequence[float], most:
     answer = _refit_passes(problem, answer, levels)
     while most is not None and answer.position.size > most:
         kept = np.sort(np.argsort(-answer.significance, kind="stable")[:most])
-        few = replace(
-            answer,
-            **{name: getattr(answer, name)[kept] for name in COLUMNS},
-        )
+        few = replace(answer, **{name: getattr(answer, name)[kept] for name in COLUMNS})
+        gone = np.stack([np.delete(column, kept) for column in (answer.position, answer.weight, answer.significance)])
+        few = replace(few, dropped=np.concatenate([answer.dropped, gone], axis=1))
         answer = _refit_passes(problem, few, levels)
     return answer
 
@@ -138,6 +137,7 @@ def _refit_pass(problem: PartedProblem, answer: Refit, levels: Sequence[float]) 
     section = problem.section_of(answer.position)
     total = record.unpadded(problem.model(answer.position, answer.weight))
     done: list[Refit] = []
+    dropped = [answer.dropped]
     groups = 0
     for number in np.unique(section):
         own = section == number
@@ -152,8 +152,10 @@ def _refit_pass(problem: PartedProblem, answer: Refit, levels: Sequence[float]) 
         baseline[columns] = found.baseline
         position = problem.within(found.position + start, int(number))
         total += record.unpadded(problem.model(position, found.weight)) - mine
+        dropped.append(found.dropped + np.array([[start], [0.0], [0.0]]))
         done.append(replace(found, position=position, group=found.group + groups))
         groups += int(found.group.max(initial=-1)) + 1
     if not done:
         return answer
-    return Refit(baseline=baseline, **{name: np.concatenate([getattr(part, name) for part in done]) for name in COLUMNS})
+    own = {name: np.concatenate([getattr(part, name) for part in done]) for name in COLUMNS}
+    return Refit(baseline=baseline, dropped=np.concatenate(dropped, axis=1), **own)
