@@ -170,7 +170,7 @@ def with_fitted_rate(channel: Signal, filter: Filter, settings: Settings, noise:
 
 
 def unchanged(solution: Solution) -> Refit:
-    """The optimum as the answer: no errors are known, every spike stands alone."""
+    """The optimum as the answer: no errors and no significances are known, every spike stands alone."""
     count = solution.position.size
     unknown, alone = np.full(count, np.nan), np.arange(count, dtype=np.int64)
-    return Refit(solution.position, solution.weight, solution.baseline, unknown, unknown, alone)
+    return Refit(solution.position, solution.weight, solution.baseline, unknown, unknown, alone, unknown, np.empty((3, 0)))
