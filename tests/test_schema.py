@@ -26,7 +26,7 @@ OTHERS = {"filter", "provenance"}  # of a file
 
 
 def full_recovery() -> Recovery:
-    """A recovery that needs every column: widths, rules of fitted baselines, sections, particles, curves, slower samples, coloured noise."""
+    """A recovery that needs every column: widths, fitted baselines, sections, particles, curves, slower samples, colour."""
     recovery = example_recovery()
     spikes = replace(recovery.spikes, width=np.full(5, 0.1), width_errors=np.full(5, 0.01))
     reports = [

@@ -1,6 +1,6 @@
 """Which baseline and which noise a channel has: chosen by what its samples say, where the settings leave it open.
 
-What a wrong filter leaves is coloured too: where a stretch of it would explain as much, noise stays white, and the verdict says so.
+What a wrong filter leaves is coloured too: where a stretch of it would explain as much, noise stays white, as the verdict says.
 A first fit on a constant and white noise stands unless its residual is coloured, or a slow curve beside its spikes would
 explain much, or make spikes needless. Then baselines from coarse to fine and autoregressive noise compete by
 
