@@ -69,7 +69,7 @@ def better(channel: Signal, filter: Filter, settings: Settings, trial: Trial) ->
     if not slow and not (seeks_colour and colour.whitener.size):
         return None
     best = _best_baseline(channel, filter, trial) if slow else trial
-    if seeks_colour and colour.whitener.size:
+    if seeks_colour and (colour if best is trial else colour_behind(best, filter)).whitener.size:
         needed = CLEAR_GAIN + (stretch_test(trial.problem, trial.answer, np.inf).gain if best is trial else 0.0)
         for start in (trial,) if best is trial else (best, trial):
             rival = _coloured(channel, filter, start)
