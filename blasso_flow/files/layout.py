@@ -38,6 +38,7 @@ SCALES = {
     "particles": "particle",
     "sections": "section",
     "coefficients": "coefficient",
+    "noise_order": "lag",
 }
 
 # An axis that closes on itself carries its period (axis units); its exact spacing is kept beside the rounded positions.
