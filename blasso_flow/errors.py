@@ -65,6 +65,12 @@ class UnconvergedError(BlassoFlowError):
     exit_code = 3
 
 
+class UnfitError(BlassoFlowError):
+    """The model describes some channels less well than was required; everything was written."""
+
+    exit_code = 3
+
+
 class DataError(BlassoFlowError):
     """Input data that cannot be used as they are."""
 

@@ -24,6 +24,7 @@ GROUPS = {
 CONDITIONS = {
     "widths": "with `--refit-width`",
     "coefficients": "with a baseline",
+    "noise_order": "with coloured noise",
     "fitted_baseline": "with a baseline that has fitted parameters",
     "refitted_baseline": "where `--refit-width` fitted its rate again",
     "interpolated": "where samples were interpolated from slower ones",

@@ -18,7 +18,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from blasso_flow import filters, plots
-from blasso_flow.data.reports import MISFIT_NOTE, ChannelReport, Status, TraceRow
+from blasso_flow.data.reports import ChannelReport, Status, TraceRow, Verdict
 from blasso_flow.data.results import Recovery
 from blasso_flow.data.signals import Axis, FilterDescription, Signal, Truth
 from blasso_flow.data.spikes import Optimum, Spikes
@@ -29,6 +29,7 @@ from blasso_flow.plots.certificate import certificate_words
 from blasso_flow.plots.curves import gather
 from blasso_flow.plots.gap import rounds_and_gaps
 from blasso_flow.plots.save import render
+from blasso_flow.plots.spectrum import residual_power
 from blasso_flow.plots.summary import noise_words
 from blasso_flow.plots.zooms import zoom_ranges
 
@@ -296,14 +297,68 @@ def test_histogram_and_statuses_count_every_channel() -> None:
         assert words in texts(figure)
 
 
-def test_figures_say_where_the_fit_misses_the_samples() -> None:
-    recovery = example(channels=3)
-    assert "far off" not in texts(plots.draw_recovery(recovery))
-    reports = [report(), report(notes=("another", MISFIT_NOTE)), report()]
-    shown = texts(plots.draw_recovery(replace(recovery, channels=reports)))
-    assert "fit far off the samples: 1" in shown
-    assert re.findall(r"Channel (\d): 3 spikes, misfit", shown) == ["1"]
-    assert "misses the samples" in texts(plots.draw_recovery(replace(recovery, channels=reports), channel=1)).replace("\n", " ")
+def test_many_channels_say_whose_model_is_wrong() -> None:
+    recovery = example(channels=4)
+    assert "wrong" not in texts(plots.draw_recovery(recovery))
+    fits = [Verdict.GOOD, Verdict.WRONG, Verdict.DOUBTFUL, Verdict.WRONG]
+    reports = [report(fit=fit, fit_reasons=("drift",) * fit.faulty) for fit in fits]
+    figure = plots.draw_recovery(replace(recovery, channels=reports))
+    shown = texts(figure)
+    for words in ("proven for 4, but the model is wrong for 2, doubtful for 1", "fit good: 1", "fit doubtful: 1", "fit wrong: 2"):
+        assert words in shown
+    assert re.findall(r"Channel (\d): 3 spikes, fit (\w+)", shown) == [("1", "wrong"), ("2", "doubtful"), ("3", "wrong")]
+    marks = [bar for bar in figure.axes[0].patches if bar.get_x() == 1.0]
+    assert [bar.get_y() + bar.get_height() / 2 for bar in marks] == [1.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("status", "fit", "words"),
+    [
+        (Status.CONVERGED, Verdict.GOOD, "3 spikes, optimality proven"),
+        (Status.CONVERGED, Verdict.UNKNOWN, "3 spikes, optimality proven"),
+        (Status.CONVERGED, Verdict.WRONG, "3 spikes, optimality proven, but the model is wrong: not white"),
+        (Status.CONVERGED, Verdict.DOUBTFUL, "3 spikes, optimality proven, but the model is doubtful: not white"),
+        (Status.GAP_ABOVE_TOLERANCE, Verdict.WRONG, "to the tolerance, and the model is wrong: not white"),
+    ],
+)
+def test_the_title_says_what_is_wrong_with_the_model(status: Status, fit: Verdict, words: str) -> None:
+    reasons = ("not white", "drift") if fit.faulty else ()
+    recovery = replace(example(), channels=[report(status, fit=fit, fit_reasons=reasons)])
+    figure = plots.draw_recovery(recovery)
+    assert figure.texts[0].get_text().endswith(words)
+    shown = texts(figure).replace("\n", " ")
+    assert ("the error bars are too small" in shown) == (fit is Verdict.WRONG)
+    assert ("; drift" in shown) == fit.faulty
+
+
+def test_a_long_verdict_leaves_the_panels_beside_it_alone() -> None:
+    reasons = tuple(f"the residual is {number} times larger where spikes are: the filter's shape" for number in range(2, 9))
+    figure = plots.draw_recovery(replace(example(), channels=[report(fit=Verdict.WRONG, fit_reasons=reasons)]))
+    facts = next(ax for ax in figure.axes if "Fit of the model" in [text.get_text() for text in ax.texts])
+    assert min(text.get_window_extent().y0 for text in facts.texts) > facts.get_window_extent().y0 - 1
+    assert figure.texts[0].get_window_extent().x1 < figure.bbox.x1
+
+
+def test_coloured_noise_is_shown_with_its_spectrum() -> None:
+    recovery = example()
+    assert "Noise (line: model)" not in texts(plots.draw_recovery(recovery))
+    coloured = replace(recovery, channels=[report(whitener=np.array([0.8]))])
+    figure = plots.draw_recovery(coloured)
+    shown = texts(figure).replace("\n", " ")
+    assert "Noise (line: model)" in shown
+    assert "coloured, order 1, sd 0.167 mV a sample, 0.1 of its innovations" in shown  # 0.1 / sqrt(1 - 0.8^2)
+    panel = next(ax for ax in figure.axes if ax.get_xlabel().startswith("frequency"))
+    model = panel.lines[1].get_ydata()
+    assert model[0] == pytest.approx(0.1**2 / 0.2**2)
+    assert model[-1] == pytest.approx(0.1**2 / 1.8**2)
+
+
+def test_power_of_a_residual_is_its_variance() -> None:
+    residual = 3 * np.random.default_rng(0).standard_normal(4000)
+    residual[100:300] = NAN
+    frequency, power = residual_power(residual)
+    assert power.mean() == pytest.approx(9, rel=0.1)
+    assert 0 < frequency[0] < frequency[-1] <= 0.5
 
 
 def test_noise_of_every_sample_is_shown_as_a_range() -> None:

@@ -16,9 +16,10 @@ from files_examples import assert_same, example_recovery, example_signal
 from blasso_flow.data import blocks, schema
 from blasso_flow.data.blocks import Block, decode, encode
 from blasso_flow.data.column import KEY, Units, column, columns
-from blasso_flow.data.reports import ChannelReport, Paths, Section, TraceRow
+from blasso_flow.data.reports import ChannelReport, Paths, Section, TraceRow, Verdict
 from blasso_flow.data.results import Fit, Recovery
 from blasso_flow.data.spikes import Optimum, Spikes
+from blasso_flow.errors import DataError
 from blasso_flow.files import read_result, write_result
 
 NESTED = {"trace": TraceRow, "sections": Section, "paths": Paths}  # fields of a report that have columns of their own
@@ -26,7 +27,8 @@ OTHERS = {"filter", "provenance"}  # of a file
 
 
 def full_recovery() -> Recovery:
-    """A recovery that needs every column: widths, fitted baselines, sections, particles, curves, slower samples, colour."""
+    """A recovery that needs every column: widths, rules of fitted baselines, sections, particles, curves, slower samples,
+    coloured noise, a verdict with reasons."""
     recovery = example_recovery()
     spikes = replace(recovery.spikes, width=np.full(5, 0.1), width_errors=np.full(5, 0.01))
     reports = [
@@ -36,7 +38,9 @@ def full_recovery() -> Recovery:
             baseline_rule="exp:rate=1",
             refit_baseline_rule="exp:rate=2",
             interpolation="linear",
-            whitener=np.array([0.5, 0.1]),
+            whitener=np.array([0.5, -0.1]),
+            fit=Verdict.WRONG,
+            fit_reasons=("the residual is not white (rho 0.4)", "drift"),
         )
         for report in recovery.channels
     ]
@@ -85,6 +89,25 @@ def test_a_full_recovery_comes_back(tmp_path: Path) -> None:
     assert Block.of(recovery).columns.keys() == {
         own.path for own in schema.COLUMNS if own.group != "rate" and (own.field or own.name == "channel")
     }
+
+
+def test_a_file_from_before_the_verdict_is_read(tmp_path: Path) -> None:
+    write_result(full_recovery(), tmp_path / "r.h5")
+    with h5py.File(tmp_path / "r.h5", "a") as file:
+        for name in ("fit", "fit_reasons", "whitener", "lag"):
+            del file[f"channels/{name}"]
+    found = read_result(tmp_path / "r.h5").recovery
+    assert [(report.fit, tuple(report.fit_reasons)) for report in found.channels] == 2 * [(Verdict.UNKNOWN, ())]
+    assert found.verdict is Verdict.UNKNOWN
+    assert [row.split()[3] for row in run("show", tmp_path / "r.h5", "--channels").text.splitlines()[1:3]] == 2 * ["unknown"]
+
+
+def test_a_verdict_that_is_none_is_refused(tmp_path: Path) -> None:
+    write_result(full_recovery(), tmp_path / "r.h5")
+    with h5py.File(tmp_path / "r.h5", "a") as file:
+        file["channels/fit"][0] = "splendid"
+    with pytest.raises(DataError, match="unknown fit; received splendid; allowed: good, doubtful, wrong, unknown"):
+        read_result(tmp_path / "r.h5")
 
 
 @dataclass(frozen=True)

@@ -59,16 +59,32 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Remark:
+    """A channel that did not converge, or whose fit is not good."""
+
+    number: int
+    status: str
+    message: str
+    fit: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class SolvedBlock:
-    """A finished block: its channels, its bytes, and what progress needs of it. ``bad`` are the channels not converged."""
+    """A finished block: its channels, its bytes, and what progress needs of it."""
 
     first: int
     count: int
     data: bytes
     spikes: int
     worst_gap: float
-    bad: tuple[tuple[int, str, str], ...]  # number, status, message
+    remarks: tuple[Remark, ...]
     process: int
+
+    @property
+    def bad(self) -> tuple[tuple[int, str, str], ...]:
+        """Number, status and message of the channels that did not converge."""
+        return tuple((own.number, own.status, own.message) for own in self.remarks if own.status != Status.CONVERGED)
 
 
 def fingerprint(path: str) -> str:
@@ -106,7 +122,11 @@ def solve_block(
         data=encode(block),
         spikes=int(block.found.sum()),
         worst_gap=max(gaps, default=float("nan")),
-        bad=tuple((n, str(report.status), report.message) for n, report in reports if report.status is not Status.CONVERGED),
+        remarks=tuple(
+            Remark(number, str(report.status), report.message, str(report.fit), tuple(report.fit_reasons))
+            for number, report in reports
+            if report.status is not Status.CONVERGED or report.fit.faulty
+        ),
         process=os.getpid(),
     )
 

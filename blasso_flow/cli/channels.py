@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from blasso_flow.cli.numbers import short, table
@@ -12,8 +13,12 @@ if TYPE_CHECKING:
     from blasso_flow.data.blocks import Block, Overview
     from blasso_flow.data.results import Recovery
 
-HEADER = ("channel", "spikes", "status", "gap", "gap/noise", "noise sd", "strength", "rounds")
+HEADER = ("channel", "spikes", "status", "fit", "gap", "gap/noise", "noise sd", "strength", "rounds")
 CONVERGED = "converged"
+GOOD = "good"
+VERDICTS = ("good", "doubtful", "wrong")
+BELOW = {"good": ("wrong", "doubtful"), "doubtful": ("wrong",)}  # the required fit, worst first
+NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w])")
 FAILED = frozenset({"all_missing", "failed"})
 RULES = (("noise sd", "channels/noise_rule"), ("strength", "channels/strength_rule"), ("solver", "channels/message"))
 MOST_ROWS = 20
@@ -38,20 +43,22 @@ class Account:
 
         self.overview = Overview()
         self.first_bad: tuple[int, str, str] | None = None  # number, status, message
+        self.first_poor: dict[str, tuple[int, str]] = {}  # by verdict: number, reasons
         self.failures = 0
         self.first_message = ""
         self._most = sys.maxsize if everything else MOST_ROWS
         self._rows: list[list[str]] = []
         self._rest = Overview()
+        self._fits = Gathered(ranges=not everything)
         self._notes = Gathered()
         self._rules = Gathered()
 
     @classmethod
-    def of(cls, recovery: Recovery) -> Account:
-        """The account of a recovery in memory, with every row."""
+    def of(cls, recovery: Recovery, *, everything: bool = True) -> Account:
+        """The account of a recovery in memory, with every row unless told otherwise."""
         from blasso_flow.data.blocks import Block
 
-        account = cls(everything=True)
+        account = cls(everything=everything)
         account.add(Block.of(recovery, keep_fit=False))
         return account
 
@@ -60,7 +67,10 @@ class Account:
         self.overview.add(block)
         if len(self._rows) < self._most:
             self._rows += [_row(block, row) for row in range(min(block.count, self._most - len(self._rows)))]
+        from blasso_flow.data.reports import Verdict, fit_sentence
+
         statuses, messages = block.columns["channels/status"], block.columns["channels/message"]
+        fits, reasons = block.columns["channels/fit"], block.columns["channels/fit_reasons"]
         if block.first == 0:
             self.first_message = messages[0]
         for row, status in enumerate(statuses):
@@ -68,28 +78,49 @@ class Account:
             if status != CONVERGED and self.first_bad is None:
                 self.first_bad = (block.first + row, status, messages[row])
             number = block.first + row
+            if sentence := fit_sentence(Verdict(fits[row]), reasons[row].split("\n")):
+                self._fits.add(number, sentence)
+                self.first_poor.setdefault(fits[row], (number, sentence))
             for note in filter(None, block.columns["channels/notes"][row].split("\n")):
                 self._notes.add(number, note)
             for name, column in RULES:
                 self._rules.add(number, f"{name}: {block.columns[column][row]}")
             if number >= self._most:
                 self._rest.statuses[status] += 1
+                self._rest.fits[fits[row]] += 1
         self._rest.spikes += int(block.found[max(0, self._most - block.first) :].sum())
 
     def lines(self, units: str = "") -> list[str]:
         """The table of channels, and a summary of those without a row."""
-        lines = table([*HEADER[:5], with_units("noise sd", units), *HEADER[6:]], self._rows, left=(2,))
+        lines = table([*HEADER[:6], with_units("noise sd", units), *HEADER[7:]], self._rows, left=(2, 3))
         if (left := self.overview.channels - len(self._rows)) > 0:
-            lines.append(f"... and {left} more: {_statuses(self._rest)}, {self._rest.spikes} spikes")
+            lines.append(f"... and {left} more: {_ended(self._rest)}, {self._rest.spikes} spikes")
+        return lines
+
+    def fits(self) -> list[str]:
+        """Why fits are not good, wrong ones first, each text once with the channels it is about."""
+        lines = sorted(self._fits.lines(self.overview.channels), key=lambda line: "fit wrong: " not in line)
+        more = len(lines) - MOST_NOTES + self._fits.left_out
+        if more > 0 and self._most == MOST_ROWS:
+            lines[MOST_NOTES:] = [f"{more} more on fits; `blasso-flow show RESULT --channels` has them"]
         return lines
 
     def notes(self) -> list[str]:
-        """Warnings, each once with the channels it is about."""
-        lines = [f"note: {line}" for line in self._notes.lines(self.overview.channels)]
+        """Warnings, each once with the channels it is about; of several channels with why their fits are not good."""
+        fits = [] if self.overview.channels == 1 else self.fits()
+        lines = self._notes.lines(self.overview.channels)
         more = len(lines) - MOST_NOTES + self._notes.left_out
         if more > 0:
-            lines[MOST_NOTES:] = [f"note: {more} more notes; `blasso-flow inspect` has them"]
-        return lines
+            lines[MOST_NOTES:] = [f"{more} more notes; `blasso-flow inspect` has them"]
+        return [f"note: {line}" for line in [*fits, *lines]]
+
+    def below(self, required: str) -> int:
+        """Number of channels whose fit is below what is required, "good" or "doubtful"."""
+        return sum(self.overview.fits[fit] for fit in BELOW[required])
+
+    def first_below(self, required: str) -> tuple[int, str]:
+        """Number of the first of them that is worst, and what is said of its fit."""
+        return next(self.first_poor[fit] for fit in BELOW[required] if fit in self.first_poor)
 
     def rules(self) -> list[str]:
         """Where noise sd and strength came from and how the solver ended, each text once."""
@@ -98,7 +129,8 @@ class Account:
     def closing(self, seconds: float, paths: Sequence[str]) -> str:
         """The whole run in one line, with the files it wrote."""
         whole = self.overview
-        ended = f" ({_statuses(whole)})" if whole.channels > 1 else ""
+        words = _ended(whole) if whole.channels > 1 else _verdicts(whole)
+        ended = f" ({words})" if words else ""
         text = (
             f"{_count(whole.spikes, 'spike')} in {_count(whole.channels, 'channel')}{ended}, "
             f"largest gap {short(whole.worst_gap, 2)}, {duration(seconds)}"
@@ -107,20 +139,30 @@ class Account:
 
 
 class Gathered:
-    """Texts, each with the channels it was said of, as ranges; at most so many different ones."""
+    """Texts, each with the channels it was said of, as ranges; at most so many different ones.
 
-    def __init__(self) -> None:
+    With ``ranges``, texts that differ in their numbers only are one, which says from where to where these go.
+    """
+
+    def __init__(self, *, ranges: bool = False) -> None:
         self._where: dict[str, list[list[int]]] = {}
+        self._numbers: dict[str, list[list[str]]] = {}
+        self._merged = ranges
         self.left_out = 0
 
     def add(self, number: int, text: str) -> None:
         """Channel ``number``, which is no smaller than those before, says so."""
+        found: list[str] = []
+        if self._merged:
+            found, text = NUMBER.findall(text), NUMBER.sub("\0", text)
         parts = self._where.get(text)
         if parts is None:
             if len(self._where) == MOST_TEXTS:
                 self.left_out += 1
                 return
             parts = self._where[text] = []
+        for seen, own in zip(self._numbers.setdefault(text, [[] for _ in found]), found, strict=True):
+            seen[:] = sorted({*seen, own}, key=float)[:: max(1, len({*seen, own}) - 1)]  # the least and the largest
         if parts and number <= parts[-1][1] + 1:
             parts[-1][1] = number
         else:
@@ -128,7 +170,12 @@ class Gathered:
 
     def lines(self, channels: int) -> list[str]:
         """One line a text, with the channels it is about where there are several."""
-        return [text if channels == 1 else f"{_ranges(parts)}: {text}" for text, parts in self._where.items()]
+        return [(f"{_ranges(parts)}: " if channels != 1 else "") + self._said(text) for text, parts in self._where.items()]
+
+    def _said(self, text: str) -> str:
+        for seen in self._numbers[text]:
+            text = text.replace("\0", " to ".join(seen), 1)
+        return text
 
 
 def gathered(notes: Sequence[Sequence[str]]) -> list[str]:
@@ -156,6 +203,7 @@ def _row(block: Block, row: int) -> list[str]:
         str(block.first + row),
         str(block.found[row]),
         block.columns["channels/status"][row],
+        block.columns["channels/fit"][row],
         short(gap, 2),
         short(gap_noise, 2),
         short(noise_sd),
@@ -164,8 +212,20 @@ def _row(block: Block, row: int) -> list[str]:
     ]
 
 
-def _statuses(overview: Overview) -> str:
-    return ", ".join(f"{count} {status}" for status, count in overview.statuses.items())
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in counts.items())
+
+
+def _verdicts(overview: Overview) -> str:
+    """How many fits are what, where not all that were judged are good; where the only one is not, what it is."""
+    counts = {fit: overview.fits[fit] for fit in VERDICTS if overview.fits[fit]}
+    if not set(counts) - {GOOD}:
+        return ""
+    return f"fit {next(iter(counts))}" if overview.channels == 1 else f"fit: {_listed(counts)}"
+
+
+def _ended(overview: Overview) -> str:
+    return "; ".join(filter(None, [_listed(overview.statuses), _verdicts(overview)]))
 
 
 def _count(number: int, what: str) -> str:

@@ -27,6 +27,7 @@ REDRAWN = 0.2  # seconds between two states of the bar
 REPEATED = 30.0  # seconds between two lines where there is no terminal
 BAR = 20  # characters at most
 SHORTEST = 5
+WRONG = "wrong"  # the fit of a channel
 COLUMNS = 80  # of a terminal that does not say
 PARTS = 1000  # of a bar that shows a share
 
@@ -38,6 +39,7 @@ class Progress:
         self.name, self.channels, self.done, self.before = name, channels, done, done
         self.spikes = 0
         self.bad = 0
+        self.wrong = 0
         self.worst = math.nan
         self.log = log
         self._terminal = sys.stderr.isatty()
@@ -50,11 +52,14 @@ class Progress:
         self.done += solved.count
         self.spikes += solved.spikes
         self.bad += len(solved.bad)
+        self.wrong += sum(remark.fit == WRONG for remark in solved.remarks)
         self.worst = max(self.worst, solved.worst_gap) if math.isfinite(self.worst) else solved.worst_gap
         heed_signals()
         self.log.write("block", first=solved.first, count=solved.count, process=solved.process, **self._numbers())
-        for number, status, message in solved.bad:
-            self.log.write("channel", channel=number, status=status, message=in_options(message))
+        for own in solved.remarks:
+            reasons = [in_options(reason) for reason in own.reasons]
+            said = {"status": own.status, "message": in_options(own.message), "fit": own.fit, "fit_reasons": reasons}
+            self.log.write("channel", channel=own.number, **said)
         now = monotonic()
         if self._shown and now - self._said > (REDRAWN if self._terminal else REPEATED):
             self._said, self._drawn = now, True
@@ -72,7 +77,7 @@ class Progress:
     def line(self) -> str:
         """The state as a line of text."""
         rate, left = self.rate()
-        bad = f", {self.bad} not converged" if self.bad else ""
+        bad = self._bad()
         worst = f", worst gap {self.worst:.1e}" if math.isfinite(self.worst) else ""
         return (
             f"{self.name}: {self.done}/{self.channels} channels, {self.spikes} spikes{worst}{bad}, "
@@ -82,7 +87,7 @@ class Progress:
     def bar(self, width: int) -> str:
         """The state in one line of less than ``width`` characters: a text, and a bar in the room that it leaves."""
         rate, left = self.rate()
-        bad = f", {self.bad} not converged" if self.bad else ""
+        bad = self._bad()
         worst = f", worst gap {self.worst:.1e}" if math.isfinite(self.worst) else ""
         words = f"{self.name}: {self.done}/{self.channels}, {duration(left)} left{bad}, {self.spikes} spikes{worst}, {rate:.3g}/s"
         room = min(BAR, width - len(words) - len("[] ") - 1)
@@ -96,6 +101,10 @@ class Progress:
         rate = (self.done - self.before) / max(monotonic() - self._begun, 1e-3)
         return rate, (self.channels - self.done) / rate if rate else math.inf
 
+    def _bad(self) -> str:
+        bad = f", {self.bad} not converged" if self.bad else ""
+        return f"{bad}, {self.wrong} with a wrong fit" if self.wrong else bad
+
     def _numbers(self) -> dict[str, Any]:
         rate, left = self.rate()
         worst = self.worst if math.isfinite(self.worst) else None
@@ -104,6 +113,7 @@ class Progress:
             "channels": self.channels,
             "spikes": self.spikes,
             "not_converged": self.bad,
+            "fit_wrong": self.wrong,
             "worst_gap": worst,
             "channels_per_second": round(rate, 3),
             "seconds_left": round(left, 1),

@@ -12,7 +12,7 @@ from blasso_flow.cli.outputs import planned
 from blasso_flow.cli.progress import opened_log
 from blasso_flow.cli.recovering import Manner, attempt
 from blasso_flow.cli.streams import STREAM
-from blasso_flow.errors import UnconvergedError, UsageError
+from blasso_flow.errors import BlassoFlowError, UnconvergedError, UnfitError, UsageError
 
 
 @click.command(
@@ -81,6 +81,11 @@ from blasso_flow.errors import UnconvergedError, UsageError
 @options.plot_options
 @options.force_option
 @click.option("--accept-unconverged", is_flag=True, help="Exit 0 even if channels failed or did not reach the tolerance.")
+@click.option(
+    "--require-fit",
+    type=click.Choice(["good", "doubtful"]),
+    help="Exit 3, after everything is written, if the fit of a channel is below that: doubtful accepts all but wrong ones.",
+)
 @options.batch_options
 @options.memory_option
 @options.message_options
@@ -102,6 +107,7 @@ def recover(
     threads: int | None,
     scheduler: str | None,
     resume: bool,
+    require_fit: str | None,
     fail_fast: bool,
     log_json: str | None,
     max_memory: int | None,
@@ -128,18 +134,19 @@ def recover(
     settings = {"filter": None if fit_filter else _described(filter_text), "positive": positive, **settings}
     ranges = _ranges(filter_text) if fit_filter else None
     manner = Manner(settings, spacing, max_memory, save_fit, rate_width, force, quiet, verbose, ranges)
-    failures = []
+    failures: list[BlassoFlowError] = []
     with opened_log(log_json) as log:
         manner = replace(manner, jobs=jobs, threads=threads, scheduler=scheduler, resume=resume, fail_fast=fail_fast, log=log)
+        manner = replace(manner, require_fit=require_fit)
         for recording in recordings:
-            failure = attempt(recording, manner, len(recordings) > 1)
-            failures += [failure] if failure is not None else []
-            if failures and fail_fast:
+            failures += attempt(recording, manner, len(recordings) > 1)
+            if fail_fast and any(not isinstance(failure, UnfitError) for failure in failures):
                 break
-    hard = [failure for failure in failures if not isinstance(failure, UnconvergedError)]
+    hard = [failure for failure in failures if not isinstance(failure, UnconvergedError | UnfitError)]
     if hard and len(hard) == len(recordings):
         ctx.exit(hard[0].exit_code)
-    if hard or (failures and not accept_unconverged):
+    accepted = UnconvergedError if accept_unconverged else ()
+    if any(not isinstance(failure, accepted) for failure in failures):
         ctx.exit(UnconvergedError.exit_code)
 
 

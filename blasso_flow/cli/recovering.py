@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from blasso_flow.cli import shortfalls
 from blasso_flow.cli.channels import Account
 from blasso_flow.cli.outcome import report, say
 from blasso_flow.cli.outputs import Recording, refuse_other
@@ -47,6 +48,7 @@ class Manner:
     scheduler: str | None = None
     resume: bool = False
     fail_fast: bool = False
+    require_fit: str | None = None  # good or doubtful
     log: Log | None = None
 
 
@@ -68,17 +70,19 @@ class Prepared:
         return self.task.settings.time_shift(self.filter)
 
 
-def attempt(recording: Recording, manner: Manner, several: bool) -> BlassoFlowError | None:
-    """Recover one recording. Its error is printed here, so that the next file is still worked on."""
+def attempt(recording: Recording, manner: Manner, several: bool) -> list[BlassoFlowError]:
+    """Recover one recording. Its errors are printed here, so that the next file is still worked on."""
     try:
-        _carry_out(recording, manner, several)
+        failures = _carry_out(recording, manner, several)
     except BlassoFlowError as error:
-        report(error)
-        return error
-    return None
+        failures = [error]
+    for failure in failures:
+        report(failure)
+    return failures
 
 
-def _carry_out(recording: Recording, manner: Manner, several: bool) -> None:
+def _carry_out(recording: Recording, manner: Manner, several: bool) -> list[BlassoFlowError]:
+    """Recover one recording; what is wanting although everything was written comes back."""
     from blasso_flow.answer.rates import check_width
     from blasso_flow.files import open_signal
 
@@ -91,7 +95,7 @@ def _carry_out(recording: Recording, manner: Manner, several: bool) -> None:
             refuse_other(recording, file.sha256, run.settings)
             if not manner.quiet:
                 say(f"{recording.result} is there already")
-            return
+            return shortfalls.of_stored(recording, manner.require_fit)
         if not manner.quiet:
             announce_compiling()
         _prepare_kernels(run)
@@ -101,19 +105,17 @@ def _carry_out(recording: Recording, manner: Manner, several: bool) -> None:
             _write(run, file, journal, account)
     if not manner.quiet:
         lines = account.lines(file.units)
+        for line in account.fits() if file.channels == 1 else ():
+            say(f"{recording.name}: {line}" if several else line)
         click.echo("\n".join([f"{recording.name}:", *lines] if several else lines), err=recording.result == STREAM)
         for line in [*(account.rules() if manner.verbose else ()), *account.notes()]:
             say(line)
         written = [path for path in (recording.result, recording.figure) if path not in (STREAM, None)]
         say(account.closing(monotonic() - begun, written))
     whole = account.overview
-    run.log.write("end", signal=recording.name, channels=whole.channels, spikes=whole.spikes, **whole.statuses)
-    if account.first_bad is not None:
-        number, status, message = account.first_bad
-        bad = whole.channels - whole.statuses["converged"]
-        raise UnconvergedError(
-            f"{recording.name}: {bad} of {whole.channels} channels did not converge; channel {number}: {status}", mend=message
-        )
+    counts = {"channels": whole.channels, "spikes": whole.spikes, **whole.statuses}
+    run.log.write("end", signal=recording.name, **counts, fit=dict(whole.fits))
+    return [*shortfalls.unconverged(recording, account), *shortfalls.unfit(recording, account, manner.require_fit)]
 
 
 def _prepare_kernels(run: Prepared) -> None:

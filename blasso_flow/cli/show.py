@@ -14,6 +14,7 @@ import click
 from blasso_flow.cli import options
 from blasso_flow.cli.channels import Account, with_units
 from blasso_flow.cli.numbers import error_text, rounded, short, table
+from blasso_flow.cli.outcome import say
 from blasso_flow.cli.streams import check_inputs
 from blasso_flow.cli.words import in_options
 from blasso_flow.errors import DataError, UsageError
@@ -28,7 +29,7 @@ Columns = dict[str, Sequence[object]]
 
 @click.command(epilog=options.example("blasso-flow recover data/gaussian.h5 -o - | blasso-flow show - --csv"))
 @click.argument("result", metavar="RESULT")
-@click.option("--channels", is_flag=True, help="One row a channel: status, gap, strength, noise, ...")
+@click.option("--channels", is_flag=True, help="One row a channel: status, fit, gap, noise, ...; and why fits are not good.")
 @click.option("--optimum", is_flag=True, help="The certified measure in place of the refitted spikes.")
 @click.option("--candidates", is_flag=True, help="What pruning judged: the spikes it dropped, as they were then, and those kept.")
 @click.option("--rate", "rate_width", type=float, metavar="WIDTH", help="Spikes smoothed by a Gaussian of sd WIDTH (axis units).")
@@ -66,10 +67,14 @@ def show(
     elif as_json:
         click.echo(json.dumps(document(stored, columns), indent=2, allow_nan=False))
     elif channels:
-        click.echo("\n".join(Account.of(recovery).lines(stored.units)))
+        account = Account.of(recovery)
+        fits = account.fits()
+        click.echo("\n".join([*account.lines(stored.units), *(["", *fits] if fits else [])]))
     elif rate_width is not None:
         click.echo("\n".join(rate_lines(stored, columns)))
     else:
+        for line in Account.of(recovery, everything=False).fits():
+            say(f"note: {line}")
         click.echo("\n".join(candidate_lines(stored) if candidates else spike_lines(stored, optimum)))
 
 
@@ -101,7 +106,7 @@ def channel_columns(recovery: Recovery) -> Columns:
     for column in shown:
         if len(column.dimensions) == 1:
             cells = block.columns[column.path].tolist()
-            columns[column.field] = [in_options(cell) if isinstance(cell, str) else cell for cell in cells]
+            columns[column.field] = [in_options(cell).replace("\n", "; ") if isinstance(cell, str) else cell for cell in cells]
     for number in range(totals.coefficients):
         for column in shown:
             if len(column.dimensions) > 1:

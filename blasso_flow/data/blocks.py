@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from blasso_flow.data import schema
 from blasso_flow.data.column import Column
-from blasso_flow.data.reports import MISFIT_NOTE, ChannelReport, Paths, Section, Status, TraceRow, Verdict
+from blasso_flow.data.reports import ChannelReport, Paths, Section, Status, TraceRow, Verdict
 from blasso_flow.data.results import ChannelRecovery, Fit, Recovery
 from blasso_flow.data.spikes import Candidates, Optimum, Spikes, joined
 
@@ -196,13 +196,13 @@ class Totals:
 @dataclass
 class Overview:
     """A whole run in a few numbers: ``decades`` counts channels by the power of ten of their gap, ``statuses`` by how they
-    ended; ``worst_gap`` is NaN where no channel has one, ``misfits`` counts channels whose fit misses the samples."""
+    ended, ``fits`` by the verdict on their model; ``worst_gap`` is NaN where no channel has one."""
 
     channels: int = 0
     spikes: int = 0
     worst_gap: float = math.nan
-    misfits: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
+    fits: Counter[str] = field(default_factory=Counter)
     decades: Counter[int] = field(default_factory=Counter)
 
     def add(self, block: Block) -> None:
@@ -210,7 +210,7 @@ class Overview:
         self.channels += block.count
         self.spikes += block.columns["spikes/channel"].size
         self.statuses.update(block.columns["channels/status"])
-        self.misfits += sum(MISFIT_NOTE in notes for notes in block.columns["channels/notes"])
+        self.fits.update(block.columns["channels/fit"])
         gaps = block.columns["channels/gap"]
         gaps = gaps[np.isfinite(gaps)]
         if gaps.size:

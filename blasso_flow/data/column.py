@@ -47,6 +47,7 @@ class Column:
     dimensions : what counts its rows, and the columns of a table: names of sizes, most of them fields of `blocks.Totals`.
     when : the size or field of `Totals` that must not be 0 for a file to have it; "" where it is always there.
     shown : likewise for `show`; None where that never prints it.
+    later : whether files from before it are read all the same; the field then has its default.
     """
 
     long_name: str
@@ -58,6 +59,7 @@ class Column:
     dimensions: tuple[str, ...]
     when: str = ""
     shown: str | None = ""
+    later: bool = False
 
     @property
     def path(self) -> str:
@@ -82,13 +84,14 @@ def column(
     across: str = "",
     when: str = "",
     shown: str | None = "",
+    later: bool = False,
 ) -> Mapping[str, Column]:
     """Metadata of a field that is a column: one line for everything that is known of it.
 
     ``group`` and ``name`` default to the data class's group and the field's name. ``across`` counts the columns of a table.
     ``when`` defaults to what the whole group needs, then to ``across``; ``shown`` to ``when``.
     """
-    return {KEY: Column(long_name, units, float, "", group, name, (across,) if across else (), when, shown)}
+    return {KEY: Column(long_name, units, float, "", group, name, (across,) if across else (), when, shown, later)}
 
 
 def columns(cls: type, group: str, rows: str, when: str = "") -> tuple[Column, ...]:

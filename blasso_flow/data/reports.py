@@ -30,6 +30,22 @@ class Verdict(StrEnum):
     WRONG = "wrong"
     UNKNOWN = "unknown"
 
+    @property
+    def faulty(self) -> bool:
+        """Whether something was found against the fit."""
+        return self in FAULTY
+
+
+FAULTY = (Verdict.WRONG, Verdict.DOUBTFUL)  # the gravest first
+SHORT_ERRORS = "the error bars are too small"  # where the fit is wrong
+
+
+def fit_sentence(fit: Verdict, reasons: Sequence[str]) -> str:
+    """A verdict with its reasons, the gravest first; empty where the fit is good, or nothing was judged."""
+    if not fit.faulty:
+        return ""
+    return f"fit {fit}: {'; '.join([*reasons, *((SHORT_ERRORS,) if fit is Verdict.WRONG else ())])}"
+
 
 @dataclass(frozen=True)
 class TraceRow:
@@ -71,12 +87,6 @@ class Section:
     strength: float = field(metadata=column("strength of the penalty (lambda)"))
 
 
-MISFIT_NOTE = (
-    "the fit misses the samples by far more than the noise: the filter, the baseline or the noise sd does not describe "
-    "them, and the error bars are too small"
-)  # the note on a channel whose model is wrong
-
-
 def no_coefficients() -> FloatArray:
     """The coefficients of no baseline, or of white noise, (0,)."""
     return np.empty(0)
@@ -103,8 +113,10 @@ class ChannelReport:
 
     status: Status = field(metadata=column("how the channel ended"))
     message: str = field(metadata=column("what to do about it"))
-    fit: Verdict = field(default=Verdict.UNKNOWN, metadata=column("whether filter, baseline and noise describe the samples"))
-    fit_reasons: Sequence[str] = field(default=(), metadata=column("why they do not, one reason a line", shown=None))
+    fit: Verdict = field(
+        default=Verdict.UNKNOWN, metadata=column("whether filter, baseline and noise describe the samples", later=True)
+    )
+    fit_reasons: Sequence[str] = field(default=(), metadata=column("why they do not, one reason a line", later=True))
     strength: float = field(default=math.nan, metadata=column("strength of the penalty (lambda)"))
     strength_rule: str = field(default="", metadata=column("where the strength came from"))
     noise_sd: float = field(default=math.nan, metadata=column("standard deviation of the noise", Units.VALUES))
@@ -164,6 +176,6 @@ class ChannelReport:
     )
 
     @property
-    def misfit(self) -> bool:
-        """Whether the fit misses the samples by far more than the noise."""
-        return MISFIT_NOTE in self.notes
+    def fit_sentence(self) -> str:
+        """The verdict with its reasons, the gravest first; empty where the fit is good, or nothing was judged."""
+        return fit_sentence(self.fit, self.fit_reasons)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from blasso_flow.data.column import Units, column
-from blasso_flow.data.reports import ChannelReport, Status
+from blasso_flow.data.reports import FAULTY, ChannelReport, Status, Verdict
 from blasso_flow.data.signals import FloatArray, Signal
 from blasso_flow.data.spikes import Candidates, Optimum, Spikes, joined
 
@@ -83,6 +83,12 @@ class Recovery:
     def gap(self) -> float:
         """The largest proven relative gap of a channel, NaN where one has none."""
         return float(np.max([report.gap for report in self.channels]))
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict on the model of a channel: whether filter, baseline and noise describe its samples."""
+        given = {report.fit for report in self.channels}
+        return next((fit for fit in (*FAULTY, Verdict.UNKNOWN) if fit in given), Verdict.GOOD)
 
     @property
     def message(self) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from blasso_flow.data import schema
 from blasso_flow.data.blocks import Array, Block
 from blasso_flow.data.column import Column
-from blasso_flow.data.reports import Status
+from blasso_flow.data.reports import Status, Verdict
 from blasso_flow.data.results import Rates, Recovery
 from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, IntArray
 from blasso_flow.errors import DataError
@@ -188,13 +188,16 @@ class _Reader:
                     raise DataError(f"{self.name}: tables of /{column.group} differ in shape", received=f"{own.shape}")
             elif column.when in column.dimensions[1:]:
                 found[column.path] = np.empty((rows[column.dimensions[0]], 0))
-        unknown = sorted(set(found["channels/status"]) - set(Status))
-        if unknown:
-            raise DataError(f"{self.name}: unknown status", received=unknown[0], allowed=", ".join(Status))
+        for name, words in (("status", Status), ("fit", Verdict)):
+            unknown = sorted(set(found.get(f"channels/{name}", ())) - set(words))
+            if unknown:
+                raise DataError(f"{self.name}: unknown {name}", received=unknown[0], allowed=", ".join(words))
         return found
 
     def _is_there(self, column: Column) -> bool:
-        """Whether the file must have a column: always, or because it has another one that comes with it."""
+        """Whether the file must have a column: always, or because it has another one that comes with it, or has it unasked."""
+        if column.later:
+            return resolve(self.source.file, column.path, self.name) is not None
         with_it = (other.path for other in schema.COLUMNS if (other.group, other.when) == (column.group, column.when))
         return not column.when or any(resolve(self.source.file, path, self.name) is not None for path in with_it)
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from blasso_flow.data.blocks import Block, Overview
-from blasso_flow.data.reports import Status
+from blasso_flow.data.reports import FAULTY, Status, Verdict
 from blasso_flow.data.results import Recovery
 from blasso_flow.filters import Filter
 from blasso_flow.plots import style
@@ -22,7 +22,8 @@ from blasso_flow.plots.panels import x_limits
 from blasso_flow.plots.zooms import SMALL_FIT_NOTE, small_fit, zoom_places
 
 SMALL_FITS = 6
-MISSED = "fit far off the samples"
+EDGE = 0.012  # of a panel's width: the mark of a wrong model
+COLOURS = {Verdict.GOOD: style.FIT_COLOUR, Verdict.DOUBTFUL: style.ORANGE, Verdict.WRONG: style.SPIKE_COLOUR}
 VISIBLE = 800  # a bar this part of the panel high, twice, can still be seen
 GROWING = LinearSegmentedColormap.from_list("blasso-growing", ["#7DBBE6", style.BLUE, "#1B0A3C"])
 SIGNED = LinearSegmentedColormap.from_list("blasso-signed", ["#7A2E00", style.VERMILLION, "#C9C9C9", style.BLUE, "#012A45"])
@@ -56,7 +57,7 @@ def draw_channels(recovery: Recovery, filter: Filter | None = None, overview: Ov
         curves = gather(recovery, number, filter, certificate=False)
         small_fit(ax, curves, *present_limits(curves))
         found = style.counted(curves.position.size, "spike")
-        missed = ", misfit" if curves.report.misfit else ""
+        missed = f", fit {curves.report.fit}" if curves.report.fit.faulty else ""
         style.heading(ax, f"Channel {number * step}: {found}{missed}", small=True)
         last = number + 3 >= shown
         style.dress(
@@ -82,7 +83,9 @@ def headline(name: str, overview: Overview) -> str:
     """The result in one line."""
     total = style.counted(overview.spikes, "spike")
     proven = overview.statuses[Status.CONVERGED]
-    return f"{style.source(name)}: {total} in {overview.channels:,} channels, optimality proven for {proven:,}"
+    poor = [f"{fit} for {overview.fits[fit]:,}" for fit in FAULTY if overview.fits[fit]]
+    model = f", but the model is {', '.join(poor)}" if poor else ""
+    return f"{style.source(name)}: {total} in {overview.channels:,} channels, optimality proven for {proven:,}{model}"
 
 
 def raster_panel(ax: Axes, scale: Axes, recovery: Recovery, filter: Filter, step: int) -> None:
@@ -99,7 +102,19 @@ def raster_panel(ax: Axes, scale: Axes, recovery: Recovery, filter: Filter, step
     ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, steps=[1, 2, 5, 10]))
     unfinished = [number for number, report in enumerate(recovery.channels) if report.status is not Status.CONVERGED]
     shown = "Spikes of all channels" if step == 1 else f"Spikes of every {step}th channel"
-    style.heading(ax, shown + (" (shaded: not proven)" if unfinished else ""))
+    wrong = [number for number, report in enumerate(recovery.channels) if report.fit is Verdict.WRONG]
+    marks = [*(["shaded: not proven"] if unfinished else []), *(["red at the right: model wrong"] if wrong else [])]
+    style.heading(ax, shown + (f" ({'; '.join(marks)})" if marks else ""))
+    ax.barh(
+        step * np.array(wrong),
+        EDGE,
+        left=1.0,
+        height=step,
+        transform=ax.get_yaxis_transform(),
+        color=style.SPIKE_COLOUR,
+        lw=0,
+        clip_on=False,
+    )
     shaded = step * np.array(unfinished)
     ax.barh(shaded, high - low + 2 * room, left=low - room, height=step, color="#FBE3D2", lw=0, zorder=0)
     if not len(spikes):
@@ -158,15 +173,16 @@ def gaps_panel(ax: Axes, recovery: Recovery, overview: Overview) -> None:
 
 
 def status_panel(ax: Axes, overview: Overview) -> None:
-    """How many channels ended in which way, and of how many the fit misses the samples."""
+    """How many channels ended in which way, and what the verdicts on their models are."""
     style.heading(ax, "How channels ended")
     style.dress(ax, xlabel="channels")
-    counts = {status.value.replace("_", " "): overview.statuses[status] for status in Status} | {MISSED: overview.misfits}
+    counts = {status.value.replace("_", " "): overview.statuses[status] for status in Status}
+    counts |= {f"fit {fit}": overview.fits[fit] for fit in COLOURS}
     proven = Status.CONVERGED.value
     counts = {words: count for words, count in counts.items() if count or words == proven}
-    colours = [style.FIT_COLOUR if words == proven else style.SPIKE_COLOUR for words in counts]
+    colours = {proven: style.FIT_COLOUR} | {f"fit {fit}": colour for fit, colour in COLOURS.items()}
     rows = np.arange(len(counts))
-    ax.barh(rows, list(counts.values()), height=0.45, color=colours)
+    ax.barh(rows, list(counts.values()), height=0.4, color=[colours.get(words, style.SPIKE_COLOUR) for words in counts])
     for row, (words, count) in enumerate(counts.items()):
         ax.annotate(
             f"{words}: {count:,}",

@@ -12,6 +12,7 @@ from blasso_flow.data.results import Recovery
 from blasso_flow.data.signals import FloatArray
 from blasso_flow.plots import style
 
+LABEL = "proven relative gap"
 FLOOR = 1e-16  # a gap of zero is drawn here
 
 
@@ -36,15 +37,18 @@ def rounds_and_gaps(report: ChannelReport) -> tuple[FloatArray, FloatArray, Floa
     return np.array(rounds), np.array(gaps), np.array(spikes)
 
 
-def gap_panels(top: Axes, below: Axes, report: ChannelReport, tolerance: object) -> None:
-    """Gap above, spikes below, one axis of rounds."""
-    style.dress(top, ylabel="proven relative gap")
-    style.dress(below, xlabel="round", ylabel="spikes")
+def gap_panels(top: Axes, below: Axes | None, report: ChannelReport, tolerance: object, label: str = LABEL) -> None:
+    """Gap above, and where there is room spikes below, over one axis of rounds."""
+    style.dress(top, ylabel=label)
+    lowest = top if below is None else below
+    lowest.set_xlabel("round", fontsize=style.SMALL, color=style.TEXT, labelpad=2)
+    lowest.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     style.heading(top, "Gap against rounds" if not np.isfinite(report.gap) else f"Gap ≤ {style.at_most(report.gap)}")
-    top.tick_params(labelbottom=False)
     rounds, gaps, spikes = rounds_and_gaps(report)
-    below.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    below.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=3))
+    if below is not None:
+        style.dress(below, ylabel="spikes")
+        below.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=3))
+        top.tick_params(labelbottom=False)
     usable = np.isfinite(gaps)
     if not usable.any():
         style.message(top, "no rounds")
@@ -69,10 +73,11 @@ def gap_panels(top: Axes, below: Axes, report: ChannelReport, tolerance: object)
         )
         low, high = min(low, float(tolerance)), max(high, float(tolerance))
     top.set_ylim(low / 5, high * 10)
-    top.yaxis.set_major_locator(LogLocator(numticks=7))
+    top.yaxis.set_major_locator(LogLocator(numticks=7 if label == LABEL else 5))
     style.powers(top.yaxis)
     top.minorticks_off()
-    below.plot(rounds, spikes, "-s", color=style.GREEN, lw=1.4, ms=4)
-    below.set_ylim(0, max(1.0, float(spikes.max())) * 1.15)
     if rounds.size == 1:
-        below.set_xlim(rounds[0] - 1, rounds[0] + 1)
+        top.set_xlim(rounds[0] - 1, rounds[0] + 1)
+    if below is not None:
+        below.plot(rounds, spikes, "-s", color=style.GREEN, lw=1.4, ms=4)
+        below.set_ylim(0, max(1.0, float(spikes.max())) * 1.15)

@@ -216,7 +216,8 @@ def residual_panel(ax: Axes, curves: Curves) -> None:
     if curves.noise_sd is not None and present.any():
         sd = np.broadcast_to(np.asarray(curves.noise_sd, dtype=np.float64), x.shape)
         share = float(np.mean(np.abs(residual[present]) <= NINETY_FIVE * sd[present]))
-        title = f"Residual: {100 * share:.0f} % within the band (white noise: 95 %)"
+        noise = "coloured" if curves.report.whitener.size else "white"
+        title = f"Residual: {100 * share:.0f} % within the band ({noise} noise: 95 %)"
         edge_x, edge = envelope(x, NINETY_FIVE * sd) if np.ptp(sd[present]) else (x[[0, -1]], NINETY_FIVE * sd[[0, -1]])
         ax.fill_between(edge_x, -edge, edge, color=style.SKY, alpha=0.35, lw=0, zorder=1, label="±2 noise sd")
         for side in (-edge, edge):

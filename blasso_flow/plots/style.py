@@ -36,6 +36,7 @@ MANY = 3000  # artists above this number are stored as pixels inside vector file
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
+LETTERS = 124.0  # bold ones of one point in an inch of a headline
 GUTTER = 0.8  # inches left of a panel for its label and numbers
 LABEL = 0.56  # inches from a panel to the middle of its label, the same in all panels, so that labels line up
 
@@ -59,9 +60,13 @@ def panel(figure: Figure, left: float, top: float, width: float, height: float, 
 
 
 def headline(figure: Figure, text: str) -> None:
-    """The result in one line over the whole figure."""
-    down = float(figure.get_size_inches()[1])
-    figure.text(0.012, 1 - 0.1 / down, text, ha="left", va="top", fontsize=BASE + 3, fontweight="bold", color=BLACK)
+    """The result in one line over the whole figure: smaller where it is long, and cut where it is too long even so."""
+    across, down = (float(length) for length in figure.get_size_inches())
+    letters = LETTERS * across
+    size = min(BASE + 3, max(SMALL, letters / max(len(text), 1)))
+    longest = int(letters / size)
+    text = text if len(text) <= longest else f"{text[: longest - 1]}…"
+    figure.text(0.012, 1 - 0.1 / down, text, ha="left", va="top", fontsize=size, fontweight="bold", color=BLACK)
 
 
 def note(figure: Figure, top: float, text: str) -> None:

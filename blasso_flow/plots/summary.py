@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from blasso_flow.data.reports import Status
+from blasso_flow.data.reports import ChannelReport, Status, Verdict
 from blasso_flow.data.results import Recovery
 from blasso_flow.filters import Filter
 from blasso_flow.plots import style
@@ -18,9 +18,12 @@ from blasso_flow.plots.curves import Curves, gather
 from blasso_flow.plots.gap import gap_panels
 from blasso_flow.plots.panels import fit_panel, residual_panel, share_x, spike_panel
 from blasso_flow.plots.save import save_figure
+from blasso_flow.plots.spectrum import spectrum_panel
 from blasso_flow.plots.zooms import zoom_ranges, zoom_row
 
 LETTERS = 33  # in a line of the column of facts
+MOST_LINES = 4
+FACTS = 4.3  # inches of that column
 
 
 def plot(recovery: Recovery, path: str | None = None, *, channel: int | None = None) -> Figure:
@@ -60,9 +63,13 @@ def draw_summary(recovery: Recovery, channel: int = 0, filter: Filter | None = N
     residual_panel(panels[2], curves)
     certificate_panel(panels[3], curves)
     share_x(panels, curves)
-    facts_panel(style.panel(figure, 7.55, 0.65, 2.3, 3.6), curves)
-    above = style.panel(figure, 8.3, 4.6, 1.55, 1.8)
-    gap_panels(above, style.panel(figure, 8.3, 6.6, 1.55, 1.1, above), curves.report, curves.settings.get("tol"))
+    facts_panel(style.panel(figure, 7.55, 0.65, 2.3, FACTS), curves)
+    above, tolerance = style.panel(figure, 8.3, 5.25, 1.55, 1.0), curves.settings.get("tol")
+    if curves.report.whitener.size:
+        spectrum_panel(above, curves)
+        gap_panels(style.panel(figure, 8.3, 6.9, 1.55, 0.8), None, curves.report, tolerance, "gap")
+    else:
+        gap_panels(above, style.panel(figure, 8.3, 6.5, 1.55, 1.2, above), curves.report, tolerance, "gap")
     zoom_row(figure, curves, zooms, 8.75, labelled=False)
     certificate_zooms(figure, curves, zooms, 10.3, titled=False)
     return style.finish(figure)
@@ -80,7 +87,16 @@ def headline(curves: Curves, recovery: Recovery) -> str:
         Status.ALL_MISSING: "all samples are missing",
         Status.FAILED: "failed",
     }[curves.report.status]
-    return f"{where}: {outcome}"
+    return f"{where}: {outcome}{but_the_model(curves.report)}"
+
+
+def but_the_model(report: ChannelReport) -> str:
+    """What is wrong with the model, by its main reason: the proof is not about that. Empty where nothing is."""
+    if not report.fit.faulty:
+        return ""
+    but = "but" if report.status is Status.CONVERGED else "and"
+    reason = f": {style.plain(report.fit_reasons[0], 100)}" if report.fit_reasons else ""
+    return f", {but} the model is {report.fit}{reason}"
 
 
 def because(rule: str) -> str:
@@ -105,9 +121,11 @@ def facts(curves: Curves) -> list[tuple[str, str]]:
     rows = [
         ("Samples", f"{axis.size:,}" + (f" ({missing:,} missing)" if missing else "") + slower),
         ("Filter", law or f"{filter.description}, {filter.normalisation} normalisation, width {width}"),
-        ("Noise sd", noise_words(curves) + because(report.noise_rule)),
+        ("Noise sd", noise_words(curves) + ("" if report.whitener.size else because(report.noise_rule))),
         ("Strength of the penalty", style.power_of_ten(report.strength) + because(report.strength_rule)),
     ]
+    if report.fit is not Verdict.UNKNOWN:
+        rows.insert(0, ("Fit of the model", (report.fit_sentence or "fit good: what is left is noise").removeprefix("fit ")))
     if not curves.eta.size:
         return [*rows, ("Message", report.message)]
     best, found = (style.counted(column.size, "spike") for column in (curves.optimum_position, curves.position))
@@ -116,14 +134,16 @@ def facts(curves: Curves) -> list[tuple[str, str]]:
     widths = ", each with its own width" if curves.settings.get("refit_width") else ""
     refitted = bool(curves.settings.get("refit", True))
     rows.append(("Answer", f"{found}: refitted and pruned{widths}" if refitted else "the optimum itself (no refit)"))
-    if report.misfit:
-        rows.append(("Misfit", "the fit misses the samples by far more than the noise: the error bars are too small"))
     return rows
 
 
 def noise_words(curves: Curves) -> str:
-    """The noise sd; where every sample has its own, their range and median."""
+    """The noise sd; where every sample has its own, their range and median; of coloured noise its order, and both sds."""
     units, sd = curves.signal.units, curves.noise_sd
+    if curves.report.whitener.size:
+        a_sample = f"{style.power_of_ten(float(np.median(np.asarray(sd))))} {units}".rstrip()
+        own = style.power_of_ten(curves.report.noise_sd)
+        return f"coloured, order {curves.report.whitener.size}, sd {a_sample} a sample, {own} of its innovations"
     if isinstance(sd, np.ndarray) and curves.settings.get("loss", "squared") == "squared":
         present = sd[np.isfinite(curves.signal.values) & np.isfinite(sd)]
         if present.size and present.min() < present.max():
@@ -132,12 +152,22 @@ def noise_words(curves: Curves) -> str:
     return f"{style.power_of_ten(curves.report.noise_sd)} {units}".rstrip()
 
 
+def wrapped_fact(value: str, most: int) -> list[str]:
+    """The lines of a fact, at most so many."""
+    return textwrap.wrap(style.plain(value, LETTERS * most), LETTERS, max_lines=most, placeholder=" …") or [""]
+
+
 def facts_panel(ax: Axes, curves: Curves) -> None:
     """The facts as a column of text."""
     ax.set_axis_off()
     line, place = 12.0, 0.0
-    for name, value in facts(curves):
-        lines = textwrap.wrap(style.plain(value, 3 * LETTERS - 6), LETTERS) or [""]
+    rows = facts(curves)
+    room = 72 * FACTS
+    for most in range(MOST_LINES, 0, -1):  # the first row is that of the verdict
+        wrapped = [wrapped_fact(value, most + 4 * (row == 0)) for row, (_, value) in enumerate(rows)]
+        if sum(line * (1 + len(lines)) + 3.0 for lines in wrapped) <= room:
+            break
+    for (name, _), lines in zip(rows, wrapped, strict=True):
         for text, offset, colour, size in (
             (name, 0.0, style.GREY, style.SMALL - 1),
             ("\n".join(lines), line - 1.5, style.BLACK, style.SMALL),

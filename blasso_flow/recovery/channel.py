@@ -16,7 +16,7 @@ from blasso_flow import filters, threads
 from blasso_flow.answer.peaks import NARROWEST, STRETCHES
 from blasso_flow.answer.refit import Refit
 from blasso_flow.answer.widths import WidthRefit
-from blasso_flow.data.reports import MISFIT_NOTE, ChannelReport, Paths, Section, Status, Verdict
+from blasso_flow.data.reports import ChannelReport, Paths, Section, Status, Verdict
 from blasso_flow.data.results import ChannelRecovery, Fit
 from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, Signal
 from blasso_flow.data.spikes import Candidates, Optimum, Spikes
@@ -27,7 +27,7 @@ from blasso_flow.filters.stretched import check_stretch
 from blasso_flow.problem import baselines
 from blasso_flow.problem.parts import PartedProblem
 from blasso_flow.problem.problem import Problem
-from blasso_flow.problem.sums import combined, dot
+from blasso_flow.problem.sums import combined
 from blasso_flow.problem.width_law import WidthLaw
 from blasso_flow.recovery.own_rate import at_own_rate, likeliest
 from blasso_flow.recovery.posing import posed, seen
@@ -36,7 +36,6 @@ from blasso_flow.recovery.settings import CONSTANT, Settings
 from blasso_flow.recovery.verdict import Evidence, verdict_on
 
 PROVEN = ("status", "message", "objective", "dual_value", "gap", "gap_noise", "violation", "rounds", "baseline", "trace")
-MISFIT = 2.0  # mean square residual in noise variances
 
 
 def tabulated(signal: Signal, settings: Settings) -> Filter:
@@ -111,7 +110,6 @@ def _recovered(
         *solved.noise.notes,
         *(flow.notes(record) if flow is not None else ()),
         *_axis_notes(recorded.axis, settings),
-        *_misfit(record, fit),
         *_baseline_notes(asked, solved.settings),
         *_section_notes(sections, channel, settings),
         *(_width_notes(widths) if widths is not None else ()),
@@ -174,6 +172,8 @@ def _baseline_notes(asked: Settings, used: Settings) -> tuple[str, ...]:
         return (f"the baseline decays at the fitted rate {rate:.6g} per axis unit; the proof holds at this rate",)
     if baseline.kind == "percentile":
         return (f"a running percentile ({asked.baseline}) was taken off the signal beforehand; the proof is about what is left",)
+    if baseline.kind == "auto" and used.loss == "squared" and used.baseline != CONSTANT:
+        return (f"the samples ask for more than a constant baseline: {used.baseline}",)
     if used.loss == "poisson" and used.baseline != asked.baseline:
         return ("the background is a polynomial in Bernstein's form with coefficients of at least 0",)
     return ()
@@ -272,16 +272,6 @@ def judgement(solved: ChannelSolution, channel: Signal, filter: Filter, fit: Fit
             hints=solved.hints,
         )
     )
-
-
-def _misfit(problem: Problem, fit: Fit) -> tuple[str, ...]:
-    """A note where the model misses the samples by far more than the noise: its error bars are then too small."""
-    present = np.count_nonzero(problem.sample_weights)
-    left = np.nan_to_num(whitened_samples(fit.residual, problem.filter.whitener, problem.filter.period > 0))
-    squares = dot(problem.sample_weights, (left / problem.noise_sd) ** 2)
-    if not squares > MISFIT * present:
-        return ()
-    return (MISFIT_NOTE,)
 
 
 def _nothing(values: FloatArray, status: Status, message: str, begun: float) -> ChannelRecovery:
