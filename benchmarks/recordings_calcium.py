@@ -73,7 +73,7 @@ def unpruned(optimum: Optimum) -> Spikes:
     """The certified measure as spikes, without errors."""
     unknown = np.full(optimum.position.size, np.nan)
     group = np.arange(optimum.position.size, dtype=np.int64)
-    return Spikes(optimum.channel, optimum.position, unknown, optimum.weight, unknown, group)
+    return Spikes(optimum.channel, optimum.position, unknown, optimum.weight, unknown, group, unknown)
 
 
 def scored(spikes: Spikes, truth: Truth, channels: int) -> tuple[list[float], list[float]]:

@@ -13,6 +13,7 @@ BEGIN, END = "<!-- columns -->\n", "<!-- end of columns -->\n"
 GROUPS = {
     "spikes": "the answer, one row a spike",
     "optimum": "the certified measure, one row a spike",
+    "candidates": "what pruning judged, one row a spike, dropped or kept",
     "channels": "one row a channel",
     "sections": "with `--width-law`, one row a section",
     "fit": "with `--save-fit`, curves at every sample",
@@ -29,6 +30,7 @@ CONDITIONS = {
     "interpolated": "where samples were interpolated from slower ones",
     "particles": "with `--save-particles`",
     "sections": "with `--width-law`",
+    "noise_order": "of coloured noise",
     "curve": "with `--save-fit`",
     "rate": "with `--rate`",
     "": "",

@@ -7,7 +7,7 @@ import numpy as np
 from blasso_flow.data.reports import ChannelReport, Paths, Status, TraceRow
 from blasso_flow.data.results import Fit, Recovery
 from blasso_flow.data.signals import Axis, FilterDescription, Signal, Truth
-from blasso_flow.data.spikes import Optimum, Spikes
+from blasso_flow.data.spikes import Candidates, Optimum, Spikes
 
 
 def example_signal(channels: int = 2, samples: int = 50, seed: int = 0) -> Signal:
@@ -67,8 +67,9 @@ def example_recovery(spikes: int = 5, channels: int = 2, baseline: int = 1, seed
         "noise_sd": None,
     }
     fit = Fit(*(generator.normal(size=signal.values.shape) for _ in range(3)))
-    answer = Spikes(channel, column(), errors, column(), np.abs(column()), group)
-    return Recovery(answer, Optimum(channel, column(), column(), column()), reports, settings, fit, signal)
+    answer = Spikes(channel, column(), errors, column(), np.abs(column()), group, np.abs(errors))
+    judged = Candidates(channel, column(), column(), np.abs(errors), channel % 2)
+    return Recovery(answer, Optimum(channel, column(), column(), column()), reports, settings, fit, signal, judged)
 
 
 def assert_same(one: object, other: object) -> None:

@@ -22,7 +22,9 @@ from blasso_flow.truth.scoring import score
 def spikes(position, channel, weight=None):
     position = np.asarray(position, dtype=float)
     filled = np.ones(position.size) if weight is None else np.asarray(weight, dtype=float)
-    return Spikes(np.asarray(channel), position, np.ones(position.size), filled, np.ones(position.size), np.asarray(channel))
+    return Spikes(
+        np.asarray(channel), position, np.ones(position.size), filled, np.ones(position.size), np.asarray(channel), filled
+    )
 
 
 def two_surfaces(seed: int = 0) -> tuple[Spikes, Truth]:

@@ -209,7 +209,7 @@ def test_a_bad_file_among_good_ones_does_not_stop_them(here: Path) -> None:
 # ---- the commands that read results ----------------------------------------------------------------------------------
 def test_show_prints_a_table_with_units_and_digits_that_mean_something(folder: Path) -> None:
     lines = run("show", folder / "gaussian.spikes.h5").text.splitlines()
-    assert lines[0].split() == ["position", "[s]", "+-", "weight", "[V]", "+-", "group"]
+    assert lines[0].split() == ["position", "[s]", "+-", "weight", "[V]", "+-", "significance", "group"]
     assert len(lines) == 11
     position, error = lines[1].split()[:2]
     decimals = len(position.partition(".")[2])
@@ -219,7 +219,7 @@ def test_show_prints_a_table_with_units_and_digits_that_mean_something(folder: P
 def test_show_csv_has_every_digit(folder: Path) -> None:
     spikes = read_result(folder / "channels.spikes.h5").recovery.spikes
     rows = list(csv.DictReader(io.StringIO(run("show", folder / "channels.spikes.h5", "--csv").text)))
-    assert list(rows[0]) == ["channel", "position", "position_errors", "weight", "weight_errors", "group"]
+    assert list(rows[0]) == ["channel", "position", "position_errors", "weight", "weight_errors", "group", "significance"]
     assert [float(row["position"]) for row in rows] == spikes.position.tolist()
     assert [int(row["channel"]) for row in rows] == spikes.channel.tolist()
 

@@ -80,7 +80,7 @@ def test_silx_opens_a_signal_as_the_default_plot(tmp_path: Path) -> None:
 def test_the_layout_is_the_one_described(result: Path, tmp_path: Path) -> None:
     with h5py.File(result) as file:
         assert dict(file.attrs) == {"NX_class": "NXroot", "default": "spikes", "blasso_flow_layout": 1}
-        groups = {"spikes", "optimum", "channels", "fit", "trace", "timing", "provenance", "filter"}
+        groups = {"spikes", "optimum", "candidates", "channels", "fit", "trace", "timing", "provenance", "filter"}
         assert set(file) == groups
         assert file["spikes"].attrs["signal"] == "weight"
         assert list(file["spikes"].attrs["axes"]) == ["position"]

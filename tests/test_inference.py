@@ -12,7 +12,7 @@ from problems import FILTERS, make
 from scipy.optimize import least_squares
 
 from blasso_flow import filters
-from blasso_flow.answer import refit as inference
+from blasso_flow.answer import pruning
 from blasso_flow.answer.refit import refit
 from blasso_flow.data.signals import Axis, Signal
 from blasso_flow.files import read_signal
@@ -128,11 +128,27 @@ def test_it_is_the_least_squares_fit(name, baseline):
     assert ours <= best_fit(problem, answer.position, answer.weight, answer.baseline) + 1e-4
 
 
+@pytest.mark.parametrize("apart", [5.0, 8.0, 12.0, 40.0])
+def test_significance_is_the_likelihood_ratio_of_clear_spikes_too(apart):
+    """Neighbours take over what they can: more than a linear model says, and it says nothing of a spike that moves over."""
+    table = filters.build(filters.describe("gaussian:sd=5"), Axis(0.0, 1.0, 300))
+    position, weight, sd = np.array([60.0, 150.0, 150.0 + apart]), np.array([1.0, 2.0, 1.0]), 0.02
+    values = response_matrix(table, position, 300) @ weight + sd * np.random.default_rng(4).standard_normal(300)
+    problem = Problem.from_signal(Signal(values, Axis(0.0, 1.0, 300), noise_sd=sd), table, strength=1.0, baseline="none")
+    answer = refit(problem, position, weight, np.empty(0), level=LEVEL)
+    assert np.all(answer.significance > 2 * LEVEL)
+    least = twice_loss(problem, answer.position, answer.weight, answer.baseline)
+    for i in range(3):
+        rest = np.delete(np.arange(3), i)
+        without = best_fit(problem, answer.position[rest], answer.weight[rest], answer.baseline)
+        assert answer.significance[i] == pytest.approx(np.sqrt(without - least), rel=0.03)
+
+
 @pytest.mark.parametrize("short", [True, False], ids=["whole", "windows"])
 def test_pruning_is_the_likelihood_ratio(short, monkeypatch):
-    """Every spike that stays is worth u^2; one that was put there without need goes."""
+    """Every spike that stays is worth u^2, as its significance says; one that was put there without need goes."""
     if not short:
-        monkeypatch.setattr(inference, "SHORT_RECORD", 0)
+        monkeypatch.setattr(pruning, "SHORT_RECORD", 0)
     made = make("gaussian", seed=5, samples=400, spikes=6, noise=0.1, strength=0.3)
     problem, table = made.problem, made.problem.filter
     found = solve(problem)
@@ -145,6 +161,7 @@ def test_pruning_is_the_likelihood_ratio(short, monkeypatch):
         rest = np.delete(np.arange(answer.position.size), i)
         without = best_fit(problem, answer.position[rest], answer.weight[rest], answer.baseline)
         assert without - least >= LEVEL**2 * (1 - 1e-3)
+        assert answer.significance[i] == pytest.approx(np.sqrt(without - least), rel=1e-2)
     for x in needless:
         if np.abs(made.position - x).min() > 4 * table.width:
             assert answer.position.size == 0 or np.abs(answer.position - x).min() > 0.5 * table.width
@@ -251,7 +268,7 @@ def test_too_large_a_matrix_leaves_errors_unknown(monkeypatch):
 def test_no_spikes():
     problem = make(spikes=0, baseline="const").problem
     answer = refit(problem, np.empty(0), np.empty(0), np.zeros(1), level=LEVEL)
-    assert answer.position.size == answer.group.size == answer.weight_errors.size == 0
+    assert answer.position.size == answer.group.size == answer.significance.size == answer.weight_errors.size == 0
     assert answer.baseline[0] == pytest.approx(2.0, abs=0.05)
 
 
@@ -261,13 +278,14 @@ def test_unknown_noise_leaves_errors_unknown():
     answer = refit(problem, found.position, found.weight, found.baseline, level=LEVEL)
     assert answer.position.size > 0
     assert np.isnan(answer.position_errors).all() and np.isnan(answer.weight_errors).all()
+    assert np.isnan(answer.significance).all()
 
 
 def test_many_spikes_by_windows_and_as_a_whole_agree(monkeypatch):
     problem = make("gaussian", seed=7, samples=1200, spikes=30, noise=0.05, baseline="const").problem
     found = solve(problem)
     whole = refit(problem, found.position, found.weight, found.baseline, level=LEVEL)
-    monkeypatch.setattr(inference, "SHORT_RECORD", 0)
+    monkeypatch.setattr(pruning, "SHORT_RECORD", 0)
     windows = refit(problem, found.position, found.weight, found.baseline, level=LEVEL)
     assert whole.position.size == windows.position.size
     np.testing.assert_allclose(whole.position, windows.position, atol=1e-3)
@@ -278,7 +296,7 @@ def test_the_few_spikes_that_stay_are_exchanged_for_better_ones(monkeypatch):
     """Never worse, and often much better: which five of the many stay without an exchange is a matter of rounding."""
     axis = Axis(0.0, 1.0, 120)
     narrower = filters.build(filters.describe("gaussian:sd=4.5"), axis)
-    kept = inference.EXCHANGES
+    kept = pruning.EXCHANGES
     better = 0
     for seed in (0, 7, 13, 18, 20):
         random = np.random.default_rng(seed)
@@ -286,8 +304,8 @@ def test_the_few_spikes_that_stay_are_exchanged_for_better_ones(monkeypatch):
         values = response_matrix(narrower, position, 120) @ weight + 0.005 * random.standard_normal(120)
         squares = []
         for exchanges in (0, kept):
-            monkeypatch.setattr(inference, "EXCHANGES", exchanges)
-            answer = recover(Signal(values, axis, noise_sd=0.005), filter="gaussian:sd=5", max_spikes=5)
+            monkeypatch.setattr(pruning, "EXCHANGES", exchanges)
+            answer = recover(Signal(values, axis, noise_sd=0.005), filter="gaussian:sd=5", baseline="const", max_spikes=5)
             assert len(answer.spikes) <= 5 < len(answer.optimum)
             squares.append(float(np.sum(answer.fit.residual**2)))
         assert squares[1] <= squares[0] * (1 + 1e-6)
@@ -298,3 +316,16 @@ def test_the_few_spikes_that_stay_are_exchanged_for_better_ones(monkeypatch):
 def test_a_wrong_filter_gives_no_warnings():
     signal = read_signal(str(DATA / "channels.h5")).channel(4)
     assert recover(signal, filter="gaussian:sd=0.1").channels[0].status == "converged"
+
+
+def test_candidates_are_what_pruning_judged():
+    """Those dropped lie below the level, those kept above; together they are the support, but for spikes that vanished."""
+    signal = read_signal(str(DATA / "channels.h5")).channel(1)
+    found = recover(signal, strength="0.4auto", noise_sd=signal.noise_sd or 0.05)
+    judged, spikes = found.candidates, found.spikes
+    kept = judged.kept == 1
+    assert not kept.all() and len(spikes) < len(judged) <= len(found.optimum)
+    np.testing.assert_array_equal(judged.position[kept], spikes.position)
+    np.testing.assert_array_equal(judged.significance[kept], spikes.significance)
+    assert judged.significance[~kept].max() < judged.significance[kept].min()
+    assert np.all(np.diff(judged.position) >= 0)

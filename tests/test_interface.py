@@ -76,7 +76,7 @@ def test_what_a_result_says_at_first_sight():
 def test_spikes_are_a_table():
     spikes = bf.recover(samples(), spacing=0.1, filter="gaussian:sd=0.5").spikes
     columns = spikes.columns()
-    assert list(columns) == ["channel", "position", "position_errors", "weight", "weight_errors", "group"]
+    assert list(columns) == ["channel", "position", "position_errors", "weight", "weight_errors", "group", "significance"]
     assert all(column.shape == (len(spikes),) for column in columns.values())
     pandas = pytest.importorskip("pandas")
     assert spikes.frame().equals(pandas.DataFrame(columns))
@@ -110,3 +110,8 @@ def test_names_are_there_before_they_are_imported():
     assert done.stdout.strip() == "False"
     for name in bf.__all__:
         assert getattr(bf, name) is not None
+
+
+def test_without_a_refit_no_significance_is_known():
+    spikes = bf.recover(samples(), spacing=0.1, filter="gaussian:sd=0.5", refit=False).spikes
+    assert len(spikes) and np.isnan(spikes.significance).all()

@@ -95,7 +95,7 @@ def example(
     values = values[0] if channels == 1 else values
     errors = np.full(position.size, 0.01)
     return Recovery(
-        spikes=Spikes(channel, position, errors, weight, 5 * errors, np.tile([0, 1, 1], channels)),
+        spikes=Spikes(channel, position, errors, weight, 5 * errors, np.tile([0, 1, 1], channels), 20 * weight),
         optimum=Optimum(channel, position + 1e-3, 0.9 * weight, np.sign(weight)),
         channels=[report(status) for _ in range(channels)],
         settings={

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 
 from blasso_flow import filters
 from blasso_flow.answer.counts import bernstein_exponent, choose_count_strength
@@ -200,6 +201,24 @@ def test_recovers_with_error_bars_that_hold():
         misses.append(found.position - POSITION)
         errors.append(found.position_errors)
     assert 0.6 < np.std(np.array(misses) / np.array(errors)) < 1.5
+
+
+def test_significance_is_the_likelihood_ratio():
+    signal = counts(2)
+    found = recover(signal, filter="gaussian:sd=6", loss="poisson")
+    spikes, table = found.spikes, filters.build(filters.describe("gaussian:sd=6"), AXIS)
+    model = found.fit.model
+    least = np.sum(model - signal.values * np.log(model))
+    for i in range(len(spikes)):
+        rest = np.delete(np.arange(len(spikes)), i)
+
+        def loss(p, count=rest.size):
+            model = p[-1] + table.response(np.arange(SAMPLES) - p[:count, None]).T @ p[count:-1]
+            return np.sum(model - signal.values * np.log(np.maximum(model, 1e-12)))
+
+        start = np.concatenate([spikes.position[rest], spikes.weight[rest], found.channels[0].refit_baseline])
+        without = minimize(loss, start, method="Nelder-Mead", options={"maxiter": 6000, "maxfev": 6000}).fun
+        assert spikes.significance[i] == pytest.approx(np.sqrt(2 * (without - least)), rel=1e-2)
 
 
 def test_false_alarms_on_pure_background():

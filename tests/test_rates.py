@@ -22,7 +22,7 @@ def spikes(position, weight, channel=None):
     position = np.asarray(position, dtype=float)
     none = np.full(position.size, np.nan)
     number = np.zeros(position.size, dtype=int) if channel is None else np.asarray(channel)
-    return Spikes(number, position, none, np.asarray(weight, dtype=float), none, np.arange(position.size))
+    return Spikes(number, position, none, np.asarray(weight, dtype=float), none, np.arange(position.size), none)
 
 
 def test_rates_are_sums_of_gaussians():

@@ -293,8 +293,8 @@ def test_commands_print_and_confirm_widths(tmp_path: Path, monkeypatch: pytest.M
     assert "the baseline of the refit with widths decays at 0.01" in done.stderr
     assert "width [nm]" in run("show", "a.spikes.h5").text
     header, first, _ = run("show", "a.spikes.h5", "--csv").text.splitlines()
-    assert header == "channel,position,position_errors,weight,weight_errors,group,width,width_errors"
-    assert abs(float(first.split(",")[6]) - 9.0) < 0.5
+    assert header == "channel,position,position_errors,weight,weight_errors,group,significance,width,width_errors"
+    assert abs(float(first.split(",")[7]) - 9.0) < 0.5
     assert "refit_rate_error" in run("show", "a.spikes.h5", "--channels", "--csv").text
     assert run("certify", "a.spikes.h5").code == 0
     assert run(*arguments, "-o", "plain.h5").code == 0

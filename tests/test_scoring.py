@@ -24,7 +24,7 @@ def spikes(position, weight=None, position_errors=None, weight_errors=None, chan
         for column in (weight, position_errors, weight_errors)
     ]
     channel = np.zeros(position.size, dtype=int) if channel is None else np.asarray(channel)
-    return Spikes(channel, position, filled[1], filled[0], filled[2], np.arange(position.size))
+    return Spikes(channel, position, filled[1], filled[0], filled[2], np.arange(position.size), filled[0])
 
 
 def truth(position, weight=None, channel=None):

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from blasso_flow.answer.refit import Refit
+from blasso_flow.answer.pruning import Dropped
+from blasso_flow.answer.refit import Refit, significant
 from blasso_flow.data.signals import FloatArray, IntArray
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter
@@ -116,23 +117,36 @@ def refit_counts(
 ) -> Refit:
     """Largest likelihood on the support, pruned: spikes whose loss costs less than ``level``^2 of deviance go one by one.
 
-    ``most`` keeps that many spikes at most, the most significant ones. Positions (K,) in samples, weights (K,), baseline (B,).
+    ``most`` keeps that many of those left at most, the most significant ones. Positions (K,) in samples, weights (K,),
+    baseline (B,).
     """
     area = problem.filter.response_bound * float(np.sqrt(problem.filter.taps))
     free = problem.with_strength(PENALTY_LEFT * area)
     particles = settled(free, Particles.evaluate(free, position, weight, baseline), ENOUGH)
+    increase, dropped = np.empty(0), Dropped()
     while particles.position.size:
         order, objective = _by_significance(free, particles), particles.objective(free)
-        surplus = most is not None and particles.position.size > most
+        increase = np.empty(order.size)
         for numbers in (order[:1], order[1:]):  # the others are tried only where the first one has to stay
             without = [_without(free, particles, int(number)) for number in numbers]
-            least = min(without, key=lambda other: other.objective(free), default=None)
-            if least is not None and (surplus or 2 * (least.objective(free) - objective) < level**2):
-                particles = least
+            increase[numbers] = [2 * (other.objective(free) - objective) for other in without]
+            if numbers.size and increase[numbers].min() < level**2:
+                least = int(numbers[np.argmin(increase[numbers])])
+                dropped.add(particles.position[[least]], particles.weight[[least]], increase[[least]])
+                particles = without[int(np.argmin(increase[numbers]))]
                 break
         else:
-            break
-    return _with_errors(free, settled(free, particles))
+            if most is None or particles.position.size <= most:
+                break
+            least = int(np.argmin(increase))
+            dropped.add(particles.position[[least]], particles.weight[[least]], increase[[least]])
+            particles = _without(free, particles, least)
+    particles, tested = settled(free, particles), particles
+    if particles.position.size != tested.position.size:  # two became one
+        objective = particles.objective(free)
+        without = [_without(free, particles, number) for number in range(particles.position.size)]
+        increase = np.array([2 * (other.objective(free) - objective) for other in without])
+    return _with_errors(free, particles, increase, significant(dropped.rows, 1.0))
 
 
 def _by_significance(problem: Problem, particles: Particles) -> IntArray:
@@ -154,14 +168,15 @@ def _without(problem: Problem, particles: Particles, number: int) -> Particles:
     return settled(problem, start, ENOUGH)
 
 
-def _with_errors(problem: Problem, particles: Particles) -> Refit:
-    """Standard errors from the Fisher information."""
+def _with_errors(problem: Problem, particles: Particles, increase: FloatArray, dropped: FloatArray) -> Refit:
+    """Standard errors from the Fisher information, significances from what leaving a spike out costs, ``increase`` (K,)."""
     count = particles.weight.size
     covariance = _covariance(problem, particles)
     errors = np.sqrt(np.diag(covariance)[: 2 * count].reshape(2, count))
     common = np.diag(covariance, 1)[count : max(2 * count - 1, count)]
     group = problem.geometry.groups(particles.position, errors[1], common, problem.filter.width)
-    return Refit(particles.position, particles.weight, particles.baseline, errors[1], errors[0], group)
+    significance = np.sqrt(np.maximum(increase, 0.0))
+    return Refit(particles.position, particles.weight, particles.baseline, errors[1], errors[0], group, significance, dropped)
 
 
 def _covariance(problem: Problem, particles: Particles) -> FloatArray:

@@ -63,6 +63,14 @@ class PeakModel:
         self.stretches = max(low, NARROWEST / self.filter.width), high
 
     @cached_property
+    def domain(self) -> tuple[float, float]:
+        """First and last position: as far from the first and the last sample that is there as the problem's from the record."""
+        present = np.flatnonzero(self.problem.sample_weights > 0)
+        if not present.size:
+            return self.problem.domain
+        return self.problem.domain[0] + int(present[0]), self.problem.domain[1] - (self.samples - 1 - int(present[-1]))
+
+    @cached_property
     def elapsed(self) -> FloatArray:
         """What the baseline's rate multiplies, (N,)."""
         return baselines.elapsed(self.problem.axis, self.problem.sample_weights > 0)
@@ -121,7 +129,7 @@ class PeakModel:
         spacing = self.problem.axis.spacing
         rates = (SLOWEST / (self.samples * spacing), FASTEST / spacing) if self.free_rate else None
         above = peaks.weight > 0
-        (first, last), (least, most) = self.problem.domain, self.stretches
+        (first, last), (least, most) = self.domain, self.stretches
         low = [first * one, least * one, np.where(above, 0.0, -np.inf), -columns, rates[:1] if rates else ()]
         high = [last * one, most * one, np.where(above, np.inf, 0.0), columns, rates[1:] if rates else ()]
         return np.concatenate(low), np.concatenate(high)

@@ -20,6 +20,7 @@ SAMPLES = 2000  # that are looked at
 MOST_SPIKES = 60  # among them
 MERGED = 2.0  # widths between spikes that may be one
 STEPS = 6
+PAIRED = 0.2  # share of the spikes
 LARGEST_STEP = 0.2  # of the logarithm of the stretch
 RANGE = 3.0  # times wider or narrower: what is asked for
 WORTH_A_LOOK = 8.0  # gain of one linear step from which more are taken
@@ -34,8 +35,13 @@ class StretchTest:
     gain: float = 0.0
 
 
-def stretch_test(problem: Problem, answer: Refit) -> StretchTest:
-    """What another width of the filter gains; none where there is no spike or too many to tell."""
+def stretch_test(problem: Problem, answer: Refit, hint: float) -> StretchTest:
+    """What another width of the filter gains; none where there is no spike or too many to tell.
+
+    ``hint`` is what one linear step would gain, see `hints`: where that is little and no spikes are close, nothing is tried.
+    """
+    if hint < WORTH_A_LOOK and not _paired(problem, answer) and not problem.filter.whitener.size:
+        return StretchTest()
     window = _liveliest(problem, answer)
     if window is None:
         return StretchTest()
@@ -56,6 +62,15 @@ def stretch_test(problem: Problem, answer: Refit) -> StretchTest:
         if gain > best.gain:
             best = StretchTest(stretch, float(gain))
     return best
+
+
+def _paired(problem: Problem, answer: Refit) -> bool:
+    """Whether far more spikes than at random have a neighbour that they may be one with."""
+    x, reach = answer.position, MERGED * problem.filter.plain.width
+    close = np.diff(x) <= reach
+    beside = float((np.append(close, False) | np.insert(close, 0, False)).sum())
+    by_chance = x.size * (1 - np.exp(-2 * reach * x.size / problem.values.size))
+    return beside > by_chance + max(1.0, PAIRED * x.size)
 
 
 def _liveliest(problem: Problem, answer: Refit) -> tuple[int, int] | None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from blasso_flow.answer.peaks import PeakModel, Peaks, column_norms, gram
+from blasso_flow.answer.pruning import ALONE, CLEAR
 from blasso_flow.answer.refit import Refit, noise_scale
 from blasso_flow.data.signals import FloatArray
 from blasso_flow.errors import DataError
@@ -71,8 +72,13 @@ def refit_widths(
     ones = np.ones(start.position.size)
     first = Peaks(start.position, ones, start.weight, start.baseline, model.start_rate)
     search = Search(model, worth, most)
-    best = model.polished(model.fit(search.answer(first)))
-    return _with_errors(model, best, noise_known)
+    best, found = search.answer(first), None
+    while found is None or search.cost(found) < search.cost(best):  # every peak is worth its price when all others move again
+        best = best if found is None else search.answer(found)
+        best = model.polished(model.fit(best))
+        covariance, sd = _covariance(model, best, noise_known)
+        increase, found = search.without(best, sd**2 * _worths(covariance, best.weight))
+    return _with_errors(model, best, covariance, sd, increase, start.dropped)
 
 
 def _check_size(problem: Problem, count: int) -> None:
@@ -113,16 +119,30 @@ class Search:
         best = self._down(self._fit(peaks))
         while 0 < len(best) < self.most:
             split = min((self._fit(other) for other in self._larger(best)), key=lambda other: other.squares)
-            if self._cost(split) >= self._cost(best):
+            if self.cost(split) >= self.cost(best):
                 break
             best = self._down(split)
         return best
 
+    def cost(self, peaks: Peaks) -> float:
+        """What is minimised; infinite where there are more peaks than there may be."""
+        return peaks.squares + len(peaks) * self.worth if len(peaks) <= self.most else np.inf
+
+    def without(self, peaks: Peaks, linear: FloatArray) -> tuple[FloatArray, Peaks]:
+        """What leaving each peak out costs in the sum of squares, the others fitted again, (K,); and the cheapest such fit.
+
+        The linear model's value, ``linear``, serves where that is far above what a peak must gain and no other is near.
+        """
+        rows, reach = np.arange(len(peaks)), ALONE * self.model.filter.width * peaks.stretch
+        distance = np.abs(peaks.position[:, None] - peaks.position) + np.where(np.eye(rows.size), np.inf, 0.0)
+        asked = np.flatnonzero(~(linear >= CLEAR * self.worth) | (distance <= np.maximum(reach[:, None], reach)).any(axis=1))
+        fits = [self._fit(other) for other in self.model.choices(peaks, [np.delete(rows, i) for i in asked])]
+        increase = linear.copy()
+        increase[asked] = [other.squares - peaks.squares for other in fits]
+        return increase, min(fits, key=self.cost, default=peaks)
+
     def _fit(self, peaks: Peaks) -> Peaks:
         return self.model.fit(peaks, ENOUGH * self.worth)
-
-    def _cost(self, peaks: Peaks) -> float:
-        return peaks.squares + len(peaks) * self.worth if len(peaks) <= self.most else np.inf
 
     def _down(self, peaks: Peaks) -> Peaks:
         """The best on the way from ``peaks`` to none; ends where what is left misses the samples by more than any peaks cost."""
@@ -130,9 +150,9 @@ class Search:
         while len(peaks):
             nearest = sorted(self._smaller(peaks), key=lambda other: other.squares)[:TRIALS]
             peaks = min((self._fit(other) for other in nearest), key=lambda other: other.squares)
-            if peaks.squares > self._cost(best):
+            if peaks.squares > self.cost(best):
                 break
-            best = min(best, peaks, key=self._cost)
+            best = min(best, peaks, key=self.cost)
         return best
 
     def _smaller(self, peaks: Peaks) -> list[Peaks]:
@@ -159,7 +179,7 @@ class Search:
         """One peak more: each in turn as two halves."""
         count, rows = len(peaks), np.arange(len(peaks))
         shift = APART * self.model.filter.width * peaks.stretch
-        position = np.clip(np.concatenate([peaks.position - shift, peaks.position + shift]), *self.model.problem.domain)
+        position = np.clip(np.concatenate([peaks.position - shift, peaks.position + shift]), *self.model.domain)
         stretch = np.clip(np.tile(SHRUNK * peaks.stretch, 2), *self.model.stretches)
         choices = [np.concatenate([np.delete(rows, i), [count + i, 2 * count + i]]) for i in rows]
         return self.model.choices(_joined(peaks, position, stretch, np.tile(np.sign(peaks.weight), 2)), choices)
@@ -176,9 +196,9 @@ def _joined(peaks: Peaks, position: FloatArray, stretch: FloatArray, weight: Flo
     )
 
 
-def _with_errors(model: PeakModel, peaks: Peaks, noise_known: bool) -> WidthRefit:
-    """Standard errors: sd^2 times the inverse of J^T J over the parameters that sit on no end of their range."""
-    count, problem, width = len(peaks), model.problem, model.filter.width
+def _covariance(model: PeakModel, peaks: Peaks, noise_known: bool) -> tuple[FloatArray, float]:
+    """Of all parameters, (P, P), NaN for those on an end of their range: sd^2 times the inverse of J^T J; and that sd."""
+    problem = model.problem
     parameters, free = model.packed(peaks), ~model.at_bounds(peaks)
     freedom = int((problem.sample_weights > 0).sum()) - int(free.sum())
     estimate = float(np.sqrt(peaks.squares / freedom)) if freedom > 0 else np.nan
@@ -190,6 +210,26 @@ def _with_errors(model: PeakModel, peaks: Peaks, noise_known: bool) -> WidthRefi
     size = np.linalg.eigvalsh(normal) if freedom > 0 and normal.size else np.zeros(1)
     if size[0] > LEAST_EIGENVALUE:
         covariance[np.ix_(free, free)] = sd**2 * np.linalg.inv(normal) / np.outer(unit, unit)
+    return covariance, sd
+
+
+def _worths(covariance: FloatArray, weight: FloatArray) -> FloatArray:
+    """What leaving each peak out costs in noise variances by the linear model, its position and width held, (K,); NaN where
+    one of them is not known."""
+    count = weight.size
+    worths = np.full(count, np.nan)
+    for i in range(count):
+        block = covariance[i : 3 * count : count, i : 3 * count : count]
+        if np.isfinite(block).all():
+            worths[i] = weight[i] ** 2 / (block[2, 2] - block[2, :2] @ np.linalg.solve(block[:2, :2], block[:2, 2]))
+    return worths
+
+
+def _with_errors(
+    model: PeakModel, peaks: Peaks, covariance: FloatArray, sd: float, increase: FloatArray, dropped: FloatArray
+) -> WidthRefit:
+    count, problem, width = len(peaks), model.problem, model.filter.width
+    limited = int(model.at_bounds(peaks)[count : 2 * count].sum())
     errors = np.sqrt(np.diag(covariance))
     position_errors, stretch_errors, weight_errors = errors[: 3 * count].reshape(3, count)
     common = np.diag(covariance, 1)[: max(count - 1, 0)]
@@ -202,6 +242,8 @@ def _with_errors(model: PeakModel, peaks: Peaks, noise_known: bool) -> WidthRefi
         position_errors=position_errors,
         weight_errors=weight_errors,
         group=problem.geometry.groups(peaks.position, position_errors, common, widths),
+        significance=np.sqrt(np.maximum(increase, 0.0)) / sd,
+        dropped=dropped,
         width=widths,
         width_errors=stretch_errors * width,
         model=fit,
@@ -209,5 +251,5 @@ def _with_errors(model: PeakModel, peaks: Peaks, noise_known: bool) -> WidthRefi
         noise_sd=sd,
         rate=peaks.rate if model.free_rate else np.nan,
         rate_error=float(errors[-1]) if model.free_rate else np.nan,
-        limited=int((~free[count : 2 * count]).sum()),
+        limited=limited,
     )

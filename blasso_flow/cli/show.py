@@ -6,14 +6,14 @@ import csv
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from blasso_flow.cli import options
 from blasso_flow.cli.channels import Account, with_units
-from blasso_flow.cli.numbers import error_text, rounded, table
+from blasso_flow.cli.numbers import error_text, rounded, short, table
 from blasso_flow.cli.outcome import say
 from blasso_flow.cli.streams import check_inputs
 from blasso_flow.cli.words import in_options
@@ -21,7 +21,7 @@ from blasso_flow.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from blasso_flow.data.results import Recovery
-    from blasso_flow.data.spikes import Optimum, Spikes
+    from blasso_flow.data.spikes import Candidates, Optimum, Spikes
     from blasso_flow.files import StoredResult
 
 Columns = dict[str, Sequence[object]]
@@ -31,18 +31,21 @@ Columns = dict[str, Sequence[object]]
 @click.argument("result", metavar="RESULT")
 @click.option("--channels", is_flag=True, help="One row a channel: status, fit, gap, noise, ...; and why fits are not good.")
 @click.option("--optimum", is_flag=True, help="The certified measure in place of the refitted spikes.")
+@click.option("--candidates", is_flag=True, help="What pruning judged: the spikes it dropped, as they were then, and those kept.")
 @click.option("--rate", "rate_width", type=float, metavar="WIDTH", help="Spikes smoothed by a Gaussian of sd WIDTH (axis units).")
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, every digit.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, every digit, with units and settings.")
-def show(result: str, channels: bool, optimum: bool, rate_width: float | None, as_csv: bool, as_json: bool) -> None:
+def show(
+    result: str, channels: bool, optimum: bool, candidates: bool, rate_width: float | None, as_csv: bool, as_json: bool
+) -> None:
     """Print a result: spikes, channels or the certified measure.
 
     The table gives a value the digits that its standard error supports; --csv and --json give every digit.
     --rate prints one row a sample: position, and for each channel events and their weight per unit of the axis.
     RESULT is a file written by `blasso-flow recover`, or - for standard input.
     """
-    if channels + optimum + (rate_width is not None) > 1:
-        raise UsageError("--channels, --optimum and --rate exclude each other", mend="give one of them")
+    if channels + optimum + candidates + (rate_width is not None) > 1:
+        raise UsageError("--channels, --optimum, --candidates and --rate exclude each other", mend="give one of them")
     if as_csv and as_json:
         raise UsageError("--csv and --json exclude each other", mend="give one of them")
     from blasso_flow.files import read_result
@@ -55,7 +58,7 @@ def show(result: str, channels: bool, optimum: bool, rate_width: float | None, a
         if channels
         else rate_columns(stored, rate_width)
         if rate_width is not None
-        else plain_columns(recovery.optimum if optimum else recovery.spikes)
+        else plain_columns(recovery.optimum if optimum else recovery.candidates if candidates else recovery.spikes)
     )
     if as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -72,7 +75,7 @@ def show(result: str, channels: bool, optimum: bool, rate_width: float | None, a
     else:
         for line in Account.of(recovery, everything=False).fits():
             say(f"note: {line}")
-        click.echo("\n".join(spike_lines(stored, optimum)))
+        click.echo("\n".join(candidate_lines(stored) if candidates else spike_lines(stored, optimum)))
 
 
 def position_units(stored: StoredResult) -> str:
@@ -80,7 +83,7 @@ def position_units(stored: StoredResult) -> str:
     return stored.axis.units if stored.axis is not None else ""
 
 
-def plain_columns(rows: Spikes | Optimum) -> Columns:
+def plain_columns(rows: Spikes | Optimum | Candidates) -> Columns:
     """The columns that are there, as plain Python values."""
     return {name: column.tolist() for name, column in vars(rows).items() if column is not None}
 
@@ -165,18 +168,35 @@ def spike_lines(stored: StoredResult, optimum: bool) -> list[str]:
         rows = [[f"{x:.9g}", f"{w:.6g}", f"{eta:.9f}"] for x, w, eta in zip(o.position, o.weight, o.eta, strict=True)]
         channels = o.channel
     else:
-        header = [position, "+-", weight, "+-", "group"]
+        header = [position, "+-", weight, "+-", "significance", "group"]
         s = recovery.spikes
         rows = [
-            [rounded(x, dx), error_text(dx), rounded(w, dw), error_text(dw), str(group)]
-            for x, dx, w, dw, group in zip(s.position, s.position_errors, s.weight, s.weight_errors, s.group, strict=True)
+            [rounded(x, dx), error_text(dx), rounded(w, dw), error_text(dw), short(clear), str(group)]
+            for x, dx, w, dw, clear, group in zip(
+                s.position, s.position_errors, s.weight, s.weight_errors, s.significance, s.group, strict=True
+            )
         ]
         if s.width is not None and s.width_errors is not None:
-            header[-1:-1] = [with_units("width", position_units(stored)), "+-"]
+            header[-2:-2] = [with_units("width", position_units(stored)), "+-"]
             for row, width, error in zip(rows, s.width, s.width_errors, strict=True):
-                row[-1:-1] = [rounded(width, error), error_text(error)]
+                row[-2:-2] = [rounded(width, error), error_text(error)]
         channels = s.channel
-    if several:
-        header = ["channel", *header]
-        rows = [[str(channel), *row] for channel, row in zip(channels, rows, strict=True)]
-    return table(header, rows)
+    return _by_channel(header, rows, channels if several else None)
+
+
+def candidate_lines(stored: StoredResult) -> list[str]:
+    """The table of what pruning judged."""
+    judged = stored.recovery.candidates
+    header = [with_units("position", position_units(stored)), with_units("weight", stored.weight_units), "significance", "kept"]
+    rows = [
+        [f"{x:.9g}", f"{w:.6g}", short(clear), "yes" if kept else "no"]
+        for x, w, clear, kept in zip(judged.position, judged.weight, judged.significance, judged.kept, strict=True)
+    ]
+    return _by_channel(header, rows, judged.channel if len(stored.recovery.channels) > 1 else None)
+
+
+def _by_channel(header: list[str], rows: list[list[str]], channels: Iterable[int] | None) -> list[str]:
+    """A table, each row with its channel where there are several."""
+    if channels is None:
+        return table(header, rows)
+    return table(["channel", *header], [[str(channel), *row] for channel, row in zip(channels, rows, strict=True)])

@@ -20,13 +20,14 @@ from blasso_flow.data import schema
 from blasso_flow.data.column import Column
 from blasso_flow.data.reports import ChannelReport, Paths, Section, Status, TraceRow, Verdict
 from blasso_flow.data.results import ChannelRecovery, Fit, Recovery
-from blasso_flow.data.spikes import Optimum, Spikes, joined
+from blasso_flow.data.spikes import Candidates, Optimum, Spikes, joined
 
 LEAST_GAP = 1e-16  # what is less counts as that
 HEADER = struct.Struct("<I")
 
 Array = NDArray[Any]
 Row = TypeVar("Row", TraceRow, Section)
+Table = Spikes | Optimum | Candidates | Fit
 
 
 @dataclass(frozen=True)
@@ -47,18 +48,21 @@ class Block:
     def of(cls, recovery: Recovery, first: int = 0, *, keep_fit: bool = True) -> Block:
         """The columns of a recovery whose channels are numbered from ``first`` on."""
         fit = recovery.fit if keep_fit else None
-        return cls._made(first, recovery.spikes, recovery.optimum, recovery.channels, fit)
+        return cls._made(first, (recovery.spikes, recovery.optimum, recovery.candidates), recovery.channels, fit)
 
     @classmethod
     def of_channels(cls, channels: Sequence[ChannelRecovery], first: int, *, several: bool, keep_fit: bool) -> Block:
         """The columns of channels' results, numbered from ``first`` on; ``several`` is whether the signal counts channels."""
         fit = Fit.of([part.fit for part in channels], several=several) if keep_fit else None
         spikes, optimum = joined([part.spikes for part in channels]), joined([part.optimum for part in channels])
-        return cls._made(first, spikes, optimum, [part.report for part in channels], fit)
+        tables = spikes, optimum, joined([part.candidates for part in channels])
+        return cls._made(first, tables, [part.report for part in channels], fit)
 
     @classmethod
-    def _made(cls, first: int, spikes: Spikes, optimum: Optimum, reports: Sequence[ChannelReport], fit: Fit | None) -> Block:
-        columns = {**_fields(spikes), **_fields(optimum), **(_fields(fit) if fit is not None else {})}
+    def _made(cls, first: int, tables: Sequence[Table], reports: Sequence[ChannelReport], fit: Fit | None) -> Block:
+        columns: dict[str, Array] = {}
+        for table in (*tables, *([fit] if fit is not None else ())):
+            columns |= _fields(table)
         for column in schema.OF[ChannelReport]:
             columns[column.path] = _array(column, [getattr(report, column.field) for report in reports])
         columns |= _rows(TraceRow, [report.trace for report in reports], first)
@@ -75,6 +79,11 @@ class Block:
     def optimum(self) -> Optimum:
         """The certified measures of the block's channels."""
         return Optimum(**self._own(Optimum))
+
+    @property
+    def candidates(self) -> Candidates:
+        """What pruning judged in the block's channels."""
+        return Candidates(**self._own(Candidates))
 
     @property
     def fit(self) -> Fit | None:
@@ -137,6 +146,7 @@ class Totals:
     channels: int = 0
     spikes: int = 0
     optimum: int = 0
+    candidates: int = 0
     rounds: int = 0
     coefficients: int = 0
     noise_order: int = 0
@@ -161,6 +171,7 @@ class Totals:
             channels=self.channels + block.count,
             spikes=self.spikes + columns["spikes/channel"].size,
             optimum=self.optimum + columns["optimum/channel"].size,
+            candidates=self.candidates + columns["candidates/channel"].size,
             rounds=self.rounds + columns["trace/channel"].size,
             **wide,
             sections=self.sections + columns["sections/channel"].size,
@@ -237,7 +248,7 @@ def decode(data: bytes) -> Block:
     return Block(header["first"], header["count"], columns)
 
 
-def _fields(rows: Spikes | Optimum | Fit) -> dict[str, Array]:
+def _fields(rows: Table) -> dict[str, Array]:
     """The columns of data that are columns already, without those that are not there."""
     own = {column.path: getattr(rows, column.field) for column in schema.OF[type(rows)]}
     return {path: values for path, values in own.items() if values is not None}

@@ -100,6 +100,7 @@ class ChannelReport:
     objective, ``gap_noise`` is (objective - dual_value) / noise_sd**2 (NaN if the noise is unknown), ``violation`` is the
     proven bound of sup|eta| minus 1. ``baseline`` holds the coefficients of the optimum's baseline, ``refit_baseline``
     those of the refitted answer; ``baseline_rule`` is the baseline with its parameters fitted, empty where none was.
+    ``level`` is the significance a spike needs to stay, NaN without a refit; of sections that of the middle one.
     ``sections`` have each a width and a strength of their own, in order; empty where one filter serves the whole record.
     ``fit`` is the verdict on the model, with its ``fit_reasons``.
     ``notes`` are warnings for the user, one line each. ``paths`` are the particles of a flow, where they were kept. Of a refit
@@ -124,6 +125,10 @@ class ChannelReport:
         default_factory=no_coefficients,
         metadata=column("coefficients of the autoregressive noise", Units.ONE, across="noise_order", shown=None),
     )
+    noise_freedom: float = field(
+        default=math.nan, metadata=column("degrees of freedom of the noise, infinite unless it is estimated", Units.ONE)
+    )
+    level: float = field(default=math.nan, metadata=column("significance below which spikes were pruned", Units.ONE))
     objective: float = field(default=math.nan, metadata=column("objective of the certified measure", Units.SQUARED))
     dual_value: float = field(default=math.nan, metadata=column("proven lower bound of the objective", Units.SQUARED))
     gap: float = field(default=math.nan, metadata=column("proven gap relative to the objective", Units.ONE))

@@ -10,7 +10,7 @@ import numpy as np
 from blasso_flow.data.column import Units, column
 from blasso_flow.data.reports import FAULTY, ChannelReport, Status, Verdict
 from blasso_flow.data.signals import FloatArray, Signal
-from blasso_flow.data.spikes import Optimum, Spikes, joined
+from blasso_flow.data.spikes import Candidates, Optimum, Spikes, joined
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,13 @@ class Fit:
 
 @dataclass(frozen=True)
 class ChannelRecovery:
-    """One channel's answer, certified measure, report and curves (``fit``, shapes (N,))."""
+    """One channel's answer, certified measure, report, curves (``fit``, shapes (N,)), and what pruning judged."""
 
     spikes: Spikes
     optimum: Optimum
     report: ChannelReport
     fit: Fit
+    candidates: Candidates = field(default_factory=Candidates.empty)
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Recovery:
 
     ``settings`` is JSON-ready: filter (kind, parameters, normalisation, table_error), penalty, baseline, tolerances and
     the rest of the configuration. ``signal`` is the signal it belongs to, None when read from a file without it.
+    ``candidates`` are the spikes that pruning judged, the answer's among them.
     """
 
     spikes: Spikes
@@ -70,6 +72,7 @@ class Recovery:
     settings: Mapping[str, object]
     fit: Fit | None = None
     signal: Signal | None = field(default=None, repr=False)
+    candidates: Candidates = field(default_factory=Candidates.empty)
 
     @property
     def success(self) -> bool:
@@ -106,4 +109,5 @@ class Recovery:
             settings=settings,
             fit=Fit.of([part.fit for part in channels], several=signal.values.ndim == 2),
             signal=signal,
+            candidates=joined([part.candidates for part in channels]),
         )

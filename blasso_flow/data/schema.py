@@ -8,11 +8,12 @@ from __future__ import annotations
 from blasso_flow.data.column import Column, Units, columns
 from blasso_flow.data.reports import ChannelReport, Paths, Section, TraceRow
 from blasso_flow.data.results import Fit, Rates
-from blasso_flow.data.spikes import Optimum, Spikes
+from blasso_flow.data.spikes import Candidates, Optimum, Spikes
 
 OF = {
     Spikes: columns(Spikes, "spikes", "spikes"),
     Optimum: columns(Optimum, "optimum", "optimum"),
+    Candidates: columns(Candidates, "candidates", "candidates"),
     ChannelReport: columns(ChannelReport, "channels", "channels"),
     TraceRow: columns(TraceRow, "trace", "rounds"),
     Paths: columns(Paths, "trace", "rounds"),

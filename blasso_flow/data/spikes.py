@@ -22,8 +22,9 @@ class Spikes:
 
     ``position_errors`` and ``weight_errors`` are standard errors, NaN where not identifiable. ``group`` numbers the
     groups of spikes (within a channel, from 0) whose positions are not resolved from each other; a spike that is
-    resolved has a group of its own. ``width`` (axis units) and its standard errors are those of each spike's response, None
-    unless widths were fitted.
+    resolved has a group of its own. ``significance`` is the square root of twice the log of the likelihood ratio of leaving
+    the spike out, NaN without a refit. ``width`` (axis units) and its standard errors are those of each spike's response,
+    None unless widths were fitted.
     """
 
     channel: IntArray = field(metadata=column("channel", Units.ONE))
@@ -32,6 +33,7 @@ class Spikes:
     weight: FloatArray = field(metadata=column("weight", Units.WEIGHTS))
     weight_errors: FloatArray = field(metadata=column("standard error of the weight", Units.WEIGHTS))
     group: IntArray = field(metadata=column("group of spikes not resolved from each other", Units.ONE))
+    significance: FloatArray = field(metadata=column("significance: sqrt(2 log likelihood ratio) of leaving it out", Units.ONE))
     width: FloatArray | None = field(default=None, metadata=column("width of the spike's response", Units.AXIS, when="widths"))
     width_errors: FloatArray | None = field(
         default=None, metadata=column("standard error of the width", Units.AXIS, when="widths")
@@ -54,7 +56,7 @@ class Spikes:
     def empty(cls) -> Spikes:
         """No spikes at all."""
         none = np.empty(0)
-        return cls(none.astype(np.int64), none, none, none, none, none.astype(np.int64))
+        return cls(none.astype(np.int64), none, none, none, none, none.astype(np.int64), none)
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,27 @@ class Optimum:
         return cls(none.astype(np.int64), none, none, none)
 
 
-Rows = TypeVar("Rows", Spikes, Optimum)
+@dataclass(frozen=True)
+class Candidates:
+    """What pruning judged, columns of shape (K,): spikes that it dropped, as they were at that moment, and those that stay."""
+
+    channel: IntArray = field(metadata=column("channel", Units.ONE))
+    position: FloatArray = field(metadata=column("position when it was judged", Units.AXIS))
+    weight: FloatArray = field(metadata=column("weight when it was judged", Units.WEIGHTS))
+    significance: FloatArray = field(metadata=column("significance when it was judged", Units.ONE))
+    kept: IntArray = field(metadata=column("1 where it stays as a spike of the answer, 0 where it was dropped", Units.ONE))
+
+    def __len__(self) -> int:
+        return self.position.size
+
+    @classmethod
+    def empty(cls) -> Candidates:
+        """Nothing was judged."""
+        none = np.empty(0)
+        return cls(none.astype(np.int64), none, none, none, none.astype(np.int64))
+
+
+Rows = TypeVar("Rows", Spikes, Optimum, Candidates)
 
 
 def joined(parts: Sequence[Rows]) -> Rows:

@@ -1,8 +1,8 @@
 """Names of the HDF5 layout, shared by readers and writers; those of a result's columns are in `data.schema`. Nothing here
 reads or writes.
 
-Signal: /signal (NXdata), /filter, /truth. Result: /spikes (NXdata), /optimum, /channels, /fit, /rate, /trace, /timing,
-/provenance and /filter. Both are described in the README of the project.
+Signal: /signal (NXdata), /filter, /truth. Result: /spikes (NXdata), /optimum, /candidates, /channels, /fit, /rate, /trace,
+/timing, /provenance and /filter. Both are described in the README of the project.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ TRUTH = "truth"
 
 SPIKES = "spikes"
 OPTIMUM = "optimum"
+CANDIDATES = "candidates"
 FIT = "fit"
 RATE = "rate"
 PROVENANCE = "provenance"
@@ -34,6 +35,7 @@ SCALES = {
     "channels": CHANNEL,
     "spikes": SPIKE,
     "optimum": SPIKE,
+    "candidates": SPIKE,
     "rounds": ROW,
     "particles": "particle",
     "sections": "section",

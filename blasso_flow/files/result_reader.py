@@ -155,6 +155,7 @@ class _Reader:
             channels=block.reports(),
             settings=settings if isinstance(settings, Mapping) else {},
             fit=block.fit,
+            candidates=block.candidates,
         )
         return StoredResult(
             recovery=recovery,

@@ -19,11 +19,17 @@ from blasso_flow.data.blocks import Block, Totals, padded
 from blasso_flow.data.column import Column
 from blasso_flow.data.signals import Axis
 from blasso_flow.files.columns import TEXT, StoredColumn, nxdata, texts, write_scale
-from blasso_flow.files.layout import CHANNEL, FIT, OPTIMUM, RATE, SCALES, SPIKE, SPIKES
+from blasso_flow.files.layout import CANDIDATES, CHANNEL, FIT, OPTIMUM, RATE, SCALES, SPIKE, SPIKES
 from blasso_flow.files.signal_writer import short, write_sample_axis
 
 KINDS = {int: np.dtype(np.int64), float: np.dtype(np.float64), str: TEXT}
-PLOTTED = {SPIKES: "weight", OPTIMUM: "weight", FIT: "model", RATE: "rate"}  # what NeXus draws of a group
+PLOTTED = {
+    SPIKES: "weight",
+    OPTIMUM: "weight",
+    CANDIDATES: "significance",
+    FIT: "model",
+    RATE: "rate",
+}  # what NeXus draws of a group
 TEXT_SIZE = 60  # bytes of a text, about
 
 

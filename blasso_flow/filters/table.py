@@ -113,6 +113,17 @@ class Filter:
         return max(self.width, area / np.sqrt(2 * np.pi)) * self.spacing
 
     @cached_property
+    def overlaps(self) -> FloatArray:
+        """Autocorrelations of response and of slope at whole lags 0, 1, ..., each 1 at lag 0, summed; shape (W,)."""
+        lag = np.arange(self.first, self.first + self.taps, dtype=np.float64)
+        total = np.zeros(lag.size)
+        for row in (self.response(lag, order) for order in (0, 1)):
+            spectrum = np.abs(np.fft.rfft(row, 2 * row.size)) ** 2
+            products = np.fft.irfft(spectrum, 2 * row.size)[: row.size]
+            total += products / products[0] if products[0] > 0 else 0.0
+        return total
+
+    @cached_property
     def edge_taps(self) -> tuple[FloatArray, FloatArray]:
         """Response and slope at the left and at the right end of every cell, two arrays of shape (p, 2, W)."""
         signs = (-1.0) ** np.arange(DEGREE + 1)

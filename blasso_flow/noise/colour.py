@@ -99,11 +99,7 @@ def lost_to_spikes(filter: Filter, spikes: int, baseline: int, samples: int, lag
 
     Each lone spike takes the projection on its response and on its slope: over N samples, the autocorrelations of both.
     """
-    taps = np.arange(filter.first, filter.first + filter.taps, dtype=np.float64)
     taken = np.zeros(lags)
-    for order in (0, 1):
-        row = filter.response(taps, order)
-        power = float(row @ row)
-        for lag in range(min(lags, row.size)):
-            taken[lag] += float(row[: row.size - lag] @ row[lag:]) / power if power > 0 else 0.0
+    overlaps = filter.overlaps[:lags]
+    taken[: overlaps.size] = overlaps
     return (spikes * taken + baseline) / max(samples, 1)

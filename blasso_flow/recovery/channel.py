@@ -19,7 +19,7 @@ from blasso_flow.answer.widths import WidthRefit
 from blasso_flow.data.reports import ChannelReport, Paths, Section, Status, Verdict
 from blasso_flow.data.results import ChannelRecovery, Fit
 from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, Signal
-from blasso_flow.data.spikes import Optimum, Spikes
+from blasso_flow.data.spikes import Candidates, Optimum, Spikes
 from blasso_flow.errors import BlassoFlowError, UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.filters.prewhitened import whitened_samples
@@ -134,6 +134,8 @@ def _recovered(
             noise_sd=record.noise_sd,
             noise_rule=solved.noise.rule,
             whitener=solved.noise.whitener,
+            noise_freedom=solved.noise.freedom,
+            level=solved.strength.level if settings.refit else np.nan,
             refit_baseline=answer.baseline,
             seconds=perf_counter() - begun,
             notes=notes,
@@ -143,6 +145,7 @@ def _recovered(
             **_width_report(widths),
         ),
         fit=fit,
+        candidates=_candidates(answer, channel, number),
     )
 
 
@@ -213,8 +216,24 @@ def _spikes(answer: Refit, channel: Signal, number: int) -> Spikes:
         weight=answer.weight,
         weight_errors=answer.weight_errors,
         group=answer.group,
+        significance=answer.significance,
         width=answer.width * spacing if isinstance(answer, WidthRefit) else None,
         width_errors=answer.width_errors * spacing if isinstance(answer, WidthRefit) else None,
+    )
+
+
+def _candidates(answer: Refit, channel: Signal, number: int) -> Candidates:
+    """Those that were dropped and those that stay, in the order of their positions."""
+    kept = np.stack([answer.position, answer.weight, answer.significance])
+    position, weight, significance = np.concatenate([answer.dropped, kept], axis=1)
+    stays = np.repeat(np.array([0, 1], dtype=np.int64), [answer.dropped.shape[1], kept.shape[1]])
+    order = np.argsort(position, kind="stable")
+    return Candidates(
+        channel=np.full(position.size, number, dtype=np.int64),
+        position=channel.axis.from_samples(position[order]),
+        weight=weight[order],
+        significance=significance[order],
+        kept=stays[order],
     )
 
 
@@ -249,6 +268,8 @@ def judgement(solved: ChannelSolution, channel: Signal, filter: Filter, fit: Fit
             filter=filter,
             values=channel.values,
             signal=fit.model - fit.baseline,
+            freedom=solved.noise.freedom,
+            hints=solved.hints,
         )
     )
 

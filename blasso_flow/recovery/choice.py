@@ -1,5 +1,6 @@
 """Which baseline and which noise a channel has: chosen by what its samples say, where the settings leave it open.
 
+What a wrong filter leaves is coloured too: where a stretch of it would explain as much, noise stays white, as the verdict says.
 A first fit on a constant and white noise stands unless its residual is coloured, or a slow curve beside its spikes would
 explain much, or make spikes needless. Then baselines from coarse to fine and autoregressive noise compete by
 
@@ -12,11 +13,13 @@ autoregressive noise imitates a drift, and weak spikes on it, with fewer numbers
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
+from blasso_flow.answer.hints import Hints, hints
 from blasso_flow.answer.refit import Refit, refit
-from blasso_flow.answer.slow_curve import hides_slow_curve
+from blasso_flow.answer.stretch_test import stretch_test
 from blasso_flow.data.signals import FloatArray, Signal
 from blasso_flow.filters import Filter
 from blasso_flow.filters.prewhitened import whitened_samples
@@ -49,6 +52,11 @@ class Trial:
     residual: FloatArray
     cost: float
 
+    @cached_property
+    def hints(self) -> Hints:
+        """What richer models would explain."""
+        return hints(self.problem, self.answer)
+
 
 def better(channel: Signal, filter: Filter, settings: Settings, trial: Trial) -> Trial | None:
     """A trial with another baseline or with coloured noise that explains the channel better, or None.
@@ -57,14 +65,15 @@ def better(channel: Signal, filter: Filter, settings: Settings, trial: Trial) ->
     """
     seeks_colour, seeks_baseline = settings.seeks_colour(channel), settings.baseline.kind == "auto"
     colour = colour_behind(trial, filter) if seeks_colour or seeks_baseline else WHITE
-    slow = seeks_baseline and (colour.whitener.size > 0 or hides_slow_curve(trial.problem, trial.answer))
+    slow = seeks_baseline and (colour.whitener.size > 0 or trial.hints.curve)
     if not slow and not (seeks_colour and colour.whitener.size):
         return None
     best = _best_baseline(channel, filter, trial) if slow else trial
-    if seeks_colour:
+    if seeks_colour and (colour if best is trial else colour_behind(best, filter)).whitener.size:
+        needed = CLEAR_GAIN + (stretch_test(trial.problem, trial.answer, np.inf).gain if best is trial else 0.0)
         for start in (trial,) if best is trial else (best, trial):
             rival = _coloured(channel, filter, start)
-            if rival is not None and rival.cost < best.cost - CLEAR_GAIN:
+            if rival is not None and rival.cost < best.cost - needed:
                 best = rival
     return None if best is trial else best
 

@@ -44,7 +44,7 @@ def at_own_rate(channel: Signal, filter: Filter, settings: Settings) -> tuple[li
     There are none where it is taken as it is given: as asked, because nothing was found, or for a reason in the note.
     """
     ways: list[OwnRate] = []
-    if settings.sampling_rate == AS_GIVEN or settings.loss == "poisson" or filter.period:
+    if settings.sampling_rate == AS_GIVEN or settings.loss == "poisson" or filter.period or channel.axis.bend is not None:
         return ways, ()
     found = interpolation_of(channel, settings.sampling_rate)
     if found is None:

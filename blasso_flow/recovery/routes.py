@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from blasso_flow.answer.hints import Hints
 from blasso_flow.answer.refit import Refit, refit
 from blasso_flow.data.reports import TraceRow
 from blasso_flow.data.signals import Signal
@@ -43,6 +44,7 @@ class ChannelSolution:
     strength: StrengthChoice
     solution: Solution
     answer: Refit
+    hints: Hints | None = None
 
 
 def solve_squared(channel: Signal, filter: Filter, settings: Settings, on_round: OnRow | None) -> ChannelSolution:
@@ -71,7 +73,9 @@ def solve_squared(channel: Signal, filter: Filter, settings: Settings, on_round:
     chosen = better(channel, filter, asked, trial)
     if chosen is not None:
         return _certified(channel, filter, asked, chosen.settings, chosen.noise, on_round)
-    return certified or _certified(channel, filter, asked, settings, noise, on_round)
+    if certified is None:
+        return _certified(channel, filter, asked, settings, noise, on_round)
+    return replace(certified, hints=trial.hints)
 
 
 def _certified(
@@ -166,7 +170,7 @@ def with_fitted_rate(channel: Signal, filter: Filter, settings: Settings, noise:
 
 
 def unchanged(solution: Solution) -> Refit:
-    """The optimum as the answer: no errors are known, every spike stands alone."""
+    """The optimum as the answer: no errors and no significances are known, every spike stands alone."""
     count = solution.position.size
     unknown, alone = np.full(count, np.nan), np.arange(count, dtype=np.int64)
-    return Refit(solution.position, solution.weight, solution.baseline, unknown, unknown, alone)
+    return Refit(solution.position, solution.weight, solution.baseline, unknown, unknown, alone, unknown, np.empty((3, 0)))

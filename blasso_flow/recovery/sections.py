@@ -29,6 +29,7 @@ from blasso_flow.recovery.settings import AUTO, Settings
 
 LOOSE_TOLERANCE = 1e-3  # of the solve that moves the cuts
 REFIT_PASSES = 3
+COLUMNS = ("position", "weight", "position_errors", "weight_errors", "group", "significance")  # of an answer
 
 
 def solve_in_sections(channel: Signal, filter: Filter, settings: Settings, on_round: OnRow | None) -> ChannelSolution:
@@ -119,12 +120,10 @@ def _refit(problem: PartedProblem, answer: Refit, levels: Sequence[float], most:
     """Refit and prune section after section, the others frozen, until they agree; then keep the ``most`` significant."""
     answer = _refit_passes(problem, answer, levels)
     while most is not None and answer.position.size > most:
-        significance = np.abs(answer.weight) / np.where(answer.weight_errors > 0, answer.weight_errors, np.inf)
-        kept = np.sort(np.argsort(-significance, kind="stable")[:most])
-        few = replace(
-            answer,
-            **{name: getattr(answer, name)[kept] for name in ("position", "weight", "position_errors", "weight_errors", "group")},
-        )
+        kept = np.sort(np.argsort(-answer.significance, kind="stable")[:most])
+        few = replace(answer, **{name: getattr(answer, name)[kept] for name in COLUMNS})
+        gone = np.stack([np.delete(column, kept) for column in (answer.position, answer.weight, answer.significance)])
+        few = replace(few, dropped=np.concatenate([answer.dropped, gone], axis=1))
         answer = _refit_passes(problem, few, levels)
     return answer
 
@@ -141,6 +140,7 @@ def _refit_pass(problem: PartedProblem, answer: Refit, levels: Sequence[float]) 
     section = problem.section_of(answer.position)
     total = record.unpadded(problem.model(answer.position, answer.weight))
     done: list[Refit] = []
+    dropped = [answer.dropped]
     groups = 0
     for number in np.unique(section):
         own = section == number
@@ -155,9 +155,10 @@ def _refit_pass(problem: PartedProblem, answer: Refit, levels: Sequence[float]) 
         baseline[columns] = found.baseline
         position = problem.within(found.position + start, int(number))
         total += record.unpadded(problem.model(position, found.weight)) - mine
+        dropped.append(found.dropped + np.array([[start], [0.0], [0.0]]))
         done.append(replace(found, position=position, group=found.group + groups))
         groups += int(found.group.max(initial=-1)) + 1
     if not done:
         return answer
-    names = ("position", "weight", "position_errors", "weight_errors", "group")
-    return Refit(baseline=baseline, **{name: np.concatenate([getattr(part, name) for part in done]) for name in names})
+    own = {name: np.concatenate([getattr(part, name) for part in done]) for name in COLUMNS}
+    return Refit(baseline=baseline, dropped=np.concatenate(dropped, axis=1), **own)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from blasso_flow.answer.hints import Hints, hints
 from blasso_flow.answer.refit import Refit
-from blasso_flow.answer.slow_curve import hides_slow_curve
 from blasso_flow.answer.stretch_test import stretch_test
 from blasso_flow.data.reports import Verdict
 from blasso_flow.data.signals import FloatArray
@@ -37,9 +37,9 @@ ENOUGH_SPIKES = 12
 class Evidence:
     """What a verdict is based on.
 
-    ``residual`` (N,) is whitened, in noise sd, NaN where there is none; ``problem`` the one that was solved where it has one
-    filter and least squares, else None; ``filter`` as the samples see it; ``values`` (N,) the samples as recorded, ``signal`` (N,) the
-    model without its baseline.
+    ``residual`` (N,) is whitened, in noise sd, NaN where there is none; ``problem`` the one that was solved, where it has one
+    filter and least squares; ``filter`` as the samples see it; ``values`` (N,) the samples as recorded, ``signal`` (N,) the model
+    without its baseline. ``freedom`` are the degrees of freedom of the noise sd; ``hints`` those of the answer where known.
     """
 
     residual: FloatArray
@@ -48,6 +48,8 @@ class Evidence:
     filter: Filter
     values: FloatArray
     signal: FloatArray
+    freedom: float = np.inf
+    hints: Hints | None = None
 
 
 def verdict_on(evidence: Evidence) -> tuple[Verdict, tuple[str, ...]]:
@@ -60,14 +62,15 @@ def verdict_on(evidence: Evidence) -> tuple[Verdict, tuple[str, ...]]:
     wrong: list[str] = []
     doubtful: list[str] = []
     excess = float(present @ present) / (present.size - numbers)
+    unsure = 3 * np.sqrt(2 / (present.size - numbers) + 2 / evidence.freedom)  # of the excess by chance
     if excess >= NOISE_FREE:
         for found, grave in (_correlated(evidence), _near_spikes(evidence), _slow(evidence)):
             (wrong if grave else doubtful).extend(found)
-    if excess > WRONG_EXCESS:
+    if excess > WRONG_EXCESS + unsure:
         wrong.append(f"the residual is {np.sqrt(excess):.3g} times the noise sd")
-    elif excess > DOUBTFUL_EXCESS:
+    elif excess > DOUBTFUL_EXCESS + unsure:
         doubtful.append(f"the residual is {np.sqrt(excess):.3g} times the noise sd")
-    elif excess < LOW_EXCESS and excess >= NOISE_FREE:
+    elif NOISE_FREE <= excess < LOW_EXCESS - unsure:
         doubtful.append(f"the residual is only {np.sqrt(excess):.3g} times the noise sd: it is given too high")
     if (outliers := int((np.abs(present) > np.sqrt(2 * np.log(present.size)) + OUTLIER).sum())) > 0:
         doubtful.append(f"{outliers} {'sample is' if outliers == 1 else 'samples are'} far outside the noise")
@@ -138,12 +141,13 @@ def _alternatives(evidence: Evidence) -> list[str]:
     found: list[str] = []
     if problem is None or not np.isfinite(problem.noise_sd):
         return found
-    test = stretch_test(problem, evidence.answer)
+    first = evidence.hints or hints(problem, evidence.answer)
+    test = stretch_test(problem, evidence.answer, first.stretch_gain)
     if test.gain > CLEAR_GAIN:
         change = abs(test.stretch - 1) * 100
         side = "wider" if test.stretch > 1 else "narrower"
         found.append(f"a filter {change:.2g} % {side} explains it better" if change >= 1 else "fewer spikes explain it as well")
-    if hides_slow_curve(problem, evidence.answer):
+    if first.curve:
         found.append("a slow curve beside the spikes explains it better: drift")
     return found
 
