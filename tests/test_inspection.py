@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from command import DATA, run
 
-from blasso_flow import filters, read_signal, write_signal
+from blasso_flow import filters, read_result, read_signal, write_signal
 from blasso_flow.answer.refit import refit
 from blasso_flow.cli.channels import channel_numbers
 from blasso_flow.cli.look import hard_points
@@ -128,12 +128,32 @@ def test_each_bias_comes_with_its_mend(tmp_path: Path):
         (clipped, "come out too small"),
         (clipped, "as NaN"),
         (drifting, "spurious spikes"),
-        (drifting, "spline:knot="),
+        (drifting, "(--baseline auto)"),
     ):
         assert words in text
         assert words not in plain
     assert "--exposure and --stamp" in rising
     assert "--stamp" not in plain
+
+
+def test_where_the_baseline_drifts_the_default_follows(tmp_path: Path):
+    signal = simulate("gaussian:sd=9", samples=1000, spikes=8, min_separation=60, snr=30, seed=1)
+    drift = np.linspace(0, 20 * float(np.max(signal.noise_sd)), 1000)
+    text = said(tmp_path, signal.values + drift, "--filter", "gaussian:sd=9")
+    command = shlex.split(text.strip().splitlines()[-1])
+    assert "--baseline" not in command
+    done = run(*command[1:], "-o", tmp_path / "drift.h5", "--no-plot", "-q", "--require-fit", "good")
+    assert done.code == 0, done.stderr
+    (report,) = read_result(tmp_path / "drift.h5").recovery.channels
+    assert report.baseline_rule.startswith(("poly", "spline"))
+    assert f"than a constant baseline: {report.baseline_rule}" in " ".join(report.notes)
+
+
+def test_drifting_counts_are_told_a_baseline(tmp_path: Path):
+    counts = np.random.default_rng(0).poisson(np.linspace(0.5, 12, 2000)).astype(float)
+    text = said(tmp_path, counts, "--filter", "gaussian:sd=9")
+    assert text.strip().endswith("--baseline poly:degree=2 --loss poisson")
+    assert "see --baseline poly:degree=2" in text
 
 
 def test_smooth_noise_is_said_to_be_measured_in_a_residual(tmp_path: Path):

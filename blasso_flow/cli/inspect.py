@@ -135,9 +135,8 @@ def suggestion(
     if spacing is not None:
         words += ["--spacing", f"{spacing:.12g}"]
     words += [] if positive else ["--signed"]
-    if any(found.drifts for found in looks):
-        words += ["--baseline", DRIFTING]
     if any(found.rare for found in looks) and noise_sd is None and positive:
+        words += ["--baseline", DRIFTING] if any(found.drifts for found in looks) else []
         words += ["--loss", "poisson"]
     elif any(found.counts for found in looks) and noise_sd is None and stored_noise == "none":
         words += ["--noise", "counts"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from blasso_flow.noise.inspection import Gaps
 
 RARE = 10.0  # counts a sample: below, the noise is far from normal
-DRIFTING = "poly:degree=2"  # the baseline to try where it drifts
+DRIFTING = "poly:degree=2"  # the baseline of counts to try where it drifts: `recover` does not choose theirs
 LONG_GAP = 5  # samples
 LONG_TAIL = 500  # samples that one spike reaches
 NARROW = 3.0  # samples
@@ -75,7 +75,7 @@ def look(channel: Signal, filter: Filter | None, noise_sd: float | None, false_a
         notes = [note for note in notes if note != LOW_PASS]  # the next one says so too
         notes.append(
             "the noise is smooth from sample to sample (low-pass or resampled) and its sd here is too small: `recover` measures "
-            "it in the residual of a first fit, and its strength is higher; or give --noise-sd"
+            "it in the residual of a first fit, and whitens samples and filter where it is coloured; or give --noise-sd"
         )
     rare = counts and float(np.nanmean(channel.values)) < RARE
     drifts = bool(inspection.drift(channel.values, sd, positive))
@@ -89,10 +89,11 @@ def look(channel: Signal, filter: Filter | None, noise_sd: float | None, false_a
             "positions are biased; store the piled-up samples as NaN, or record with less gain"
         )
     if drifts:
-        notes.append(
-            "the baseline under the spikes drifts by more than the noise: a constant one makes spurious spikes of it; see "
-            f"--baseline {DRIFTING}, or spline:knot=LENGTH or percentile:window=LENGTH where it bends more often"
-        )
+        drift = "the baseline under the spikes drifts by more than the noise: a constant one makes spurious spikes of it; "
+        if rare:
+            notes.append(f"{drift}see --baseline {DRIFTING}, or spline:knot=LENGTH where it bends more often")
+        else:
+            notes.append(f"{drift}`recover` follows it with a polynomial or a spline that the samples choose (--baseline auto)")
     freedom = estimate.freedom if given is None else math.inf
     strength, least = _strength(channel, filter, sd, freedom, false_alarms, positive)
     row = [f"{missing:.1%}" if missing else "none", short(sd, 4), source, colour, strength, least]
