@@ -32,6 +32,9 @@ from blasso_flow.recovery.routes import OnRow, solve_as_counts, solve_squared
 from blasso_flow.recovery.settings import CONSTANT, Settings
 
 PROVEN = ("status", "message", "objective", "dual_value", "gap", "gap_noise", "violation", "rounds", "baseline", "trace")
+MISSES, WIDTHS = "the fit misses the samples", "widths were fitted"
+RATE, LIMIT = "the baseline of the refit with widths", "a width ended at the limit"
+OF_THE_ANSWER = (MISSES, WIDTHS, RATE, LIMIT)  # how its notes begin
 MISFIT = 2.0  # mean square residual in noise variances
 
 
@@ -62,19 +65,19 @@ def recover_channel(
     """
     begun = perf_counter()
     if np.isnan(channel.values).all():
-        return _nothing(channel.values, Status.ALL_MISSING, "every sample is missing", begun)
+        return nothing(channel.values, Status.ALL_MISSING, "every sample is missing", begun)
     try:
         with threads.using(settings.threads):
             return _recovered(channel, number, filter, settings, begun, on_row)
     except UsageError:
         raise
     except (BlassoFlowError, ArithmeticError, np.linalg.LinAlgError) as error:
-        return _nothing(channel.values, Status.FAILED, str(error), begun)
+        return nothing(channel.values, Status.FAILED, str(error), begun)
 
 
 def failed_channel(samples: int, message: str) -> ChannelRecovery:
     """What is reported of a channel whose samples could not be had."""
-    return _nothing(np.full(samples, np.nan), Status.FAILED, message, perf_counter())
+    return nothing(np.full(samples, np.nan), Status.FAILED, message, perf_counter())
 
 
 def _recovered(
@@ -93,45 +96,62 @@ def _recovered(
     solved = route(channel, filter, settings, on_row)
     problem, solution, answer = solved.problem, solved.solution, solved.answer
     record = problem.record
-    fit = _fit(problem, channel, answer)
-    widths = answer if isinstance(answer, WidthRefit) else None
     sections = problem.sections if isinstance(problem, PartedProblem) else ()
     flow = settings.flow()
+    found = answered(problem, channel, number, answer, removed)
     notes = (
         *solved.noise.notes,
         *(flow.notes(record) if flow is not None else ()),
-        *_misfit(record, fit.model),
         *_baseline_notes(asked, solved.settings),
         *_section_notes(sections, channel, settings),
-        *(_width_notes(widths) if widths is not None else ()),
+        *found.report.notes,
     )
-    if removed.any():
-        fit = Fit(model=fit.model + removed, residual=fit.residual, baseline=fit.baseline + removed)
-    return ChannelRecovery(
-        spikes=_spikes(answer, channel, number),
+    return replace(
+        found,
         optimum=Optimum(
             channel=np.full(solution.position.size, number, dtype=np.int64),
             position=recorded.axis.from_samples(solution.position),
             weight=solution.weight,
             eta=solution.eta,
         ),
-        report=ChannelReport(
+        report=replace(
+            found.report,
             **{name: getattr(solution, name) for name in PROVEN},
             strength=problem.strength,
             strength_rule=solved.strength.rule,
             noise_sd=record.noise_sd,
             noise_rule=solved.noise.rule,
             noise_freedom=solved.noise.freedom,
-            level=solved.strength.level if settings.refit else np.nan,
-            refit_baseline=answer.baseline,
             seconds=perf_counter() - begun,
             notes=notes,
             baseline_rule="" if solved.settings.baseline == settings.baseline else str(solved.settings.baseline),
             paths=in_axis_units(solution.paths, recorded.axis),
             sections=sections,
+        ),
+    )
+
+
+def answered(
+    problem: Problem | PartedProblem, channel: Signal, number: int, answer: Refit, removed: FloatArray
+) -> ChannelRecovery:
+    """All that an answer says, beside an empty optimum: spikes, curves, candidates, and of the report what depends on it.
+
+    ``removed`` (N,) was taken off the channel's values beforehand.
+    """
+    fit = _fit(problem, channel, answer)
+    widths = answer if isinstance(answer, WidthRefit) else None
+    return ChannelRecovery(
+        spikes=_spikes(answer, channel, number),
+        optimum=Optimum.empty(),
+        report=ChannelReport(
+            Status.CONVERGED,
+            "",
+            level=answer.level,
+            refit_baseline=answer.baseline,
+            notes=(*_misfit(problem.record, fit.model), *(_width_notes(widths) if widths is not None else ())),
             **_width_report(widths),
         ),
-        fit=fit,
+        fit=Fit(model=fit.model + removed, residual=fit.residual, baseline=fit.baseline + removed) if removed.any() else fit,
         candidates=_candidates(answer, channel, number),
     )
 
@@ -164,13 +184,13 @@ def _section_notes(sections: Sequence[Section], channel: Signal, settings: Setti
 
 
 def _width_notes(answer: WidthRefit) -> tuple[str, ...]:
-    notes = ["widths were fitted after the proof, which is about the filter as given"]
+    notes = [f"{WIDTHS} after the proof, which is about the filter as given"]
     if np.isfinite(answer.rate):
         error = f" +- {answer.rate_error:.2g}" if np.isfinite(answer.rate_error) else ""
-        notes.append(f"the baseline of the refit with widths decays at {answer.rate:.6g}{error} per axis unit")
+        notes.append(f"{RATE} decays at {answer.rate:.6g}{error} per axis unit")
     if answer.limited:
         low, high = STRETCHES
-        notes.append(f"a width ended at the limit of {low:g} or {high:g} times the filter's, or at {NARROWEST:g} samples")
+        notes.append(f"{LIMIT} of {low:g} or {high:g} times the filter's, or at {NARROWEST:g} samples")
     return tuple(notes)
 
 
@@ -225,12 +245,13 @@ def _misfit(problem: Problem, model: FloatArray) -> tuple[str, ...]:
     if not squares > MISFIT * present:
         return ()
     return (
-        "the fit misses the samples by far more than the noise: the filter, the baseline or the noise sd does not describe "
+        f"{MISSES} by far more than the noise: the filter, the baseline or the noise sd does not describe "
         "them, and the error bars are too small",
     )
 
 
-def _nothing(values: FloatArray, status: Status, message: str, begun: float) -> ChannelRecovery:
+def nothing(values: FloatArray, status: Status, message: str, begun: float) -> ChannelRecovery:
+    """What is reported of a channel with these values (N,) that has no answer."""
     curve = np.full(values.shape, np.nan)
     report = ChannelReport(status, message, seconds=perf_counter() - begun)
     return ChannelRecovery(Spikes.empty(), Optimum.empty(), report, Fit(curve, curve, curve))

@@ -12,10 +12,11 @@ import numpy as np
 
 from blasso_flow.answer.refit import Refit, refit
 from blasso_flow.data.reports import TraceRow
-from blasso_flow.data.signals import Signal
+from blasso_flow.data.signals import FloatArray, Signal
 from blasso_flow.errors import DataError
 from blasso_flow.filters import Filter
 from blasso_flow.flow import Solution, solve
+from blasso_flow.noise.discoveries import Discoveries
 from blasso_flow.noise.level import NoiseEstimate, estimate_from_residual, estimate_noise
 from blasso_flow.noise.strength import StrengthChoice, StrengthRule, choose_strength
 from blasso_flow.problem import baselines
@@ -29,6 +30,10 @@ RATES = 8  # first guesses of an exponential baseline's rate
 RATE_TOLERANCE = 1e-5  # of the solves that fit it
 SLOWEST_DECAY = 0.1  # of a time constant over the record
 FIRST_FIT_TOLERANCE = 1e-3  # of the fit that only measures the noise
+LOOSE = 2.0  # times the false spikes that are to stay: false alarms of a solve whose candidates are to be judged
+FIRST_GUESS = 10  # spikes
+ENOUGH = 1.25  # times its false alarms, a solve need not be repeated for
+MOST_FALSE = 0.25  # of the maxima of noise, whatever their height: more candidates are fits of noise to noise
 
 OnRound = Callable[[int, TraceRow], None]  # of the channel with this number
 OnRow = Callable[[TraceRow], None]
@@ -56,20 +61,61 @@ def solve_squared(channel: Signal, filter: Filter, settings: Settings, on_round:
         noise = noise_behind_signal(channel, filter, rated, noise)
     if fits_rate:
         settings = replace(settings, baseline=with_fitted_rate(channel, filter, settings, noise))
-    problem, strength = _problem(channel, filter, settings, noise)
-    solution = solve(problem, settings.flow() or settings.method, **settings.stop, on_round=on_round)
-    answer = unchanged(solution)
-    if settings.refit:
-        most = None if settings.refit_width else settings.max_spikes  # merging comes before counting
-        answer = refit(problem, solution.position, solution.weight, solution.baseline, level=strength.level, most=most)
+
+    def solved(loose: Settings) -> ChannelSolution:
+        problem, strength = chosen_problem(channel, filter, loose, noise)
+        solution = solve(problem, settings.flow() or settings.method, **settings.stop, on_round=on_round)
+        answer = unchanged(solution.position, solution.weight, solution.baseline)
+        if settings.refit:
+            answer = refit_squared(problem, answer, settings, strength, noise_known=not estimated, rate_fitted=fits_rate)
+        return ChannelSolution(settings, noise, problem, strength, solution, answer)
+
+    return loosened(settings, solved, lambda: chosen_problem(channel, filter, settings, noise)[1])
+
+
+def refit_squared(
+    problem: Problem, optimum: Refit, settings: Settings, strength: StrengthChoice, *, noise_known: bool, rate_fitted: bool
+) -> Refit:
+    """The answer by least squares on the optimum's support, pruned as the settings say, with widths where they ask for them.
+
+    ``rate_fitted`` is whether the rate of the settings' exponential baseline is one that was fitted.
+    """
+    most = None if settings.refit_width else settings.max_spikes  # merging comes before counting
+    support = optimum.position, optimum.weight, optimum.baseline
+    share = discoveries(settings, strength)
+    answer = refit(problem, *support, level=strength.level, most=most, share=share)
     if settings.refit_width:
         from blasso_flow.answer.widths import refit_widths
 
-        rate = settings.baseline.parameters["rate"] if fits_rate else None
-        answer = refit_widths(
-            problem, answer, level=strength.level, noise_known=not estimated, rate=rate, most=settings.max_spikes
-        )
-    return ChannelSolution(settings, noise, problem, strength, solution, answer)
+        rate = settings.baseline.parameters["rate"] if rate_fitted else None
+        answer = refit_widths(problem, answer, level=answer.level, noise_known=noise_known, rate=rate, most=settings.max_spikes)
+    return answer
+
+
+def discoveries(settings: Settings, strength: StrengthChoice) -> Discoveries | None:
+    """The share of false spikes that pruning is to keep to, None where their number decides."""
+    return None if settings.false_discoveries is None else Discoveries(settings.false_discoveries, strength.expected)
+
+
+def loosened(
+    settings: Settings, solved: Callable[[Settings], ChannelSolution], strict: Callable[[], StrengthChoice]
+) -> ChannelSolution:
+    """One solve, or where a share of false spikes is asked for, solves with false alarms enough for all its candidates.
+
+    Their number follows from that of the spikes found, at first from a guess. ``solved`` takes settings with other false alarms,
+    ``strict`` gives the strength for the settings as they are.
+    """
+    share = settings.false_discoveries
+    if share is None:
+        return solved(settings)
+    most = MOST_FALSE * strict().expected(0.0)
+    false = min(LOOSE * share * FIRST_GUESS, most) if settings.strength.kind == "auto" else most
+    while True:
+        found = solved(replace(settings, false_alarms=false, false_discoveries=None))
+        wanted = min(LOOSE * share * found.answer.position.size, most)
+        if wanted <= ENOUGH * false:
+            return found
+        false = wanted
 
 
 def solve_as_counts(channel: Signal, filter: Filter, settings: Settings, on_round: OnRow | None) -> ChannelSolution:
@@ -77,24 +123,39 @@ def solve_as_counts(channel: Signal, filter: Filter, settings: Settings, on_roun
 
     The settings come back with the baseline in columns that are nowhere negative.
     """
-    from blasso_flow.answer.counts import background, choose_count_strength, refit_counts
+    from blasso_flow.answer.counts import background, choose_count_strength
 
     settings = replace(settings, baseline=baselines.for_counts(settings.baseline))
     draft = posed(channel, filter, settings, 1.0)
     expected = background(draft)
-    strength = choose_count_strength(settings.strength, draft, expected, settings.false_alarms)
     noise = NoiseEstimate(
         float(np.sqrt(expected.mean())),
         "Poisson: square root of the mean count",
         ("objective, gap and proof are those of the Poisson likelihood",),
     )
-    problem = replace(draft.with_strength(strength.strength), noise_sd=noise.sd)
-    solution = solve(problem, **settings.stop, on_round=on_round)
-    answer = unchanged(solution)
-    if settings.refit:
-        support = solution.position, solution.weight, solution.baseline
-        answer = refit_counts(problem, *support, level=strength.level, most=settings.max_spikes)
-    return ChannelSolution(settings, noise, problem, strength, solution, answer)
+
+    def chosen(loose: Settings) -> StrengthChoice:
+        return choose_count_strength(settings.strength, draft, expected, loose.false_alarms)
+
+    def solved(loose: Settings) -> ChannelSolution:
+        strength = chosen(loose)
+        problem = replace(draft.with_strength(strength.strength), noise_sd=noise.sd)
+        solution = solve(problem, **settings.stop, on_round=on_round)
+        answer = unchanged(solution.position, solution.weight, solution.baseline)
+        if settings.refit:
+            answer = refit_as_counts(problem, answer, settings, strength)
+        return ChannelSolution(settings, noise, problem, strength, solution, answer)
+
+    return loosened(settings, solved, lambda: chosen(settings))
+
+
+def refit_as_counts(problem: Problem, optimum: Refit, settings: Settings, strength: StrengthChoice) -> Refit:
+    """The answer of largest likelihood on the optimum's support, pruned as the settings say."""
+    from blasso_flow.answer.counts import refit_counts
+
+    support = optimum.position, optimum.weight, optimum.baseline
+    share = discoveries(settings, strength)
+    return refit_counts(problem, *support, level=strength.level, most=settings.max_spikes, share=share)
 
 
 def posed(channel: Signal, filter: Filter, settings: Settings, noise_sd: float) -> Problem:
@@ -131,7 +192,7 @@ def noise_behind_signal(channel: Signal, filter: Filter, settings: Settings, noi
     """
     first = noise
     for _ in range(2):
-        problem, _ = _problem(channel, filter, replace(settings, strength=AUTO), noise)
+        problem, _ = chosen_problem(channel, filter, replace(settings, strength=AUTO), noise)
         solution = solve(problem, tol=FIRST_FIT_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds)
         left = -problem.unpadded(problem.residual(solution.position, solution.weight, solution.baseline))
         left = np.where(np.isfinite(channel.values), left, np.nan)
@@ -155,11 +216,11 @@ def with_fitted_rate(channel: Signal, filter: Filter, settings: Settings, noise:
     def with_rate(log_rate: float) -> Baseline:
         return baselines.parse(f"exp:rate={float(np.exp(log_rate))!r}")
 
-    strength = _problem(channel, filter, replace(settings, baseline=with_rate(range_[0])), noise)[1].strength
+    strength = chosen_problem(channel, filter, replace(settings, baseline=with_rate(range_[0])), noise)[1].strength
 
     def least(log_rate: float) -> float:
         rated = replace(settings, baseline=with_rate(log_rate), strength=StrengthRule("absolute", 1.0))
-        trial = _problem(channel, filter, rated, noise)[0].with_strength(strength)
+        trial = chosen_problem(channel, filter, rated, noise)[0].with_strength(strength)
         return solve(trial, tol=RATE_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds).objective
 
     grid = np.linspace(range_[0], range_[1], RATES)
@@ -169,7 +230,8 @@ def with_fitted_rate(channel: Signal, filter: Filter, settings: Settings, noise:
     return with_rate(float(found.x))
 
 
-def _problem(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> tuple[Problem, StrengthChoice]:
+def chosen_problem(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> tuple[Problem, StrengthChoice]:
+    """The problem at the strength that the settings choose, and how they did."""
     draft = posed(channel, filter, settings, noise.sd)
     strength = choose_strength(
         settings.strength,
@@ -187,8 +249,8 @@ def _problem(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEs
     return draft.with_strength(strength.strength), strength
 
 
-def unchanged(solution: Solution) -> Refit:
-    """The optimum as the answer: no errors and no significances are known, every spike stands alone."""
-    count = solution.position.size
+def unchanged(position: FloatArray, weight: FloatArray, baseline: FloatArray) -> Refit:
+    """An optimum (K,), (K,), (B,) as the answer: no errors and no significances are known, every spike stands alone."""
+    count = position.size
     unknown, alone = np.full(count, np.nan), np.arange(count, dtype=np.int64)
-    return Refit(solution.position, solution.weight, solution.baseline, unknown, unknown, alone, unknown, np.empty((3, 0)))
+    return Refit(position, weight, baseline, unknown, unknown, alone, unknown, np.empty((3, 0)), np.nan)

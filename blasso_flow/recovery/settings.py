@@ -20,6 +20,7 @@ from blasso_flow.problem import baselines
 from blasso_flow.problem.baselines import Baseline
 from blasso_flow.problem.losses import LOSSES
 
+FALSE_ALARMS = 0.05  # spikes a channel
 CONSTANT, AUTO = baselines.parse("const"), StrengthRule.parse("auto")
 FLOW_OPTIONS = ("particles", "start", "step_size", "seed", "iterations")
 
@@ -42,7 +43,8 @@ class Settings:
     margin: tuple[float, float] = (0.0, 0.0)
     noise_sd: float | None = None
     strength: StrengthRule = AUTO
-    false_alarms: float = 0.05
+    false_alarms: float = FALSE_ALARMS
+    false_discoveries: float | None = None
     tol: float = TOLERANCE
     tol_noise: float = TOLERANCE_NOISE
     max_rounds: int = MAX_ROUNDS
@@ -71,6 +73,7 @@ class Settings:
                 raise UsageError(f"{name} is out of range", received=value, allowed="a finite number above 0")
         if self.noise_sd is not None and not (np.isfinite(self.noise_sd) and self.noise_sd > 0):
             raise UsageError("noise_sd is out of range", received=self.noise_sd, allowed="a finite number above 0")
+        self._check_discoveries()
         self._check_counts()
         self._check_widths()
         self._check_method()
@@ -88,6 +91,23 @@ class Settings:
     def time_shift(self, filter: Filter) -> float:
         """What is added to the axis (axis units): from the stamp to the middle of the exposure, and the origin."""
         return filters.time_shift(self.stamp, self.origin, filters.exposure_of(filter.description), filter.spacing)
+
+    def _check_discoveries(self) -> None:
+        share = self.false_discoveries
+        if share is None:
+            return
+        if not 0 < share < 1:
+            raise UsageError("false_discoveries is out of range", received=share, allowed="a share above 0 and below 1")
+        if self.false_alarms != FALSE_ALARMS:
+            raise UsageError("`false_alarms=` and `false_discoveries=` exclude each other", mend="give one of them")
+        if not self.refit:
+            raise UsageError("false_discoveries is kept by the refit", received="`refit=False`", mend="leave out `refit=False`")
+        if self.width_law is not None:
+            raise UsageError(
+                "a width law has a level in every section",
+                received="`width_law=, false_discoveries=`",
+                mend="give `false_alarms=`",
+            )
 
     def _check_counts(self) -> None:
         if self.loss not in LOSSES:
