@@ -18,6 +18,7 @@ from blasso_flow.recovery.settings import Settings
 GAUSSIAN = "gaussian:sd=42"  # bins: the instrument's pulse as its notes have it
 RANGES = "emg:sd=8..80,decay=8..120"  # bins: a pulse with a tail, fitted to the counts
 FALSE_ALARMS = {True: 0.05, False: 0.02}  # a histogram: the default with the fitted pulse
+AT_MOST = 0.5  # where the number of surfaces is known, which leaves only the most significant
 TOLERANCE = 105.0  # bins
 OFFSETS = (-7.0, 87.0)  # bins from each surface's reference to its photons, as the recording's notes say; measured again here
 Line = tuple[str, str, str]
@@ -33,7 +34,8 @@ def photon(directory: Path) -> list[Line]:
             (None, ".86", ".76", "9.5"),
             (2, ".82 / EM .882", ".85 / EM .882", "EM 8.7"),
         ):
-            found = recover(signal, filter=filter, loss="poisson", false_alarms=FALSE_ALARMS[filter == fitted], max_spikes=most)
+            false = FALSE_ALARMS[filter == fitted] if most is None else AT_MOST
+            found = recover(signal, filter=filter, loss="poisson", false_alarms=false, max_spikes=most)
             recall, precision, error = scored(signal, found)
             name = f"{filter.kind}, {'number unknown' if most is None else f'at most {most}'}"
             gap = max(channel.gap for channel in found.channels)

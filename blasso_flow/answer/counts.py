@@ -19,6 +19,7 @@ from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter
 from blasso_flow.flow.counts import empty, settled
 from blasso_flow.flow.joint import jacobian
+from blasso_flow.noise.discoveries import Discoveries
 from blasso_flow.noise.strength import StrengthChoice, StrengthRule
 from blasso_flow.problem.losses import POISSON
 from blasso_flow.problem.particles import Particles
@@ -47,21 +48,25 @@ def choose_count_strength(rule: StrengthRule, problem: Problem, background: Floa
     table = problem.filter
     exponent = bernstein_exponent(table, problem.domain, false_alarms)
     level = float(np.sqrt(2 * exponent))
+
+    def expected(u: float) -> float:
+        return float(false_alarms * np.exp(exponent - u * u / 2))
+
     if rule.kind == "absolute":
-        return StrengthChoice(rule.factor, f"given: {rule.factor:.6g}", level)
+        return StrengthChoice(rule.factor, f"given: {rule.factor:.6g}", level, expected)
     if rule.kind == "max":
         largest = largest_count_strength(problem)
         if not largest > 0:
-            return StrengthChoice(table.norm, "any: no strength leaves a spike", level)
+            return StrengthChoice(table.norm, "any: no strength leaves a spike", level, expected)
         words = f"{rule.factor:g} of {largest:.6g}, the smallest that leaves no spikes"
-        return StrengthChoice(rule.factor * largest, words, level)
+        return StrengthChoice(rule.factor * largest, words, level, expected)
     bound = _bernstein_bound(problem, background, exponent)
     times = "" if rule.factor == 1 else f"{rule.factor:g} times "
     words = (
         f"{times}Bernstein: (sqrt(2 b T) filter norm + T peak / 3) / b with T = {exponent:.3g} for {false_alarms:g} false "
         f"alarms, background b = {background.mean():.4g} a sample{'' if np.ptp(background) == 0 else ' in the mean'}"
     )
-    return StrengthChoice(rule.factor * bound, words, level)
+    return StrengthChoice(rule.factor * bound, words, level, expected)
 
 
 def _bernstein_bound(problem: Problem, background: FloatArray, exponent: float) -> float:
@@ -113,12 +118,19 @@ def background(problem: Problem) -> FloatArray:
 
 
 def refit_counts(
-    problem: Problem, position: FloatArray, weight: FloatArray, baseline: FloatArray, *, level: float, most: int | None = None
+    problem: Problem,
+    position: FloatArray,
+    weight: FloatArray,
+    baseline: FloatArray,
+    *,
+    level: float,
+    most: int | None = None,
+    share: Discoveries | None = None,
 ) -> Refit:
     """Largest likelihood on the support, pruned: spikes whose loss costs less than ``level``^2 of deviance go one by one.
 
     ``most`` keeps that many of those left at most, the most significant ones. Positions (K,) in samples, weights (K,),
-    baseline (B,).
+    baseline (B,). ``share`` raises the level until the share of false spikes that it states is kept.
     """
     area = problem.filter.response_bound * float(np.sqrt(problem.filter.taps))
     free = problem.with_strength(PENALTY_LEFT * area)
@@ -136,6 +148,10 @@ def refit_counts(
                 particles = without[int(np.argmin(increase[numbers]))]
                 break
         else:
+            higher = 0.0 if share is None else share.level(np.sqrt(np.maximum(increase, 0.0)))
+            if higher > level:
+                level = higher
+                continue
             if most is None or particles.position.size <= most:
                 break
             least = int(np.argmin(increase))
@@ -146,7 +162,7 @@ def refit_counts(
         objective = particles.objective(free)
         without = [_without(free, particles, number) for number in range(particles.position.size)]
         increase = np.array([2 * (other.objective(free) - objective) for other in without])
-    return _with_errors(free, particles, increase, significant(dropped.rows, 1.0))
+    return _with_errors(free, particles, increase, significant(dropped.rows, 1.0), level)
 
 
 def _by_significance(problem: Problem, particles: Particles) -> IntArray:
@@ -168,7 +184,7 @@ def _without(problem: Problem, particles: Particles, number: int) -> Particles:
     return settled(problem, start, ENOUGH)
 
 
-def _with_errors(problem: Problem, particles: Particles, increase: FloatArray, dropped: FloatArray) -> Refit:
+def _with_errors(problem: Problem, particles: Particles, increase: FloatArray, dropped: FloatArray, level: float) -> Refit:
     """Standard errors from the Fisher information, significances from what leaving a spike out costs, ``increase`` (K,)."""
     count = particles.weight.size
     covariance = _covariance(problem, particles)
@@ -176,7 +192,9 @@ def _with_errors(problem: Problem, particles: Particles, increase: FloatArray, d
     common = np.diag(covariance, 1)[count : max(2 * count - 1, count)]
     group = problem.geometry.groups(particles.position, errors[1], common, problem.filter.width)
     significance = np.sqrt(np.maximum(increase, 0.0))
-    return Refit(particles.position, particles.weight, particles.baseline, errors[1], errors[0], group, significance, dropped)
+    return Refit(
+        particles.position, particles.weight, particles.baseline, errors[1], errors[0], group, significance, dropped, level
+    )
 
 
 def _covariance(problem: Problem, particles: Particles) -> FloatArray:

@@ -6,7 +6,8 @@ fitted again. Positions in samples, weights in signal units; ``free`` is the pro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,26 +55,38 @@ class Dropped:
 
 @dataclass(frozen=True, eq=False)
 class Pruned:
-    """The particles that are left, what leaving each of them out costs, ``increase`` (K,), and their covariance."""
+    """The particles that are left, what leaving each of them out costs, ``increase`` (K,), their covariance, and the price."""
 
     particles: Particles
     increase: FloatArray
     covariance: LineCovariance | None
+    price: float
 
 
-def pruned(free: Problem, particles: Particles, price: float, most: int | None, gone: Dropped) -> Pruned:
+def pruned(
+    free: Problem,
+    particles: Particles,
+    price: float,
+    most: int | None,
+    gone: Dropped,
+    dearer: Callable[[FloatArray], float] = lambda increase: 0.0,
+) -> Pruned:
     """Settled particles without those whose increase is below ``price``, and then ``most`` of them at most.
 
     Where that takes more away, the least significant go, and on a short record those left are exchanged for others as long
     as the fit gets better. ``gone`` takes what is dropped.
+    ``dearer`` says what the price is for spikes of such increases (K,): where that is above ``price``, pruning goes on.
     """
     found = _pruned(free, particles, price, gone)
+    while (higher := dearer(found.increase)) > price:
+        price = higher
+        found = _pruned(free, found.particles, price, gone)
     if most is not None and found.particles.position.size > most:
         particles = _thinned(free, found.particles, most, gone)
         if _tests_whole(free, most):
             particles = _exchanged(free, particles, most, price)
         found = _pruned(free, particles, price, gone)
-    return found
+    return replace(found, price=price)
 
 
 def _pruned(free: Problem, particles: Particles, price: float, gone: Dropped) -> Pruned:
@@ -81,7 +94,7 @@ def _pruned(free: Problem, particles: Particles, price: float, gone: Dropped) ->
     tested, increase = np.zeros(count, dtype=np.bool_), np.full(count, np.nan)
     while True:
         if not particles.position.size:
-            return Pruned(particles, np.empty(0), None)
+            return Pruned(particles, np.empty(0), None, price)
         covariance = free.covariance(particles.position, nothing_fixed(particles.position.size))
         least = covariance.least_increase(particles.position, particles.weight, CLOSE * free.filter.width)
         doubtful = ~tested & (least < CLEAR * price)
@@ -98,7 +111,7 @@ def _pruned(free: Problem, particles: Particles, price: float, gone: Dropped) ->
         increase = np.where(tested, known, np.nan) if known.size == tested.size else np.full(tested.size, np.nan)
     asked = np.isnan(increase) & ((least < CLEAR * price) | ~_alone(free, particles.position))
     increase[asked] = _increases(free, particles, asked)
-    return Pruned(particles, np.where(np.isnan(increase), least, increase), covariance)
+    return Pruned(particles, np.where(np.isnan(increase), least, increase), covariance, price)
 
 
 def _alone(free: Problem, x: FloatArray) -> NDArray[np.bool_]:

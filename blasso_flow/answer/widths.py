@@ -78,7 +78,7 @@ def refit_widths(
         best = model.polished(model.fit(best))
         covariance, sd = _covariance(model, best, noise_known)
         increase, found = search.without(best, sd**2 * _worths(covariance, best.weight))
-    return _with_errors(model, best, covariance, sd, increase, start.dropped)
+    return _with_errors(model, best, covariance, sd, increase, start)
 
 
 def _check_size(problem: Problem, count: int) -> None:
@@ -226,7 +226,7 @@ def _worths(covariance: FloatArray, weight: FloatArray) -> FloatArray:
 
 
 def _with_errors(
-    model: PeakModel, peaks: Peaks, covariance: FloatArray, sd: float, increase: FloatArray, dropped: FloatArray
+    model: PeakModel, peaks: Peaks, covariance: FloatArray, sd: float, increase: FloatArray, start: Refit
 ) -> WidthRefit:
     count, problem, width = len(peaks), model.problem, model.filter.width
     limited = int(model.at_bounds(peaks)[count : 2 * count].sum())
@@ -243,7 +243,8 @@ def _with_errors(
         weight_errors=weight_errors,
         group=problem.geometry.groups(peaks.position, position_errors, common, widths),
         significance=np.sqrt(np.maximum(increase, 0.0)) / sd,
-        dropped=dropped,
+        dropped=start.dropped,
+        level=start.level,
         width=widths,
         width_errors=stretch_errors * width,
         model=fit,

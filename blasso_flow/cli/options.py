@@ -140,6 +140,12 @@ noise_kind_option = choice_option(
 false_alarms_option = click.option(
     "--false-alarms", type=float, default=0.05, show_default=True, help="Expected number of false spikes a channel."
 )
+false_discoveries_option = click.option(
+    "--false-discoveries",
+    type=float,
+    metavar="Q",
+    help="In place of --false-alarms: the share of false spikes among those found, as 0.1, for records with many.",
+)
 flow_options = combined(
     choice_option(
         "--method",

@@ -15,6 +15,7 @@ from blasso_flow.data.version import __version__
 # Command, module and function name are one (- is _ there); the summary is repeated here so that `--help` imports none of them.
 SUMMARIES = {
     "recover": "Recover the spikes of recordings, with a proof of optimality.",
+    "prune": "Draw another line between spikes and noise, without solving again.",
     "show": "Print a result: spikes, channels or the certified measure.",
     "plot": "Draw a result again.",
     "certify": "Check a result's proof by independent code.",

@@ -60,12 +60,15 @@ from blasso_flow.errors import BlassoFlowError, UnconvergedError, UnfitError, Us
     help="Penalty: auto (from noise and --false-alarms), 0.5auto, 0.05max, or a number.",
 )
 @options.false_alarms_option
+@options.false_discoveries_option
 @click.option("--tol", type=float, default=1e-6, show_default=True, help="Relative duality gap to prove.")
 @click.option("--tol-noise", type=float, default=0.5, show_default=True, help="Gap to prove in units of the noise variance.")
 @click.option("--max-rounds", type=int, default=60, show_default=True, help="Rounds of the solver before it gives up.")
 @options.flow_options
 @options.loss_option
-@click.option("--max-spikes", type=int, metavar="K", help="Keep the K most significant spikes of a channel in the refit.")
+@click.option(
+    "--max-spikes", type=int, metavar="K", help="Of the spikes that pruning leaves, keep the K most significant of a channel."
+)
 @click.option("--refit/--no-refit", default=True, show_default=True, help="Refit the spikes without penalty and prune them.")
 @click.option(
     "--refit-width", is_flag=True, help="Fit a width to every spike in the refit; the proof is about the filter as given."
@@ -121,7 +124,13 @@ def recover(
     into this folder, and prints a table of channels.
     """
     ctx = click.get_current_context()
-    explicit_plot = plot and ctx.get_parameter_source("plot") is click.core.ParameterSource.COMMANDLINE
+
+    def given(name: str) -> bool:
+        return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+    if settings["false_discoveries"] is not None and given("false_alarms"):
+        raise UsageError("--false-alarms and --false-discoveries exclude each other", mend="give one of them")
+    explicit_plot = plot and given("plot")
     if fail_fast and accept_unconverged:
         raise UsageError("--fail-fast and --accept-unconverged exclude each other", mend="give one of them")
     recordings = planned(signals, output, output_dir, plot_format if plot else "", force, resume)

@@ -25,24 +25,40 @@ DIRECT = 300_000_000  # products up to which a direct convolution is quicker tha
 
 @lru_cache(maxsize=64)
 def rice_level(false_alarms: float, length: float, correlation_length: float, signed: bool, periodic: bool = False) -> float:
-    """Level u that white noise crosses ``false_alarms`` times on average.
+    """Level u that white noise crosses ``false_alarms`` times on average; the arguments are those of `crossings`.
 
-    Phi(-u) + L / (2 pi l) exp(-u^2 / 2) = false alarms, both sides doubled when signed; l = ||phi|| / ||phi'||, L the
-    length of the domain. A periodic domain has no beginning to start above the level at, so no Phi(-u).
     Raises `UsageError` when there is no such level above 0.
+    """
+    return solve_level(crossings(length, correlation_length, periodic), false_alarms, signed)
+
+
+def crossings(length: float, correlation_length: float, periodic: bool = False) -> Callable[[float], float]:
+    """How often white noise exceeds a level u on average, on one side, as a function of u.
+
+    Phi(-u) + L / (2 pi l) exp(-u^2 / 2); l = ||phi|| / ||phi'||, L the length of the domain. A periodic domain has no beginning
+    to start above the level at, so no Phi(-u).
     """
     rate = length / (2 * math.pi * correlation_length)
 
     def expected(u: float) -> float:
         return (0.0 if periodic else upper_tail(u)) + rate * math.exp(-0.5 * u * u)
 
-    return solve_level(expected, false_alarms, signed)
+    return expected
 
 
 def rice_level_weighted(
     false_alarms: float, weights: FloatArray, filter: Filter, domain: tuple[float, float], signed: bool
 ) -> tuple[float, float]:
-    """Level u for sample weights (N,), 0 where missing, and the largest s(x); the strength is u sd max s.
+    """Level u for sample weights (N,), 0 where missing, and the largest s(x) of `weighted_crossings`."""
+    expected, largest = weighted_crossings(weights, filter, domain)
+    return (solve_level(expected, false_alarms, signed), largest) if largest else (1.0, 0.0)
+
+
+def weighted_crossings(
+    weights: FloatArray, filter: Filter, domain: tuple[float, float]
+) -> tuple[Callable[[float], float], float]:
+    """How often noise exceeds a level u, for sample weights (N,), 0 where missing; and the largest s(x): a strength is
+    u sd max s.
 
     With weights the noise in <W e, phi_x> has sd s(x) times the median sd, s(x)^2 = sum W phi_x^2. The level at x is then
     u(x) = u max s / s(x), and the expected number of false crossings the integral over the domain of the rate for a moving
@@ -54,7 +70,7 @@ def rice_level_weighted(
     step, square, mixed, slope = _weighted_norms(weights, filter, domain)
     largest = float(np.sqrt(square.max(initial=0.0)))
     if largest == 0.0:
-        return 1.0, 0.0
+        return lambda u: 0.0, 0.0
     seen = square > 1e-9 * largest**2
     square, mixed, slope = square[seen], mixed[seen], slope[seen]
     ratio = largest / np.sqrt(square)  # u(x) / u
@@ -68,7 +84,7 @@ def rice_level_weighted(
         rate = density * speed * (np.exp(-0.5 * drift**2) / math.sqrt(2 * math.pi) - drift * ndtr(-drift))
         return float(rate.sum()) * step + (0.0 if filter.period else upper_tail(u * first))
 
-    return solve_level(expected, false_alarms, signed), largest
+    return expected, largest
 
 
 def student_level(level: float, freedom: float) -> float:
@@ -80,6 +96,11 @@ def student_level(level: float, freedom: float) -> float:
     if not math.isfinite(freedom):
         return level
     return math.sqrt(freedom * math.expm1(min(level**2 / freedom, MOST_EXPONENT)))
+
+
+def normal_level(level: float, freedom: float) -> float:
+    """The level u, in true noise sd, of which ``level`` is the `student_level`."""
+    return math.sqrt(freedom * math.log1p(level**2 / freedom)) if math.isfinite(freedom) else level
 
 
 def upper_tail(level: float) -> float:

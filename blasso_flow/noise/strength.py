@@ -15,7 +15,7 @@ import numpy as np
 from blasso_flow.data.signals import FloatArray
 from blasso_flow.errors import UsageError
 from blasso_flow.filters import Filter
-from blasso_flow.noise.rice import rice_level, rice_level_weighted, student_level
+from blasso_flow.noise.rice import crossings, normal_level, rice_level, solve_level, student_level, weighted_crossings
 
 RULE_ALLOWED = "a number above 0, auto, a multiple such as 0.5auto, or a fraction such as 0.05max"
 
@@ -61,11 +61,15 @@ class StrengthRule:
 
 @dataclass(frozen=True)
 class StrengthChoice:
-    """The strength, a sentence on where it came from, and the Rice level u (in noise sd), which pruning uses too."""
+    """The strength, a sentence on where it came from, and the Rice level u (in noise sd), which pruning uses too.
+
+    ``expected`` is how many spikes noise alone makes of a significance above a level.
+    """
 
     strength: float
     rule: str
     level: float
+    expected: Callable[[float], float] = field(default=lambda level: 0.0, compare=False)
 
 
 def choose_strength(
@@ -95,24 +99,30 @@ def choose_strength(
     if filter.period:
         domain = (0.0, float(weights.size))
     if bool((weights == 1.0).all()) and domain[0] >= 0 and (filter.period or domain[1] <= weights.size - 1):
-        level = rice_level(false_alarms, domain[1] - domain[0], filter.norm / filter.norm1, not positive, bool(filter.period))
-        norm = filter.norm
+        shape = domain[1] - domain[0], filter.norm / filter.norm1
+        level = rice_level(false_alarms, *shape, not positive, bool(filter.period))
+        one_side, norm = crossings(*shape, bool(filter.period)), filter.norm
     else:
-        level, norm = rice_level_weighted(false_alarms, weights, filter, domain, not positive)
+        one_side, norm = weighted_crossings(weights, filter, domain)
+        level = solve_level(one_side, false_alarms, not positive) if norm else 1.0
     level = student_level(level, freedom)
+
+    def expected(u: float) -> float:
+        return (1 if positive else 2) * one_side(normal_level(u, freedom))
+
     if rule.kind == "absolute":
-        return StrengthChoice(rule.factor, f"given: {rule.factor:.6g}", level)
+        return StrengthChoice(rule.factor, f"given: {rule.factor:.6g}", level, expected)
     if rule.kind == "max":
         if strength_max is None:
             raise UsageError("a fraction of the largest strength needs the data", received=f"{rule.factor:g}max")
         largest = strength_max()
         if not largest > 0:  # nothing to recover at any strength: any positive one is right
-            return StrengthChoice(noise_sd * max(norm, filter.norm), "any: no strength leaves a spike", level)
+            return StrengthChoice(noise_sd * max(norm, filter.norm), "any: no strength leaves a spike", level, expected)
         return StrengthChoice(
-            rule.factor * largest, f"{rule.factor:g} of {largest:.6g}, the smallest that leaves no spikes", level
+            rule.factor * largest, f"{rule.factor:g} of {largest:.6g}, the smallest that leaves no spikes", level, expected
         )
     times = "" if rule.factor == 1 else f"{rule.factor:g} times "
     words = f"{times}{level:.4g} noise sd x filter norm: {false_alarms:g} false crossings expected (Rice)"
     if np.isfinite(freedom):
         words += f", the sd known to {1 / np.sqrt(2 * freedom):.1%}"
-    return StrengthChoice(rule.factor * level * noise_sd * (norm or filter.norm), words, level)
+    return StrengthChoice(rule.factor * level * noise_sd * (norm or filter.norm), words, level, expected)

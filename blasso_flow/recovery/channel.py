@@ -8,32 +8,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
 from blasso_flow import filters, threads
-from blasso_flow.answer.peaks import NARROWEST, STRETCHES
-from blasso_flow.answer.refit import Refit
-from blasso_flow.answer.widths import WidthRefit
-from blasso_flow.data.reports import ChannelReport, Paths, Section, Status, Verdict
+from blasso_flow.data.reports import ChannelReport, Paths, Section, Status
 from blasso_flow.data.results import ChannelRecovery, Fit
 from blasso_flow.data.signals import Axis, FilterDescription, FloatArray, Signal
-from blasso_flow.data.spikes import Candidates, Optimum, Spikes
+from blasso_flow.data.spikes import Optimum, Spikes
 from blasso_flow.errors import BlassoFlowError, UsageError
 from blasso_flow.filters import Filter
-from blasso_flow.filters.prewhitened import whitened_samples
 from blasso_flow.filters.stretched import check_stretch
 from blasso_flow.problem import baselines
 from blasso_flow.problem.parts import PartedProblem
-from blasso_flow.problem.problem import Problem
-from blasso_flow.problem.sums import combined
 from blasso_flow.problem.width_law import WidthLaw
 from blasso_flow.recovery.own_rate import at_own_rate, likeliest
-from blasso_flow.recovery.posing import posed, seen
-from blasso_flow.recovery.routes import ChannelSolution, OnRow, solve_as_counts, solve_squared
+from blasso_flow.recovery.posing import seen
+from blasso_flow.recovery.report import answered
+from blasso_flow.recovery.routes import OnRow, solve_as_counts, solve_squared
 from blasso_flow.recovery.settings import CONSTANT, Settings
-from blasso_flow.recovery.verdict import Evidence, verdict_on
 
 PROVEN = ("status", "message", "objective", "dual_value", "gap", "gap_noise", "violation", "rounds", "baseline", "trace")
 
@@ -65,7 +58,7 @@ def recover_channel(
     """
     begun = perf_counter()
     if np.isnan(channel.values).all():
-        return _nothing(channel.values, Status.ALL_MISSING, "every sample is missing", begun)
+        return nothing(channel.values, Status.ALL_MISSING, "every sample is missing", begun)
     try:
         with threads.using(settings.threads):
             ways, notes = at_own_rate(channel, filter, settings)
@@ -78,12 +71,12 @@ def recover_channel(
     except UsageError:
         raise
     except (BlassoFlowError, ArithmeticError, np.linalg.LinAlgError) as error:
-        return _nothing(channel.values, Status.FAILED, str(error), begun)
+        return nothing(channel.values, Status.FAILED, str(error), begun)
 
 
 def failed_channel(samples: int, message: str) -> ChannelRecovery:
     """What is reported of a channel whose samples could not be had."""
-    return _nothing(np.full(samples, np.nan), Status.FAILED, message, perf_counter())
+    return nothing(np.full(samples, np.nan), Status.FAILED, message, perf_counter())
 
 
 def _recovered(
@@ -100,52 +93,43 @@ def _recovered(
 
         route = solve_in_sections
     solved = route(channel, filter, settings, on_row)
-    problem, solution, answer = solved.problem, solved.solution, solved.answer
+    problem, solution = solved.problem, solved.solution
+    assert solution is not None
     record = problem.record
-    fit = _fit(solved, channel, filter)
-    widths = answer if isinstance(answer, WidthRefit) else None
     sections = problem.sections if isinstance(problem, PartedProblem) else ()
     flow = settings.flow()
+    found = answered(solved, channel, filter, number, removed)
     notes = (
         *solved.noise.notes,
         *(flow.notes(record) if flow is not None else ()),
         *_axis_notes(recorded.axis, settings),
         *_baseline_notes(asked, solved.settings),
         *_section_notes(sections, channel, settings),
-        *(_width_notes(widths) if widths is not None else ()),
+        *found.report.notes,
     )
-    fit_verdict, reasons = judgement(solved, channel, filter, fit)
-    if removed.any():
-        fit = Fit(model=fit.model + removed, residual=fit.residual, baseline=fit.baseline + removed)
-    return ChannelRecovery(
-        spikes=_spikes(answer, channel, number),
+    return replace(
+        found,
         optimum=Optimum(
             channel=np.full(solution.position.size, number, dtype=np.int64),
             position=recorded.axis.from_samples(solution.position),
             weight=solution.weight,
             eta=solution.eta,
         ),
-        report=ChannelReport(
+        report=replace(
+            found.report,
             **{name: getattr(solution, name) for name in PROVEN},
-            fit=fit_verdict,
-            fit_reasons=reasons,
             strength=problem.strength,
             strength_rule=solved.strength.rule,
             noise_sd=record.noise_sd,
             noise_rule=solved.noise.rule,
             whitener=solved.noise.whitener,
             noise_freedom=solved.noise.freedom,
-            level=solved.strength.level if settings.refit else np.nan,
-            refit_baseline=answer.baseline,
             seconds=perf_counter() - begun,
             notes=notes,
             baseline_rule="" if solved.settings.baseline == settings.baseline else str(solved.settings.baseline),
             paths=in_axis_units(solution.paths, recorded.axis),
             sections=sections,
-            **_width_report(widths),
         ),
-        fit=fit,
-        candidates=_candidates(answer, channel, number),
     )
 
 
@@ -189,92 +173,8 @@ def _section_notes(sections: Sequence[Section], channel: Signal, settings: Setti
     )
 
 
-def _width_notes(answer: WidthRefit) -> tuple[str, ...]:
-    notes = ["widths were fitted after the proof, which is about the filter as given"]
-    if np.isfinite(answer.rate):
-        error = f" +- {answer.rate_error:.2g}" if np.isfinite(answer.rate_error) else ""
-        notes.append(f"the baseline of the refit with widths decays at {answer.rate:.6g}{error} per axis unit")
-    if answer.limited:
-        low, high = STRETCHES
-        notes.append(f"a width ended at the limit of {low:g} or {high:g} times the filter's, or at {NARROWEST:g} samples")
-    return tuple(notes)
-
-
-def _width_report(answer: WidthRefit | None) -> dict[str, Any]:
-    if answer is None:
-        return {}
-    rule = f"exp:rate={answer.rate!r}" if np.isfinite(answer.rate) else ""
-    return {"refit_noise_sd": answer.noise_sd, "refit_baseline_rule": rule, "refit_rate_error": answer.rate_error}
-
-
-def _spikes(answer: Refit, channel: Signal, number: int) -> Spikes:
-    spacing = channel.axis.spacing_at(answer.position)
-    return Spikes(
-        channel=np.full(answer.position.size, number, dtype=np.int64),
-        position=channel.axis.from_samples(answer.position),
-        position_errors=answer.position_errors * spacing,
-        weight=answer.weight,
-        weight_errors=answer.weight_errors,
-        group=answer.group,
-        significance=answer.significance,
-        width=answer.width * spacing if isinstance(answer, WidthRefit) else None,
-        width_errors=answer.width_errors * spacing if isinstance(answer, WidthRefit) else None,
-    )
-
-
-def _candidates(answer: Refit, channel: Signal, number: int) -> Candidates:
-    """Those that were dropped and those that stay, in the order of their positions."""
-    kept = np.stack([answer.position, answer.weight, answer.significance])
-    position, weight, significance = np.concatenate([answer.dropped, kept], axis=1)
-    stays = np.repeat(np.array([0, 1], dtype=np.int64), [answer.dropped.shape[1], kept.shape[1]])
-    order = np.argsort(position, kind="stable")
-    return Candidates(
-        channel=np.full(position.size, number, dtype=np.int64),
-        position=channel.axis.from_samples(position[order]),
-        weight=weight[order],
-        significance=significance[order],
-        kept=stays[order],
-    )
-
-
-def _fit(solved: ChannelSolution, channel: Signal, filter: Filter) -> Fit:
-    """The answer's curves on the record, as it was recorded: where noise was whitened, not the whitened ones."""
-    problem, answer = solved.problem, solved.answer
-    if isinstance(answer, WidthRefit):
-        return Fit(model=answer.model, residual=channel.values - answer.model, baseline=answer.baseline_curve)
-    if solved.noise.whitener.size:
-        problem = posed(channel, filter, solved.settings, replace(solved.noise, whitener=np.empty(0)))
-    baseline = combined(answer.baseline, problem.record.baseline.T)
-    model = problem.record.unpadded(problem.model(answer.position, answer.weight)) + baseline
-    return Fit(model=model, residual=channel.values - model, baseline=baseline)
-
-
-def judgement(solved: ChannelSolution, channel: Signal, filter: Filter, fit: Fit) -> tuple[Verdict, tuple[str, ...]]:
-    """The verdict on the model, and its reasons."""
-    record, whole = solved.problem.record, solved.problem
-    if record.loss.counts:
-        expected = np.sqrt(np.maximum(fit.model, 1e-300))
-        residual = np.where(record.present & (fit.model > 0), fit.residual / expected, np.nan)
-    else:
-        left = whitened_samples(np.where(record.present, fit.residual, np.nan), record.filter.whitener, filter.period > 0)
-        residual = np.sqrt(record.sample_weights) * left / record.noise_sd
-        residual = np.where(record.sample_weights > 0, residual, np.nan)
-    plain = isinstance(whole, Problem) and not record.loss.counts and not isinstance(solved.answer, WidthRefit)
-    return verdict_on(
-        Evidence(
-            residual=residual,
-            problem=record if plain and np.isfinite(record.noise_sd) else None,
-            answer=solved.answer,
-            filter=filter,
-            values=channel.values,
-            signal=fit.model - fit.baseline,
-            freedom=solved.noise.freedom,
-            hints=solved.hints,
-        )
-    )
-
-
-def _nothing(values: FloatArray, status: Status, message: str, begun: float) -> ChannelRecovery:
+def nothing(values: FloatArray, status: Status, message: str, begun: float) -> ChannelRecovery:
+    """What is reported of a channel with these values (N,) that has no answer."""
     curve = np.full(values.shape, np.nan)
     report = ChannelReport(status, message, seconds=perf_counter() - begun)
     return ChannelRecovery(Spikes.empty(), Optimum.empty(), report, Fit(curve, curve, curve))

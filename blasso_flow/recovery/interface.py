@@ -20,7 +20,7 @@ from blasso_flow.problem.baselines import Baseline
 from blasso_flow.problem.problem import Problem
 from blasso_flow.recovery.channel import in_axis_units, recover_channel, tabulated
 from blasso_flow.recovery.routes import OnRound
-from blasso_flow.recovery.settings import Settings
+from blasso_flow.recovery.settings import FALSE_ALARMS, Settings
 
 
 def recover(
@@ -35,7 +35,8 @@ def recover(
     noise: str = "auto",
     noise_sd: float | None = None,
     strength: StrengthRule | str | float = "auto",
-    false_alarms: float = 0.05,
+    false_alarms: float = FALSE_ALARMS,
+    false_discoveries: float | None = None,
     tol: float = TOLERANCE,
     tol_noise: float = TOLERANCE_NOISE,
     max_rounds: int = MAX_ROUNDS,
@@ -77,6 +78,7 @@ def recover(
     noise_sd : of a sample, in its units; None for the signal's own, else it is estimated.
     strength : lambda as a number (signal units times the filter's norm), "auto" (from the noise), "0.5auto" or "0.05max".
     false_alarms : spikes that noise alone may make a channel, on average.
+    false_discoveries : in place of it, the share of false ones among the spikes found, on average.
     tol, tol_noise : the gap that is to be proven, relative to the objective, (J - D) / J, and in noise variances.
     max_rounds : of the default method, at most.
     refit : least squares on the spikes' support, pruned, with standard errors; else the certified optimum is the answer.

@@ -98,11 +98,16 @@ def likeliest(tried: list[tuple[OwnRate, ChannelRecovery]], channel: Signal) -> 
         first_sample=found.first,
         sample_exposure=way.exposure,
     )
+    return replace(on_files_axis(done, channel, found), report=report)
+
+
+def on_files_axis(done: ChannelRecovery, channel: Signal, found: Interpolation) -> ChannelRecovery:
+    """The recovery of slower samples with curves at the samples of the file's channel."""
     place = found.places(channel.values.size)
     at = np.arange(channel.values.size, dtype=np.float64)
     residual, model, baseline = (_between(at, place, curve) for curve in (done.fit.residual, done.fit.model, done.fit.baseline))
     model = np.where(np.isnan(channel.values), model, channel.values - residual)
-    return replace(done, report=report, fit=Fit(model=model, residual=channel.values - model, baseline=baseline))
+    return replace(done, fit=Fit(model=model, residual=channel.values - model, baseline=baseline))
 
 
 def sentence(found: Interpolation, channel: Signal) -> str:

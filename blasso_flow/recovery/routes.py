@@ -13,9 +13,10 @@ import numpy as np
 from blasso_flow.answer.hints import Hints
 from blasso_flow.answer.refit import Refit, refit
 from blasso_flow.data.reports import TraceRow
-from blasso_flow.data.signals import Signal
+from blasso_flow.data.signals import FloatArray, Signal
 from blasso_flow.filters import Filter
 from blasso_flow.flow import Solution, solve
+from blasso_flow.noise.discoveries import Discoveries
 from blasso_flow.noise.level import NoiseEstimate, estimate_from_residual
 from blasso_flow.noise.strength import StrengthChoice, StrengthRule
 from blasso_flow.problem import baselines
@@ -29,6 +30,10 @@ from blasso_flow.recovery.settings import AUTO, Settings
 RATES = 8  # first guesses of an exponential baseline's rate
 RATE_TOLERANCE = 1e-5  # of the solves that fit it
 SLOWEST_DECAY = 0.1  # of a time constant over the record
+LOOSE = 2.0  # times the false spikes that are to stay: false alarms of a solve whose candidates are to be judged
+FIRST_GUESS = 10  # spikes
+ENOUGH = 1.25  # times its false alarms, a solve need not be repeated for
+MOST_FALSE = 0.25  # of the maxima of noise, whatever their height: more candidates are fits of noise to noise
 
 OnRound = Callable[[int, TraceRow], None]  # of the channel with this number
 OnRow = Callable[[TraceRow], None]
@@ -36,13 +41,16 @@ OnRow = Callable[[TraceRow], None]
 
 @dataclass(frozen=True)
 class ChannelSolution:
-    """What a route found: the settings it used (a fitted baseline's rate filled in), and each step's outcome."""
+    """What a route found: the settings it used (a fitted baseline's rate filled in), and each step's outcome.
+
+    There is no ``solution`` where a stored optimum was pruned again.
+    """
 
     settings: Settings
     noise: NoiseEstimate
     problem: Problem | PartedProblem
     strength: StrengthChoice
-    solution: Solution
+    solution: Solution | None
     answer: Refit
     hints: Hints | None = None
 
@@ -82,21 +90,63 @@ def _certified(
     channel: Signal, filter: Filter, asked: Settings, settings: Settings, noise: NoiseEstimate, on_round: OnRow | None
 ) -> ChannelSolution:
     """The certified optimum with this noise and baseline, and its refit."""
-    problem, strength = posed_problem(channel, filter, settings, noise)
-    solution = solve(problem, settings.flow() or settings.method, **settings.stop, on_round=on_round)
-    answer = unchanged(solution)
-    if settings.refit:
-        most = None if settings.refit_width else settings.max_spikes  # merging comes before counting
-        answer = refit(problem, solution.position, solution.weight, solution.baseline, level=strength.level, most=most)
+    estimated = settings.noise_sd is None and channel.noise_sd is None
+
+    def solved(loose: Settings) -> ChannelSolution:
+        problem, strength = posed_problem(channel, filter, loose, noise)
+        solution = solve(problem, settings.flow() or settings.method, **settings.stop, on_round=on_round)
+        answer = unchanged(solution.position, solution.weight, solution.baseline)
+        if settings.refit:
+            fitted = asked.baseline.fits_rate
+            answer = refit_squared(problem, answer, settings, strength, noise_known=not estimated, rate_fitted=fitted)
+        return ChannelSolution(settings, noise, problem, strength, solution, answer)
+
+    return loosened(settings, solved, lambda: posed_problem(channel, filter, settings, noise)[1])
+
+
+def refit_squared(
+    problem: Problem, optimum: Refit, settings: Settings, strength: StrengthChoice, *, noise_known: bool, rate_fitted: bool
+) -> Refit:
+    """The answer by least squares on the optimum's support, pruned as the settings say, with widths where they ask for them.
+
+    ``rate_fitted`` is whether the rate of the settings' exponential baseline is one that was fitted.
+    """
+    most = None if settings.refit_width else settings.max_spikes  # merging comes before counting
+    support = optimum.position, optimum.weight, optimum.baseline
+    share = discoveries(settings, strength)
+    answer = refit(problem, *support, level=strength.level, most=most, share=share)
     if settings.refit_width:
         from blasso_flow.answer.widths import refit_widths
 
-        estimated = settings.noise_sd is None and channel.noise_sd is None
-        rate = settings.baseline.parameters["rate"] if asked.baseline.fits_rate else None
-        answer = refit_widths(
-            problem, answer, level=strength.level, noise_known=not estimated, rate=rate, most=settings.max_spikes
-        )
-    return ChannelSolution(settings, noise, problem, strength, solution, answer)
+        rate = settings.baseline.parameters["rate"] if rate_fitted else None
+        answer = refit_widths(problem, answer, level=answer.level, noise_known=noise_known, rate=rate, most=settings.max_spikes)
+    return answer
+
+
+def discoveries(settings: Settings, strength: StrengthChoice) -> Discoveries | None:
+    """The share of false spikes that pruning is to keep to, None where their number decides."""
+    return None if settings.false_discoveries is None else Discoveries(settings.false_discoveries, strength.expected)
+
+
+def loosened(
+    settings: Settings, solved: Callable[[Settings], ChannelSolution], strict: Callable[[], StrengthChoice]
+) -> ChannelSolution:
+    """One solve, or where a share of false spikes is asked for, solves with false alarms enough for all its candidates.
+
+    Their number follows from that of the spikes found, at first from a guess. ``solved`` takes settings with other false alarms,
+    ``strict`` gives the strength for the settings as they are.
+    """
+    share = settings.false_discoveries
+    if share is None:
+        return solved(settings)
+    most = MOST_FALSE * strict().expected(0.0)
+    false = min(LOOSE * share * FIRST_GUESS, most) if settings.strength.kind == "auto" else most
+    while True:
+        found = solved(replace(settings, false_alarms=false, false_discoveries=None))
+        wanted = min(LOOSE * share * found.answer.position.size, most)
+        if wanted <= ENOUGH * false:
+            return found
+        false = wanted
 
 
 def solve_as_counts(channel: Signal, filter: Filter, settings: Settings, on_round: OnRow | None) -> ChannelSolution:
@@ -104,24 +154,39 @@ def solve_as_counts(channel: Signal, filter: Filter, settings: Settings, on_roun
 
     The settings come back with the baseline in columns that are nowhere negative.
     """
-    from blasso_flow.answer.counts import background, choose_count_strength, refit_counts
+    from blasso_flow.answer.counts import background, choose_count_strength
 
     settings = replace(settings, baseline=baselines.for_counts(settings.baseline))
     draft = posed(channel, filter, settings, NoiseEstimate(1.0, "counts"))
     expected = background(draft)
-    strength = choose_count_strength(settings.strength, draft, expected, settings.false_alarms)
     noise = NoiseEstimate(
         float(np.sqrt(expected.mean())),
         "Poisson: square root of the mean count",
         ("objective, gap and proof are those of the Poisson likelihood",),
     )
-    problem = replace(draft.with_strength(strength.strength), noise_sd=noise.sd)
-    solution = solve(problem, **settings.stop, on_round=on_round)
-    answer = unchanged(solution)
-    if settings.refit:
-        support = solution.position, solution.weight, solution.baseline
-        answer = refit_counts(problem, *support, level=strength.level, most=settings.max_spikes)
-    return ChannelSolution(settings, noise, problem, strength, solution, answer)
+
+    def chosen(loose: Settings) -> StrengthChoice:
+        return choose_count_strength(settings.strength, draft, expected, loose.false_alarms)
+
+    def solved(loose: Settings) -> ChannelSolution:
+        strength = chosen(loose)
+        problem = replace(draft.with_strength(strength.strength), noise_sd=noise.sd)
+        solution = solve(problem, **settings.stop, on_round=on_round)
+        answer = unchanged(solution.position, solution.weight, solution.baseline)
+        if settings.refit:
+            answer = refit_as_counts(problem, answer, settings, strength)
+        return ChannelSolution(settings, noise, problem, strength, solution, answer)
+
+    return loosened(settings, solved, lambda: chosen(settings))
+
+
+def refit_as_counts(problem: Problem, optimum: Refit, settings: Settings, strength: StrengthChoice) -> Refit:
+    """The answer of largest likelihood on the optimum's support, pruned as the settings say."""
+    from blasso_flow.answer.counts import refit_counts
+
+    support = optimum.position, optimum.weight, optimum.baseline
+    share = discoveries(settings, strength)
+    return refit_counts(problem, *support, level=strength.level, most=settings.max_spikes, share=share)
 
 
 def noise_behind_signal(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEstimate) -> NoiseEstimate:
@@ -169,8 +234,8 @@ def with_fitted_rate(channel: Signal, filter: Filter, settings: Settings, noise:
     return with_rate(float(found.x))
 
 
-def unchanged(solution: Solution) -> Refit:
-    """The optimum as the answer: no errors and no significances are known, every spike stands alone."""
-    count = solution.position.size
+def unchanged(position: FloatArray, weight: FloatArray, baseline: FloatArray) -> Refit:
+    """An optimum (K,), (K,), (B,) as the answer: no errors and no significances are known, every spike stands alone."""
+    count = position.size
     unknown, alone = np.full(count, np.nan), np.arange(count, dtype=np.int64)
-    return Refit(solution.position, solution.weight, solution.baseline, unknown, unknown, alone, unknown, np.empty((3, 0)))
+    return Refit(position, weight, baseline, unknown, unknown, alone, unknown, np.empty((3, 0)), np.nan)

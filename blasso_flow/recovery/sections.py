@@ -42,34 +42,34 @@ def solve_in_sections(channel: Signal, filter: Filter, settings: Settings, on_ro
     draft = Problem.from_signal(channel, filter, strength=1.0, noise_sd=1.0, baseline="none", margin=settings.margin)
     low, high = draft.domain
     parts = cut(channel.axis, law, (int(low), int(high)))
-    tables = _tables(parts, filter, channel)
+    tables = tables_of(parts, filter, channel)
     narrowest = min(tables, key=lambda table: table.width)
     noise = channel_noise(channel, narrowest, settings)
     if noise.hides_from_differences(narrowest):
-        problem = _problem(channel, parts, tables, replace(settings, strength=AUTO), noise)[0]
+        problem = posed_in_sections(channel, parts, tables, replace(settings, strength=AUTO), noise)[0]
         first = solve(problem, tol=FIRST_FIT_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds)
         record = problem.record
         left = -record.unpadded(record.residual_of(problem.model(first.position, first.weight), first.baseline))
         left = np.where(np.isfinite(channel.values), left, np.nan)
         noise = estimate_from_residual(left, noise, parameters=2 * first.position.size)
-    problem, _, _ = _problem(channel, parts, tables, settings, noise)
+    problem, _, _ = posed_in_sections(channel, parts, tables, settings, noise)
     loose = solve(problem, tol=LOOSE_TOLERANCE, tol_noise=np.inf, max_rounds=settings.max_rounds)
     parts = move_cuts(parts, loose.position, channel.axis, law)
-    problem, rule, levels = _problem(channel, parts, _tables(parts, filter, channel), settings, noise)
+    problem, rule, levels = posed_in_sections(channel, parts, tables_of(parts, filter, channel), settings, noise)
     solution = solve(problem, **settings.stop, start=(loose.position, loose.weight), on_round=on_round)
-    answer = unchanged(solution)
+    answer = unchanged(solution.position, solution.weight, solution.baseline)
     if settings.refit:
-        answer = _refit(problem, answer, levels, settings.max_spikes)
+        answer = refit_in_sections(problem, replace(answer, level=rule.level), levels, settings.max_spikes)
     return ChannelSolution(settings, noise, problem, rule, solution, answer)
 
 
-def _tables(parts: Sequence[Section], filter: Filter, channel: Signal) -> list[Filter]:
+def tables_of(parts: Sequence[Section], filter: Filter, channel: Signal) -> list[Filter]:
     middles = (float(channel.axis.spacing_at((part.first + part.last) / 2)) for part in parts)
     at_median = [part.sd * (channel.axis.spacing / spacing) for part, spacing in zip(parts, middles, strict=True)]
     return [gaussian_like(filter, sd, channel.axis) for sd in at_median]
 
 
-def _problem(
+def posed_in_sections(
     channel: Signal, parts: Sequence[Section], tables: Sequence[Filter], settings: Settings, noise: NoiseEstimate
 ) -> tuple[PartedProblem, StrengthChoice, list[float]]:
     """The problem with a strength in every section, how that of the middle one was chosen, and the sections' Rice levels."""
@@ -116,7 +116,7 @@ def _largest(draft: PartedProblem, strengths: FloatArray) -> float:
     return float((bounds / strengths).max()) or 1.0
 
 
-def _refit(problem: PartedProblem, answer: Refit, levels: Sequence[float], most: int | None) -> Refit:
+def refit_in_sections(problem: PartedProblem, answer: Refit, levels: Sequence[float], most: int | None) -> Refit:
     """Refit and prune section after section, the others frozen, until they agree; then keep the ``most`` significant."""
     answer = _refit_passes(problem, answer, levels)
     while most is not None and answer.position.size > most:
@@ -161,4 +161,4 @@ def _refit_pass(problem: PartedProblem, answer: Refit, levels: Sequence[float]) 
     if not done:
         return answer
     own = {name: np.concatenate([getattr(part, name) for part in done]) for name in COLUMNS}
-    return Refit(baseline=baseline, dropped=np.concatenate(dropped, axis=1), **own)
+    return Refit(baseline=baseline, dropped=np.concatenate(dropped, axis=1), level=answer.level, **own)

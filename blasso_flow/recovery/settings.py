@@ -21,6 +21,7 @@ from blasso_flow.problem import baselines
 from blasso_flow.problem.baselines import Baseline
 from blasso_flow.problem.losses import LOSSES
 
+FALSE_ALARMS = 0.05  # spikes a channel
 CONSTANT, AUTO = baselines.parse("const"), StrengthRule.parse("auto")
 ANY_BASELINE = baselines.parse("auto")
 AUTO_RATE, AS_GIVEN = "auto", "as-given"
@@ -49,7 +50,8 @@ class Settings:
     noise: str = "auto"
     noise_sd: float | None = None
     strength: StrengthRule = AUTO
-    false_alarms: float = 0.05
+    false_alarms: float = FALSE_ALARMS
+    false_discoveries: float | None = None
     tol: float = TOLERANCE
     tol_noise: float = TOLERANCE_NOISE
     max_rounds: int = MAX_ROUNDS
@@ -81,6 +83,7 @@ class Settings:
             raise UsageError("noise_sd is out of range", received=self.noise_sd, allowed="a finite number above 0")
         self._check_noise()
         self._check_rate()
+        self._check_discoveries()
         self._check_counts()
         self._check_widths()
         self._check_method()
@@ -146,6 +149,23 @@ class Settings:
             raise UsageError("sampling_rate cannot be used", received=rate, allowed=allowed)
         if rate not in {AUTO_RATE, AS_GIVEN}:
             object.__setattr__(self, "sampling_rate", float(rate))
+
+    def _check_discoveries(self) -> None:
+        share = self.false_discoveries
+        if share is None:
+            return
+        if not 0 < share < 1:
+            raise UsageError("false_discoveries is out of range", received=share, allowed="a share above 0 and below 1")
+        if self.false_alarms != FALSE_ALARMS:
+            raise UsageError("`false_alarms=` and `false_discoveries=` exclude each other", mend="give one of them")
+        if not self.refit:
+            raise UsageError("false_discoveries is kept by the refit", received="`refit=False`", mend="leave out `refit=False`")
+        if self.width_law is not None:
+            raise UsageError(
+                "a width law has a level in every section",
+                received="`width_law=, false_discoveries=`",
+                mend="give `false_alarms=`",
+            )
 
     def _check_counts(self) -> None:
         if self.loss not in LOSSES:
