@@ -30,7 +30,6 @@ CONDITIONS = {
     "interpolated": "where samples were interpolated from slower ones",
     "particles": "with `--save-particles`",
     "sections": "with `--width-law`",
-    "noise_order": "of coloured noise",
     "curve": "with `--save-fit`",
     "rate": "with `--rate`",
     "": "",
