@@ -25,7 +25,7 @@ from blasso_flow.problem.geometry import Line, geometry_of
 from blasso_flow.problem.geometry.covariance import LineCovariance
 from blasso_flow.problem.geometry.line import Known
 from blasso_flow.problem.losses import LOSSES, Poisson, Squared
-from blasso_flow.problem.whitening import Whitening, whitening
+from blasso_flow.problem.whitening import Whitening, weighed, whitening
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,23 +85,14 @@ class Problem:
         if not (np.isfinite(strength) and strength > 0):
             raise UsageError("strength is out of range", received=strength, allowed="a finite number above 0")
         present = np.isfinite(channel.values)
-        sd_of_samples = channel.noise_sd if noise_sd is None else noise_sd
         baseline = baselines.parse(baseline).settled
         baselines.check_length(baseline, filter.length)
-        weights = present.astype(np.float64)
-        sd = np.nan
-        if isinstance(sd_of_samples, np.ndarray):
-            if present.any() and not LOSSES[loss].counts:
-                sd = float(np.median(sd_of_samples[present]))
-                weights[present] = (sd / sd_of_samples[present]) ** 2
-        elif sd_of_samples is not None:
-            sd = float(sd_of_samples)
+        sd, weights = weighed(channel.noise_sd if noise_sd is None else noise_sd, present, LOSSES[loss].counts)
         whole = whole_margin(margin, channel.axis, filter)
+        filter = prewhitened(filter, np.empty(0) if whitener is None else whitener)
         values = channel.values - baselines.removed(baseline, channel.values, channel.axis)
-        if whitener is not None and whitener.size:
-            filter = prewhitened(filter, whitener)
-            values = whitened_samples(values, whitener, filter.period > 0)
-            weights[np.isnan(values)] = 0.0
+        values = whitened_samples(values, filter.whitener, filter.period > 0)
+        weights[np.isnan(values)] = 0.0
         geometry = geometry_of(filter, channel.values.size, whole)
         prepared = whitening(weights, baseline, channel.axis, present, geometry.padding, filter.whitener, filter.period > 0)
         problem = cls(

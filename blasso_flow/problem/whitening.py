@@ -82,6 +82,18 @@ class Whitening:
         return np.ascontiguousarray(np.linalg.qr(columns[columns.any(axis=1)].T)[0].T)
 
 
+def weighed(sd: float | FloatArray | None, present: NDArray[np.bool_], counts: bool) -> tuple[float, FloatArray]:
+    """The sd of a sample of weight 1, NaN when unknown, and the weights (N,): (median sd / sd)^2 where each has a sd."""
+    weights = present.astype(np.float64)
+    if not isinstance(sd, np.ndarray):
+        return np.nan if sd is None else float(sd), weights
+    if counts or not present.any():
+        return np.nan, weights
+    median = float(np.median(sd[present]))
+    weights[present] = (median / sd[present]) ** 2
+    return median, weights
+
+
 def whitening(
     weights: FloatArray,
     baseline: Baseline,
