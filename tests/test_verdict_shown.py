@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import run
+from command import ROOT, run
 
 import blasso_flow as bf
 from blasso_flow import read_result, write_result, write_signal
@@ -157,3 +157,24 @@ def test_the_result_of_a_failed_channel_has_no_verdict(here: Path) -> None:
     assert recovery.channels[0].status is Status.ALL_MISSING
     write_result(recovery, "missing.h5")
     assert read_result("missing.h5").recovery.verdict is Verdict.UNKNOWN
+
+
+def test_the_document_names_every_reason() -> None:
+    text = (ROOT / "docs" / "verdict.md").read_text()
+    source = (ROOT / "blasso_flow" / "recovery" / "verdict.py").read_text()
+    for words in (
+        "the residual is not white (rho ",
+        "times larger where spikes are",
+        "explains it better",
+        "fewer spikes explain it as well",
+        "a slow curve beside the spikes explains it better: drift",
+        "drift below ",
+        "times the noise sd",
+        "the residual is only ",
+        "far outside the noise",
+        "piled up at the largest value: saturation",
+        "of the spikes have a neighbour within two widths",
+        "too few samples to judge the fit",
+    ):
+        assert words in source
+        assert words in text
