@@ -334,9 +334,15 @@ def test_the_title_says_what_is_wrong_with_the_model(status: Status, fit: Verdic
 def test_a_long_verdict_leaves_the_panels_beside_it_alone() -> None:
     reasons = tuple(f"the residual is {number} times larger where spikes are: the filter's shape" for number in range(2, 9))
     figure = plots.draw_recovery(replace(example(), channels=[report(fit=Verdict.WRONG, fit_reasons=reasons)]))
+    assert "the error bars are too small" in texts(figure).replace("\n", " ")
     facts = next(ax for ax in figure.axes if "Fit of the model" in [text.get_text() for text in ax.texts])
     assert min(text.get_window_extent().y0 for text in facts.texts) > facts.get_window_extent().y0 - 1
     assert figure.texts[0].get_window_extent().x1 < figure.bbox.x1
+    wide = "a_long_name_of_a_recording_for_a_test.h5: 10 spikes, optimality proven, but the model is wrong: the residual is not"
+    for text in (wide, f"{wide} white (rho 0.42)", 20 * "model "):
+        figure = style.new_figure(style.WIDTH, 8.0)
+        style.headline(figure, text)
+        assert 0.7 * figure.bbox.x1 < figure.texts[0].get_window_extent().x1 < figure.bbox.x1
 
 
 def test_coloured_noise_is_shown_with_its_spectrum() -> None:

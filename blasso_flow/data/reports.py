@@ -174,8 +174,3 @@ class ChannelReport:
     refit_rate_error: float = field(
         default=math.nan, metadata=column("standard error of the rate of the answer's baseline", when="widths")
     )
-
-    @property
-    def fit_sentence(self) -> str:
-        """The verdict with its reasons, the gravest first; empty where the fit is good, or nothing was judged."""
-        return fit_sentence(self.fit, self.fit_reasons)

@@ -36,7 +36,7 @@ MANY = 3000  # artists above this number are stored as pixels inside vector file
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-LETTERS = 124.0  # bold ones of one point in an inch of a headline
+LETTERS = 105.0  # bold ones of one point in an inch of a headline
 GUTTER = 0.8  # inches left of a panel for its label and numbers
 LABEL = 0.56  # inches from a panel to the middle of its label, the same in all panels, so that labels line up
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from blasso_flow.data.reports import ChannelReport, Status, Verdict
+from blasso_flow.data.reports import SHORT_ERRORS, ChannelReport, Status, Verdict
 from blasso_flow.data.results import Recovery
 from blasso_flow.filters import Filter
 from blasso_flow.plots import style
@@ -125,7 +125,9 @@ def facts(curves: Curves) -> list[tuple[str, str]]:
         ("Strength of the penalty", style.power_of_ten(report.strength) + because(report.strength_rule)),
     ]
     if report.fit is not Verdict.UNKNOWN:
-        rows.insert(0, ("Fit of the model", (report.fit_sentence or "fit good: what is left is noise").removeprefix("fit ")))
+        grave = f", and {SHORT_ERRORS}" if report.fit is Verdict.WRONG else ""
+        reasons = "; ".join(report.fit_reasons) if report.fit.faulty else "what is left is noise"
+        rows.insert(0, ("Fit of the model", f"{report.fit}{grave}: {reasons}"))
     if not curves.eta.size:
         return [*rows, ("Message", report.message)]
     best, found = (style.counted(column.size, "spike") for column in (curves.optimum_position, curves.position))
