@@ -21,7 +21,7 @@ WINDOW = 2500  # samples that are looked at together
 WINDOWS = 6  # at most
 COLUMNS = 6  # smooth ones on each
 GAIN = 30.0  # of the sum of squares, in noise variances: a clear curve
-NEEDLESS_LEVEL = 3.5  # standard errors: spikes that stand lower beside the curve are needless
+NEEDLESS_LEVEL = 3.5  # standard errors: spikes that stand lower beside the curve, and higher without, are needless
 NEEDLESS = 3  # spikes, and this share of those there are
 SHARE = 0.2
 MOST_SPIKES = 300  # on a window: with more, a curve hides for certain among them
@@ -96,15 +96,20 @@ class _Window:
 
     def slow_curve(self) -> tuple[float, int]:
         """What smooth columns explain beside spikes and a constant, in noise variances, and how many spikes are then needless."""
-        size = self.right.size
-        every = np.arange(size - 1)
-        inverse = np.linalg.inv(self.normal[:-1, :-1])
-        step = inverse @ self.right[every]
-        gain = float(self.right[every] @ step) / self.variance - self._gain(every[: self.base])
-        height = np.abs(self.weight) * self.norms[: self.count]
+        size = self.right.size - 1
+        alone, gained = self._heights(self.base)
+        beside, more = self._heights(size)
+        gone = (alone >= NEEDLESS_LEVEL) & (beside < NEEDLESS_LEVEL)
+        return more - gained, int(gone.sum())
+
+    def _heights(self, columns: int) -> tuple[FloatArray, float]:
+        """How high each spike stands in standard errors beside the first columns, and what these explain (noise variances)."""
+        inverse = np.linalg.inv(self.normal[:columns, :columns])
+        right = self.right[:columns]
+        step = inverse @ right
         moved = self.weight * self.norms[: self.count] + step[: self.count]
-        errors = np.sqrt(np.maximum(np.diag(inverse)[: self.count], 0.0) * self.variance)
-        return gain, int(((np.abs(moved) < NEEDLESS_LEVEL * errors) & (height > 0)).sum())
+        errors = np.sqrt(np.maximum(np.diag(inverse)[: self.count], RIDGE) * self.variance)
+        return np.abs(moved) / errors, float(right @ step) / self.variance
 
     def stretch(self) -> float:
         """What the derivative by the stretch explains beside spikes and a constant, in noise variances."""

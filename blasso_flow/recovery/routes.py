@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from blasso_flow.answer.hints import Hints
+from blasso_flow.answer.hints import Hints, hints
 from blasso_flow.answer.refit import Refit, refit
 from blasso_flow.data.reports import TraceRow
 from blasso_flow.data.signals import FloatArray, Signal
@@ -80,10 +80,16 @@ def solve_squared(channel: Signal, filter: Filter, settings: Settings, on_round:
         trial = judged(channel, filter, settings, noise, certified.problem, certified.answer)
     chosen = better(channel, filter, asked, trial)
     if chosen is not None:
-        return _certified(channel, filter, asked, chosen.settings, chosen.noise, on_round)
-    if certified is None:
-        return _certified(channel, filter, asked, settings, noise, on_round)
-    return replace(certified, hints=trial.hints)
+        certified = _certified(channel, filter, asked, chosen.settings, chosen.noise, on_round)
+    elif certified is None:
+        certified = _certified(channel, filter, asked, settings, noise, on_round)
+    else:
+        certified = replace(certified, hints=trial.hints)
+    if asked.baseline.kind != "auto":
+        return certified
+    assert isinstance(certified.problem, Problem)
+    found = certified.hints or hints(certified.problem, certified.answer)
+    return replace(certified, hints=replace(found, curve=False))  # curves were tried: what was chosen stands against them
 
 
 def _certified(
