@@ -26,14 +26,17 @@ def parts(recovery: Recovery, sizes: list[int]) -> list[Block]:
     blocks, first = [], 0
     for size in sizes:
         rows = slice(first, first + size)
-        own = [(column.channel >= first) & (column.channel < first + size) for column in (recovery.spikes, recovery.optimum)]
+        whole = recovery.spikes, recovery.optimum, recovery.candidates
+        own = [(column.channel >= first) & (column.channel < first + size) for column in whole]
         tables = [
             type(table)(**{name: column[kept] for name, column in vars(table).items() if column is not None})
-            for table, kept in zip((recovery.spikes, recovery.optimum), own, strict=True)
+            for table, kept in zip(whole, own, strict=True)
         ]
         assert recovery.fit is not None
         fit = Fit(*(getattr(recovery.fit, name)[rows] for name in ("model", "residual", "baseline")))
-        part = replace(recovery, spikes=tables[0], optimum=tables[1], channels=recovery.channels[rows], fit=fit)
+        spikes, optimum, candidates = tables
+        channels = recovery.channels[rows]
+        part = replace(recovery, spikes=spikes, optimum=optimum, candidates=candidates, channels=channels, fit=fit)
         blocks.append(Block.of(part, first))
         first += size
     return blocks

@@ -138,7 +138,7 @@ def test_the_level_is_the_lowest_that_keeps_the_share() -> None:
 @pytest.mark.parametrize("share", [0.05, 0.2])
 @pytest.mark.parametrize("description", ["gaussian:sd=5", "decay:rise=0.5,decay=20"])
 def test_the_share_of_false_spikes(description: str, share: float) -> None:
-    """Spikes of 2 to 9 noise sd: at most 1.3 times the share is false, and far more are found than by a number of false ones."""
+    """Spikes of 2 to 9 noise sd: the share is kept to, and more are found than by a number of false ones."""
     samples, count, axis = 20_000, 100, Axis(0.0, 1.0, 20_000)
     table = filters.build(filters.describe(description), axis)
     reach, false, found, strict = 3 * table.norm / table.norm1, 0, 0, 0
@@ -152,5 +152,5 @@ def test_the_share_of_false_spikes(description: str, share: float) -> None:
         false += len(spikes) - np.count_nonzero(distance[pairs] <= reach)
         found += len(spikes)
         strict += len(bf.recover(signal, filter=description).spikes)
-    assert share / 3 < false / found < 1.3 * share
+    assert share / 1.5 < false / found < 1.4 * share  # of some 400 spikes: it scatters by .01 to .02
     assert found - false > 1.05 * strict
