@@ -97,7 +97,7 @@ def test_a_width_law_is_in_axis_units():
 
 def test_rates_have_their_width_in_axis_units():
     one = np.ones(1)
-    spike = Spikes(np.zeros(1, dtype=np.int64), 300.0 * one, one, one, one, np.zeros(1, dtype=np.int64))
+    spike = Spikes(np.zeros(1, dtype=np.int64), 300.0 * one, one, one, one, np.zeros(1, dtype=np.int64), one)
     found = rates(spike, AXIS, 3.0)
     bell = np.exp(-0.5 * ((ENERGY - 300.0) / 3) ** 2) / (3 * np.sqrt(2 * np.pi))
     np.testing.assert_allclose(found.rate[0], bell, atol=1e-9)

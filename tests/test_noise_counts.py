@@ -94,7 +94,7 @@ def test_a_signal_that_is_no_counts_fails_with_a_reason():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"noise": "pink"}, "unknown noise; received pink; allowed: white, counts"),
+        ({"noise": "pink"}, "unknown noise; received pink; allowed: auto, white, coloured, counts"),
         ({"noise": "counts", "noise_sd": 2.0}, "an sd of its own at every sample"),
         ({"noise": "counts", "loss": "poisson"}, "knows the noise of counts by itself"),
     ],

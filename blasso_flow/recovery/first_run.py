@@ -77,6 +77,7 @@ def compile_others(filter: str = FINITE) -> None:
         particles = method.birth(problem, particles, evidence.births)
     position, weight = particles.position, particles.weight
     kkt_residuals(problem, position, weight, particles.curve)
+    problem.residual(position, weight, particles.baseline)
     covariance = problem.covariance(position, nothing_fixed(position.size))
     covariance.least_increase(position, weight, problem.filter.width)
     errors, _, common = covariance.standard_errors(weight, problem.noise_sd)

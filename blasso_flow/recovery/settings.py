@@ -120,23 +120,27 @@ class Settings:
     def _check_noise(self) -> None:
         if self.noise not in NOISES:
             raise UsageError("unknown noise", received=self.noise, allowed=", ".join(NOISES))
-        for kind, reason, refused in (
-            (
-                "coloured",
-                "coloured noise is measured, and whitened for one filter and least squares",
-                ("width_law", "refit_width"),
-            ),
-            ("counts", "the noise of counts has an sd of its own at every sample, in least squares", ()),
-        ):
-            given = [name for name in refused if getattr(self, name)]
-            given += ["noise_sd"] if self.noise_sd is not None else []
-            given += ["loss"] if self.loss != "squared" else []
-            if self.noise == kind and given:
-                raise UsageError(
-                    reason,
-                    received=f"`noise={kind}` and `{given[0]}={getattr(self, given[0])}`",
-                    mend=f"leave out `{given[0]}=`, or use `noise=white`",
-                )
+        if self.noise == "counts" and self.loss != "squared":
+            raise UsageError(
+                "the Poisson loss knows the noise of counts by itself",
+                received=f"`noise=counts, loss={self.loss}`",
+                mend="leave out `noise=counts`, or use `loss=squared`",
+            )
+        of_kind = {"coloured": ["noise_sd", "width_law", "refit_width"], "counts": ["noise_sd"]}
+        excluded = of_kind.get(self.noise, [])
+        given = [name for name in excluded if getattr(self, name)]
+        if self.noise == "coloured" and self.loss != "squared":
+            given.append("loss")
+        if given:
+            reason = {
+                "coloured": "coloured noise is measured, and whitened for one filter and least squares",
+                "counts": "the noise of counts has an sd of its own at every sample",
+            }[self.noise]
+            raise UsageError(
+                reason,
+                received=f"`noise={self.noise}` and `{given[0]}={getattr(self, given[0])}`",
+                mend=f"leave out `{given[0]}=`, or use `noise=white`",
+            )
 
     def _check_rate(self) -> None:
         rate = self.sampling_rate
