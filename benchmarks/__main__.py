@@ -15,6 +15,7 @@ TABLES: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # title, module, its o
     ("A Lasso on a grid, judged by the same gap", "peers", ("--quick",)),
     ("Start-up of whole processes", "startup", ("--quick",)),
     ("An iteration of the paper's flows", "flows", ()),
+    ("Noise, drift and the verdict", "trust", ("--quick",)),
     ("Interpolated records", "trust_interpolated", ("--records", "3")),
     ("Random problems, each audited", "random_problems", ("--problems", "30")),
 )

@@ -37,8 +37,8 @@ def solve_in_sections(channel: Signal, filter: Filter, settings: Settings, on_ro
 
     ``filter`` is a Gaussian whose exposure and normalisation the sections share.
     """
-    assert settings.width_law is not None
     settings = settings.as_first_tried()
+    assert settings.width_law is not None
     law = WidthLaw(*settings.width_law)
     draft = Problem.from_signal(channel, filter, strength=1.0, noise_sd=1.0, baseline="none", margin=settings.margin)
     low, high = draft.domain
