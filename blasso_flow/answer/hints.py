@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from blasso_flow.answer.peaks import column_norms, gram
 from blasso_flow.answer.refit import Refit
 from blasso_flow.data.signals import FloatArray, IntArray
 from blasso_flow.filters.stretched import POWERS
@@ -82,30 +83,26 @@ class _Window:
                 wider = lag * slope - POWERS[filter.normalisation] * response
                 matrix[-1] = np.bincount(at, weight[spike] * wider, size)
         matrix *= np.sqrt(problem.sample_weights[first : first + size])
-        norms = np.sqrt((matrix**2).sum(axis=1))
-        self.norms = np.where(norms > 0, norms, 1.0)
+        self.norms = column_norms(matrix.T)
         matrix /= self.norms[:, None]
-        self.normal = matrix @ matrix.T
+        self.normal = gram(matrix.T)
         self.normal[np.diag_indices_from(self.normal)] += RIDGE
         self.right = matrix @ residual
-        self.base = 2 * self.count + 1  # spikes and a constant
-
-    def _gain(self, rows: IntArray) -> float:
-        part = self.normal[np.ix_(rows, rows)]
-        return float(self.right[rows] @ np.linalg.solve(part, self.right[rows])) / self.variance
+        base = np.arange(2 * self.count + 1)
+        self.alone, self.gained = self._heights(base)  # of spikes and a constant
+        self.curved = self._heights(np.arange(self.right.size - 1))
+        self.stretched = self._heights(np.append(base, self.right.size - 1))[1]
 
     def slow_curve(self) -> tuple[float, int]:
         """What smooth columns explain beside spikes and a constant, in noise variances, and how many spikes are then needless."""
-        size = self.right.size - 1
-        alone, gained = self._heights(self.base)
-        beside, more = self._heights(size)
-        gone = (alone >= NEEDLESS_LEVEL) & (beside < NEEDLESS_LEVEL)
-        return more - gained, int(gone.sum())
+        beside, more = self.curved
+        gone = (self.alone >= NEEDLESS_LEVEL) & (beside < NEEDLESS_LEVEL)
+        return more - self.gained, int(gone.sum())
 
-    def _heights(self, columns: int) -> tuple[FloatArray, float]:
-        """How high each spike stands in standard errors beside the first columns, and what these explain (noise variances)."""
-        inverse = np.linalg.inv(self.normal[:columns, :columns])
-        right = self.right[:columns]
+    def _heights(self, columns: IntArray) -> tuple[FloatArray, float]:
+        """How high each spike stands in standard errors beside these columns, and what they explain (noise variances)."""
+        inverse = np.linalg.inv(self.normal[np.ix_(columns, columns)])
+        right = self.right[columns]
         step = inverse @ right
         moved = self.weight * self.norms[: self.count] + step[: self.count]
         errors = np.sqrt(np.maximum(np.diag(inverse)[: self.count], RIDGE) * self.variance)
@@ -113,9 +110,7 @@ class _Window:
 
     def stretch(self) -> float:
         """What the derivative by the stretch explains beside spikes and a constant, in noise variances."""
-        last = self.right.size - 1
-        base = np.arange(self.base)
-        return self._gain(np.append(base, last)) - self._gain(base)
+        return self.stretched - self.gained
 
 
 @lru_cache(maxsize=4)

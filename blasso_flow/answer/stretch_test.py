@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from blasso_flow.answer.peaks import column_norms, gram
 from blasso_flow.answer.refit import Refit
 from blasso_flow.data.signals import FloatArray
 from blasso_flow.filters import stretched
@@ -23,6 +24,7 @@ STEPS = 6
 PAIRED = 0.2  # share of the spikes
 LARGEST_STEP = 0.2  # of the logarithm of the stretch
 RANGE = 3.0  # times wider or narrower: what is asked for
+SETTLED = 0.08  # noise variances: a smaller gain ends the steps
 WORTH_A_LOOK = 8.0  # gain of one linear step from which more are taken
 RIDGE = 1e-9
 
@@ -47,14 +49,14 @@ def stretch_test(problem: Problem, answer: Refit, hint: float) -> StretchTest:
         return StretchTest()
     model = _Model(problem, answer, *window)
     position, weight = answer.position[model.own], answer.weight[model.own]
-    start = model.squares(position, weight, 0.0)
-    tried = [model.relaxed(position, weight, start)]
+    start = model.squares(position)
+    tried = [model.relaxed(position, least=WORTH_A_LOOK)]
     groups = np.concatenate([[0], np.cumsum(np.diff(position) > MERGED * problem.filter.plain.width)])
     if groups[-1] + 1 < position.size:
         mass = np.bincount(groups, weight)
         if (mass != 0).all():
             merged = np.bincount(groups, weight * position) / mass
-            tried.append(model.relaxed(merged, mass.astype(np.float64), np.inf))
+            tried.append(model.relaxed(merged, least=0.0))
     best = StretchTest()
     price = float(np.log(max(model.samples, 2)))
     for squares, stretch, count in tried:
@@ -66,11 +68,18 @@ def stretch_test(problem: Problem, answer: Refit, hint: float) -> StretchTest:
 
 def _paired(problem: Problem, answer: Refit) -> bool:
     """Whether far more spikes than at random have a neighbour that they may be one with."""
-    x, reach = answer.position, MERGED * problem.filter.plain.width
+    count = answer.position.size
+    if not count:
+        return False
+    beside, by_chance = neighbours(answer.position, MERGED * problem.filter.plain.width, problem.values.size)
+    return count * beside > count * by_chance + max(1.0, PAIRED * count)
+
+
+def neighbours(x: FloatArray, reach: float, size: int) -> tuple[float, float]:
+    """Share of spikes at ``x`` (K,), K > 0, with another within ``reach`` (samples), and what it were at random in ``size``."""
     close = np.diff(x) <= reach
-    beside = float((np.append(close, False) | np.insert(close, 0, False)).sum())
-    by_chance = x.size * (1 - np.exp(-2 * reach * x.size / problem.values.size))
-    return beside > by_chance + max(1.0, PAIRED * x.size)
+    beside = np.append(close, False) | np.insert(close, 0, False)
+    return float(beside.mean()), float(1 - np.exp(-2 * reach * x.size / size))
 
 
 def _liveliest(problem: Problem, answer: Refit) -> tuple[int, int] | None:
@@ -123,9 +132,9 @@ class _Model:
         found *= self.root[:, None]
         return found[0], found[1], found[2]
 
-    def squares(self, position: FloatArray, weight: FloatArray, log_stretch: float) -> float:
-        """Sum of squares with the best weights and baseline."""
-        return self._weighed(self.matrix(position, log_stretch)[0])[1]
+    def squares(self, position: FloatArray) -> float:
+        """Sum of squares of the filter as it is, with the best weights and baseline."""
+        return self._weighed(self.matrix(position, 0.0)[0])[1]
 
     def _weighed(self, responses: FloatArray) -> tuple[FloatArray, float, FloatArray]:
         matrix = np.hstack([responses, self.columns])
@@ -133,20 +142,23 @@ class _Model:
         residual = self.values - matrix @ found
         return found, float(residual @ residual), residual
 
-    def relaxed(self, position: FloatArray, weight: FloatArray, known: float) -> tuple[float, float, int]:
-        """Squares and stretch at the end of some steps, and the number of spikes."""
+    def relaxed(self, position: FloatArray, least: float) -> tuple[float, float, int]:
+        """Squares and stretch at the end of some steps, and the number of spikes.
+
+        None is taken where the first promises to gain less than ``least``, in noise variances.
+        """
         count, log_stretch, damping = position.size, 0.0, 1.0
         parts = self.matrix(position, log_stretch)
         coefficients, squares, residual = self._weighed(parts[0])
-        worth = WORTH_A_LOOK * self.problem.noise_sd**2
+        variance = self.problem.noise_sd**2
         for step in range(STEPS):
             weight = coefficients[:count]
             slopes, wider = parts[1] * weight, (parts[2] * weight).sum(axis=1, keepdims=True)
             matrix = np.hstack([parts[0], self.columns, slopes, wider])
             move = _least_squares(matrix, residual)
-            if step == 0 and np.isfinite(known):
+            if step == 0 and least > 0:
                 left = residual - matrix @ move
-                if squares - float(left @ left) < worth:
+                if squares - float(left @ left) < least * variance:
                     break
             width = self.problem.filter.plain.width
             change = float(np.clip(move[-1], -LARGEST_STEP, LARGEST_STEP)) * damping
@@ -158,7 +170,7 @@ class _Model:
             if not lower < squares:
                 damping /= 4
                 continue
-            done = squares - lower < 0.01 * worth
+            done = squares - lower < SETTLED * variance
             position, log_stretch, parts, coefficients, squares, residual = moved, tried, new, other, lower, rest
             damping = 1.0
             if done:
@@ -168,10 +180,9 @@ class _Model:
 
 def _least_squares(matrix: FloatArray, values: FloatArray) -> FloatArray:
     """Coefficients by the normal equations in units of the columns' norms, a little damped."""
-    size = np.sqrt((matrix**2).sum(axis=0))
-    size[size == 0] = 1.0
+    size = column_norms(matrix)
     scaled = matrix / size
-    normal = scaled.T @ scaled
+    normal = gram(scaled)
     normal[np.diag_indices_from(normal)] += RIDGE
     found: FloatArray = np.linalg.solve(normal, scaled.T @ values) / size
     return found

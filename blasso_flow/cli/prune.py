@@ -12,6 +12,7 @@ from blasso_flow.cli import options
 from blasso_flow.cli.channels import Account
 from blasso_flow.cli.outcome import say
 from blasso_flow.cli.progress import announce_compiling
+from blasso_flow.cli.stored import say_if_another, shift_of
 from blasso_flow.cli.streams import STREAM, check_inputs, check_output, input_path
 from blasso_flow.errors import UsageError
 
@@ -67,8 +68,7 @@ def prune(
     stored = read_result(result)
     account = Account(everything=verbose)
     with find_signal(stored, signal) as file:
-        if signal is not None and stored.signal_sha256 is not None and file.sha256 != stored.signal_sha256:
-            say(f"note: {file.name} is not the file, byte for byte, that this result was made from")
+        say_if_another(file, signal, stored)
         _carry_out(stored, file, line, target, account, force=force, inputs=[input_path(name) for name in inputs])
     if not quiet:
         click.echo("\n".join(account.lines(stored.units)), err=target == STREAM)
@@ -113,18 +113,13 @@ def _carry_out(
         chosen = line.of(settings)
         own = {"false_alarms": chosen.false_alarms, "false_discoveries": chosen.false_discoveries, "refit": True}
         pruned = {**stored.recovery.settings, **own, **({} if line.significance is None else {"significance": line.significance})}
-        about = file.described.shifted(_shift(stored))
+        about = file.described.shifted(shift_of(stored))
         provenance = {**stored.provenance, "argv": ["blasso-flow", *sys.argv[1:]]}
         width = None if stored.rates is None else stored.rates.width
         run = Run(pruned, about, provenance, width, stored.recovery.fit is not None)
         write_blocks(journal.blocks, totals, run, target, overwrite=force, inputs=inputs)
     finally:
         journal.close(keep=False)
-
-
-def _shift(stored: StoredResult) -> float:
-    shift = stored.recovery.settings.get("time_shift", 0.0)
-    return float(shift) if isinstance(shift, (int, float)) else 0.0
 
 
 def _block(stored: StoredResult, file: SignalFile, line: Line, first: int, stop: int) -> Block:
@@ -149,6 +144,6 @@ def _block(stored: StoredResult, file: SignalFile, line: Line, first: int, stop:
             continue
         own = slice(*np.searchsorted(recovery.optimum.channel, [number, number + 1]))
         optimum = Optimum(**{name: column[own] for name, column in vars(recovery.optimum).items()})
-        channel = row.shifted(_shift(stored))
+        channel = row.shifted(shift_of(stored))
         done.append(pruned_again(channel, number, table, settings, line, optimum, recovery.channels[number]))
     return Block.of_channels(done, first, several=len(file.shape) == 2, keep_fit=recovery.fit is not None)

@@ -11,6 +11,7 @@ from blasso_flow.cli.streams import check_inputs
 if TYPE_CHECKING:
     from blasso_flow.data.results import Recovery
     from blasso_flow.data.signals import Signal
+    from blasso_flow.files import SignalFile, StoredResult
 
 
 def result_with_signal(result: str, signal: str | None) -> tuple[Recovery, Signal]:
@@ -20,8 +21,18 @@ def result_with_signal(result: str, signal: str | None) -> tuple[Recovery, Signa
 
     stored = read_result(result)
     with find_signal(stored, signal) as file:
-        if signal is not None and stored.signal_sha256 is not None and file.sha256 != stored.signal_sha256:
-            say(f"note: {file.name} is not the file, byte for byte, that this result was made from")
-        shift = stored.recovery.settings.get("time_shift", 0.0)
-        found = file.read().shifted(shift if isinstance(shift, float) else 0.0)
+        say_if_another(file, signal, stored)
+        found = file.read().shifted(shift_of(stored))
     return replace(stored.recovery, signal=found), found
+
+
+def say_if_another(file: SignalFile, signal: str | None, stored: StoredResult) -> None:
+    """A note where the ``signal`` that was given is not the one that the result was made from."""
+    if signal is not None and stored.signal_sha256 is not None and file.sha256 != stored.signal_sha256:
+        say(f"note: {file.name} is not the file, byte for byte, that this result was made from")
+
+
+def shift_of(stored: StoredResult) -> float:
+    """What is added to positions on the file's axis to give those of the result (axis units)."""
+    shift = stored.recovery.settings.get("time_shift", 0.0)
+    return float(shift) if isinstance(shift, (int, float)) else 0.0

@@ -7,17 +7,32 @@ gives them. Nothing here computes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from blasso_flow.data.column import Units, column
+from blasso_flow.data.column import KINDS, Units, column
 from blasso_flow.data.signals import FloatArray, IntArray
 
 
+class Table:
+    """What tables of spikes have in common: columns of equal length, one of them ``position``."""
+
+    position: FloatArray
+
+    def __len__(self) -> int:
+        return self.position.size
+
+    @classmethod
+    def empty(cls) -> Self:
+        """No rows at all; columns that are not always there are not."""
+        always = [own for own in fields(cls) if own.default is MISSING]  # type: ignore[arg-type]
+        return cls(**{own.name: np.empty(0, dtype=KINDS[str(own.type)]) for own in always})
+
+
 @dataclass(frozen=True)
-class Spikes:
+class Spikes(Table):
     """The answer: one row a spike, ordered by channel, then position. All columns have shape (K,).
 
     ``position_errors`` and ``weight_errors`` are standard errors, NaN where not identifiable. ``group`` numbers the
@@ -39,9 +54,6 @@ class Spikes:
         default=None, metadata=column("standard error of the width", Units.AXIS, when="widths")
     )
 
-    def __len__(self) -> int:
-        return self.position.size
-
     def columns(self) -> dict[str, FloatArray | IntArray]:
         """The columns that are there by name, each of shape (K,)."""
         return {name: values for name, values in vars(self).items() if values is not None}
@@ -52,15 +64,9 @@ class Spikes:
 
         return DataFrame(self.columns())
 
-    @classmethod
-    def empty(cls) -> Spikes:
-        """No spikes at all."""
-        none = np.empty(0)
-        return cls(none.astype(np.int64), none, none, none, none, none.astype(np.int64), none)
-
 
 @dataclass(frozen=True)
-class Optimum:
+class Optimum(Table):
     """The certified measure, BLASSO's minimiser: columns of shape (K,); ``eta`` is the certificate at the position."""
 
     channel: IntArray = field(metadata=column("channel", Units.ONE))
@@ -68,18 +74,9 @@ class Optimum:
     weight: FloatArray = field(metadata=column("weight of the certified measure", Units.WEIGHTS))
     eta: FloatArray = field(metadata=column("certificate at the position", Units.ONE))
 
-    def __len__(self) -> int:
-        return self.position.size
-
-    @classmethod
-    def empty(cls) -> Optimum:
-        """The zero measure."""
-        none = np.empty(0)
-        return cls(none.astype(np.int64), none, none, none)
-
 
 @dataclass(frozen=True)
-class Candidates:
+class Candidates(Table):
     """What pruning judged, columns of shape (K,): spikes that it dropped, as they were at that moment, and those that stay."""
 
     channel: IntArray = field(metadata=column("channel", Units.ONE))
@@ -87,15 +84,6 @@ class Candidates:
     weight: FloatArray = field(metadata=column("weight when it was judged", Units.WEIGHTS))
     significance: FloatArray = field(metadata=column("significance when it was judged", Units.ONE))
     kept: IntArray = field(metadata=column("1 where it stays as a spike of the answer, 0 where it was dropped", Units.ONE))
-
-    def __len__(self) -> int:
-        return self.position.size
-
-    @classmethod
-    def empty(cls) -> Candidates:
-        """Nothing was judged."""
-        none = np.empty(0)
-        return cls(none.astype(np.int64), none, none, none, none.astype(np.int64))
 
 
 Rows = TypeVar("Rows", Spikes, Optimum, Candidates)

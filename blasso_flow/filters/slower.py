@@ -13,9 +13,9 @@ import numpy as np
 
 from blasso_flow.data.signals import Axis, FilterDescription
 from blasso_flow.errors import UsageError
+from blasso_flow.filters import exposure_of, kind_of
 from blasso_flow.filters.exposure import STAMPS
 from blasso_flow.filters.kinds import FilterKind
-from blasso_flow.filters.shapes import KINDS
 from blasso_flow.filters.table import Filter, tabulate
 
 KEPT = 4  # tables
@@ -33,14 +33,9 @@ def shift_of(filter: Filter, slower: Filter, stamp: str) -> float:
 
     The axis denotes a moment of their exposure, not of the filter's own; and a rise that had to be longer comes later.
     """
-    own, longer = exposure_of(filter) * filter.spacing, exposure_of(slower) * slower.spacing
+    own, longer = exposure_of(filter.description) * filter.spacing, exposure_of(slower.description) * slower.spacing
     rise, used = (table.description.parameters.get(RISE, 0.0) for table in (filter, slower))
     return STAMPS[stamp] * (longer - own) + used - rise
-
-
-def exposure_of(filter: Filter) -> float:
-    """Share of its spacing over which the filter's samples average."""
-    return KINDS[filter.description.kind].checked(filter.description).get("exposure", 0.0)
 
 
 def for_slower(filter: Filter, axis: Axis, exposure: float) -> Filter:
@@ -60,7 +55,7 @@ def for_slower(filter: Filter, axis: Axis, exposure: float) -> Filter:
 
 
 def _made(filter: Filter, axis: Axis, exposure: float) -> Filter:
-    kind = KINDS[filter.description.kind]
+    kind = kind_of(filter.description.kind)
     description = replace(filter.description, parameters={**filter.description.parameters, "exposure": exposure})
     table = _tabulated(kind, description, axis)
     frequency = _frequency(filter)
@@ -108,4 +103,4 @@ def _sharp(filter: Filter, frequency: float) -> float:
     lag = np.arange(filter.first - 1, filter.first + filter.taps, 1 / STEPS)
     wave = np.exp(2j * np.pi * frequency * filter.spacing * lag) @ filter.response(lag)
     size = float(np.abs(wave)) if frequency else float(wave.real)
-    return size / STEPS * filter.spacing / float(np.sinc(frequency * exposure_of(filter) * filter.spacing))
+    return size / STEPS * filter.spacing / float(np.sinc(frequency * exposure_of(filter.description) * filter.spacing))

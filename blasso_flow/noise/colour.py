@@ -57,17 +57,10 @@ def colour_of(residual: FloatArray, lost: FloatArray | None = None, most: int = 
     most = min(most, count // SAMPLES_AN_ORDER)
     if count < FEWEST or most < 1:
         return WHITE
-    covariance = autocovariance(residual, most + 1)
-    if lost is not None:
-        share = np.zeros(most + 1)
-        share[: min(lost.size, most + 1)] = lost[: most + 1]
-        if share[0] >= 0.5:
-            return WHITE  # nothing can be said of noise of which half was fitted
-        covariance = covariance + share * covariance[0] / (1 - share[0])
-    if not covariance[0] > 0:
+    correlation = correlations(residual, np.zeros(1) if lost is None else lost, most + 1)
+    if correlation is None:
         return WHITE
     best, coefficients, variance = WHITE, np.empty(0), 1.0
-    correlation = covariance / covariance[0]
     for order in range(1, most + 1):
         partial = (correlation[order] - coefficients @ correlation[order - 1 : 0 : -1]) / variance
         if not abs(partial) < STABLE:
@@ -78,6 +71,20 @@ def colour_of(residual: FloatArray, lost: FloatArray | None = None, most: int = 
         if gain > max(best.gain, CLEAR_GAIN):
             best = Colour(coefficients, float(gain))
     return best
+
+
+def correlations(residual: FloatArray, lost: FloatArray, lags: int) -> FloatArray | None:
+    """Autocorrelations (lags,) of the noise behind a residual (N,), NaN where missing, 1 at lag 0.
+
+    ``lost`` (L,) as in `colour_of`, 0 beyond. None where there is no noise, or where half of it was fitted: nothing can be said.
+    """
+    share = np.zeros(lags)
+    share[: min(lost.size, lags)] = lost[:lags]
+    covariance = autocovariance(residual, lags)
+    if share[0] >= 0.5 or not covariance[0] > 0:
+        return None
+    covariance = covariance + share * covariance[0] / (1 - share[0])
+    return np.asarray(covariance / covariance[0])
 
 
 def autocovariance(values: FloatArray, lags: int) -> FloatArray:

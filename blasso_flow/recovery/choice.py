@@ -28,7 +28,7 @@ from blasso_flow.noise.colour import WHITE, Colour, colour_of, lost_to_spikes
 from blasso_flow.noise.differences import median_sd, present_values
 from blasso_flow.noise.level import FREEDOM, NoiseEstimate
 from blasso_flow.problem import baselines
-from blasso_flow.problem.baselines import SHORTEST, Baseline
+from blasso_flow.problem.baselines import MOST_KNOTS, SHORTEST, Baseline
 from blasso_flow.problem.problem import Problem
 from blasso_flow.recovery.posing import FIRST_FIT_TOLERANCE, posed, posed_problem
 from blasso_flow.recovery.settings import AUTO, Settings
@@ -36,7 +36,6 @@ from blasso_flow.recovery.settings import AUTO, Settings
 CLEAR_GAIN = 10.0  # of the criterion, to leave a constant
 COLOUR_ROUNDS = 8
 SETTLED = 0.02  # change of a coefficient from which the colour is looked at again
-MOST_INTERVALS = 200
 WORSE = 2  # baselines in a row that are no better than the best end the search
 
 
@@ -64,7 +63,7 @@ def better(channel: Signal, filter: Filter, settings: Settings, trial: Trial) ->
     ``settings`` as asked, "auto" where something is open; ``trial`` is the first fit, on what "auto" stands for first.
     """
     seeks_colour, seeks_baseline = settings.seeks_colour(channel), settings.baseline.kind == "auto"
-    colour = colour_behind(trial, filter) if seeks_colour or seeks_baseline else WHITE
+    colour = colour_behind(trial, filter)
     slow = seeks_baseline and (colour.whitener.size > 0 or trial.hints.curve)
     if not slow and not (seeks_colour and colour.whitener.size):
         return None
@@ -97,8 +96,13 @@ def judged(channel: Signal, filter: Filter, settings: Settings, noise: NoiseEsti
     count = int((plain.sample_weights > 0).sum())
     numbers = 2 * answer.position.size + answer.baseline.size / 2 + noise.whitener.size
     square = float(innovation @ innovation) / max(innovation.size, 1)
-    cost = count * np.log(max(square, np.finfo(np.float64).tiny)) + numbers * np.log(max(count, 2))
-    return Trial(settings, noise, problem, answer, residual, float(cost) if 2 * numbers < count else np.inf)
+    cost = criterion(square, count, numbers) if 2 * numbers < count else np.inf
+    return Trial(settings, noise, problem, answer, residual, cost)
+
+
+def criterion(mean_square: float, count: int, numbers: float) -> float:
+    """Schwarz's: twice the negative logarithm of the likelihood of so many samples, and log n for each number fitted."""
+    return float(count * np.log(max(mean_square, np.finfo(np.float64).tiny)) + numbers * np.log(max(count, 2)))
 
 
 def colour_behind(trial: Trial, filter: Filter) -> Colour:
@@ -163,7 +167,7 @@ def ladder(channel: Signal, filter: Filter) -> list[Baseline]:
     """Baselines from coarse to fine: polynomials, then splines with knots down to 4 lengths of the filter."""
     there = np.flatnonzero(~np.isnan(channel.values))
     extent = float(there[-1] - there[0]) * channel.axis.spacing if there.size else 0.0
-    finest = min(int(extent / (SHORTEST * filter.length)), MOST_INTERVALS)
+    finest = min(int(extent / (SHORTEST * filter.length)), MOST_KNOTS)
     found = ["poly:degree=1", "poly:degree=2"] if extent > SHORTEST * filter.length else []
     intervals = [2**power for power in range(1, 9) if 2**power < finest] + ([finest] if finest >= 2 else [])
     found += [f"spline:knot={extent / count:.12g}" for count in intervals]

@@ -14,11 +14,12 @@ import numpy as np
 from blasso_flow.data.results import ChannelRecovery, Fit
 from blasso_flow.data.signals import FloatArray, Signal
 from blasso_flow.errors import UsageError
-from blasso_flow.filters import Filter
-from blasso_flow.filters.slower import exposure_of, for_slower, shift_of
+from blasso_flow.filters import Filter, exposure_of
+from blasso_flow.filters.slower import for_slower, shift_of
 from blasso_flow.filters.stretched import check_stretch
 from blasso_flow.noise.interpolation import find_interpolation
 from blasso_flow.noise.slower import Interpolation, slower_signal
+from blasso_flow.recovery.choice import criterion
 from blasso_flow.recovery.settings import AS_GIVEN, Settings
 
 SHARP = (
@@ -54,7 +55,7 @@ def at_own_rate(channel: Signal, filter: Filter, settings: Settings) -> tuple[li
         return ways, (f"{words}, but `width_law=` works on them as given: spurious spikes are likely",)
     slower = slower_signal(channel, found)
     given, refused = filter.description.parameters.get("exposure"), ""
-    for exposure in (given,) if given is not None else dict.fromkeys((exposure_of(filter), 0.0, 1.0)):
+    for exposure in (given,) if given is not None else dict.fromkeys((exposure_of(filter.description), 0.0, 1.0)):
         try:
             table = for_slower(filter, slower.axis, exposure)
             if settings.refit_width:
@@ -118,11 +119,11 @@ def sentence(found: Interpolation, channel: Signal) -> str:
 
 
 def _criterion(done: ChannelRecovery) -> float:
-    """Schwarz's criterion of the answer: twice the negative logarithm of the likelihood, and log n for each number."""
+    """Schwarz's criterion of the answer."""
     left = done.fit.residual[np.isfinite(done.fit.residual)]
     if not left.size:
         return np.inf
-    return float(left.size * np.log(left @ left / left.size + 1e-300) + 2 * len(done.spikes) * np.log(left.size))
+    return criterion(float(left @ left) / left.size, left.size, 2 * len(done.spikes))
 
 
 def _between(at: FloatArray, place: FloatArray, curve: FloatArray) -> FloatArray:

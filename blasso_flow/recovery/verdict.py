@@ -12,11 +12,11 @@ import numpy as np
 
 from blasso_flow.answer.hints import Hints, hints
 from blasso_flow.answer.refit import Refit
-from blasso_flow.answer.stretch_test import stretch_test
+from blasso_flow.answer.stretch_test import neighbours, stretch_test
 from blasso_flow.data.reports import Verdict
 from blasso_flow.data.signals import FloatArray
 from blasso_flow.filters import Filter
-from blasso_flow.noise.colour import autocovariance, lost_to_spikes
+from blasso_flow.noise.colour import correlations, lost_to_spikes
 from blasso_flow.noise.inspection import saturated
 from blasso_flow.problem.problem import Problem
 
@@ -86,13 +86,12 @@ def _correlated(evidence: Evidence) -> tuple[list[str], bool]:
     """Whether the whitened residual is not white: the sum of squared correlations over some lags."""
     z, answer = evidence.residual, evidence.answer
     count = int((~np.isnan(z)).sum())
-    covariance = autocovariance(z, LAGS + 1)
     filter = evidence.problem.filter if evidence.problem is not None else evidence.filter
     lost = lost_to_spikes(filter, answer.position.size, answer.baseline.size, z.size, LAGS + 1)
-    if lost[0] >= 0.5 or not covariance[0] > 0:
+    correlation = correlations(z, lost, LAGS + 1)
+    if correlation is None:
         return [], False
-    covariance = covariance + lost * covariance[0] / (1 - lost[0])
-    rho = covariance[1:] / covariance[0]
+    rho = correlation[1:]
     beyond = float((rho**2).sum()) - LAGS / count
     sigma = count * beyond / np.sqrt(2 * LAGS)
     if not sigma > CLEAR_CORRELATION:
@@ -157,10 +156,7 @@ def _crowded(evidence: Evidence) -> list[str]:
     x, size = evidence.answer.position, evidence.residual.size
     if x.size < ENOUGH_SPIKES:
         return []
-    width = 2 * evidence.filter.width
-    close = np.diff(x) < width
-    beside = float((np.append(close, False) | np.insert(close, 0, False)).mean())
-    expected = 1 - np.exp(-2 * width * x.size / size)
+    beside, expected = neighbours(x, 2 * evidence.filter.width, size)
     if beside - expected <= CROWDED:
         return []
     return [f"{100 * beside:.0f} % of the spikes have a neighbour within two widths: the filter may be too narrow"]
